@@ -1,0 +1,7 @@
+//! mtok measures what a million tokens cost.
+
+pub mod clock;
+pub mod engine;
+pub mod record;
+pub mod study;
+pub mod units;

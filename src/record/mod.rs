@@ -1,0 +1,5 @@
+//! What was seen: the facts of a run, their schema, and the append-only file that holds them.
+
+pub mod observation;
+pub mod schema;
+pub mod store;

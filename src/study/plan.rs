@@ -1,0 +1,1 @@
+//! What will run, what will not fit and why.

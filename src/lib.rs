@@ -1,6 +1,8 @@
 //! mtok measures what a million tokens cost.
 
+pub mod catalog;
 pub mod clock;
+pub mod cost;
 pub mod engine;
 pub mod record;
 pub mod study;

@@ -1,0 +1,3 @@
+//! What is known: dated prices and cards.
+
+pub mod book;

@@ -1,0 +1,1 @@
+//! What is concluded about money: from measured tokens to a decision.

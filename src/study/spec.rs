@@ -286,10 +286,10 @@ impl MeasureSection {
     fn resolved(self, target: Target, source: &ModelSource) -> Measure {
         let brief = *source == ModelSource::Tiny;
         let (target_ci, block, launches) = match target {
-            Target::Cpu => (0.03, 0.5, if brief { 1 } else { 3 }),
+            Target::Cpu => (0.03, 0.5, 3),
             Target::Cuda => (0.01, 1.0, 1),
         };
-        let max_seconds = if brief { 10.0 } else { 60.0 };
+        let max_seconds = if brief { 8.0 } else { 60.0 };
         Measure {
             target_ci: self.target_ci.unwrap_or(target_ci),
             min_blocks: self.min_blocks.unwrap_or(8),

@@ -95,7 +95,7 @@ pub struct PriceSection {
 }
 
 /// A study with nothing left open. It is stored in the record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Study {
     /// Where the model comes from.
     pub source: ModelSource,
@@ -112,7 +112,7 @@ pub struct Study {
 }
 
 /// The axes of a study.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sweep {
     /// How weights are held, in study order.
     pub precision: Vec<Precision>,
@@ -147,7 +147,7 @@ impl Sweep {
 }
 
 /// How carefully a study is measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measure {
     /// Relative half-width aimed for.
     pub target_ci: f64,
@@ -170,12 +170,13 @@ pub struct Measure {
 }
 
 /// The price as asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Price {
     /// Card id of the GPU catalog.
     pub gpu: Option<String>,
     /// Price of one hour of the device.
     #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[schemars(with = "Option<String>")]
     pub usd_per_hour: Option<Decimal>,
 }
 

@@ -33,18 +33,18 @@ pub(super) struct Entry {
     quiet: Option<Quiet>,
 }
 
-/// The prices that a tier or a quiet hour has of its own, in dollars per token.
-#[derive(Debug, Clone, serde::Deserialize)]
-pub(super) struct PartPrices {
+/// One element of `tiered_pricing`; for some modes it has prices per query and no range of tokens.
+#[derive(Debug, serde::Deserialize)]
+struct EntryTier {
+    range: Option<Vec<Number>>,
     input_cost_per_token: Option<PerToken>,
     output_cost_per_token: Option<PerToken>,
     cache_read_input_token_cost: Option<PerToken>,
     cache_creation_input_token_cost: Option<PerToken>,
 }
 
-impl PartPrices {
+impl EntryTier {
     fn rates(&self) -> Result<Rates, &'static str> {
-        let price = |price: Option<PerToken>| price.map(|price| usd_per_mtok(price.0)).transpose();
         Ok(Rates {
             input_usd_per_mtok: price(self.input_cost_per_token)?,
             output_usd_per_mtok: price(self.output_cost_per_token)?,
@@ -55,21 +55,18 @@ impl PartPrices {
     }
 }
 
-/// One element of `tiered_pricing`; for some modes it has prices per query and no range of tokens.
-#[derive(Debug, Clone, serde::Deserialize)]
-struct EntryTier {
-    range: Option<Vec<Number>>,
-    #[serde(flatten)]
-    prices: PartPrices,
-}
-
 /// `off_peak_pricing`.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, serde::Deserialize)]
 struct Quiet {
-    #[serde(flatten)]
-    prices: PartPrices,
+    input_cost_per_token: Option<PerToken>,
+    output_cost_per_token: Option<PerToken>,
+    cache_read_input_token_cost: Option<PerToken>,
     windows: Vec<WindowFields>,
     weekday_timezone: Option<String>,
+}
+
+fn price(per_token: Option<PerToken>) -> Result<Option<Price>, &'static str> {
+    per_token.map(|price| usd_per_mtok(price.0)).transpose()
 }
 
 impl Quiet {
@@ -104,7 +101,7 @@ impl Entry {
             .iter()
             .filter_map(|tier| {
                 let above_input_tokens = tier.range.as_ref()?.first()?.count()?;
-                Some(tier.prices.rates().map(|rates| TierRow {
+                Some(tier.rates().map(|rates| TierRow {
                     above_input_tokens,
                     rates,
                 }))
@@ -118,7 +115,12 @@ impl Entry {
             return Ok(None);
         };
         Ok(Some(OffPeakRow {
-            rates: quiet.prices.rates()?,
+            rates: Rates {
+                input_usd_per_mtok: price(quiet.input_cost_per_token)?,
+                output_usd_per_mtok: price(quiet.output_cost_per_token)?,
+                cached_input_usd_per_mtok: price(quiet.cache_read_input_token_cost)?,
+                ..Rates::default()
+            },
             windows: quiet.windows.iter().map(WindowFields::row).collect(),
         }))
     }

@@ -4,9 +4,10 @@
 //! another order for every cloud, so they are found by their header. Memory is never read from it:
 //! its `GpuInfo` mixes units and counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
+use jiff::civil::Date;
 use rust_decimal::Decimal;
 
 use super::card::{Card, card};
@@ -87,15 +88,15 @@ pub fn import(
         }
     }
     let file_hash = fingerprint(bytes);
-    let source = format!("{LIST} of {}, sha256 {}", selection.cloud, &file_hash[..16]);
-    let mut rentals = Vec::new();
-    for ((instance, _), offers) in offers {
-        rentals.extend(offers.rows(&instance, selection, |row| RentalRow {
-            source: source.clone(),
-            retrieved: options.as_of,
-            ..row
-        }));
-    }
+    let origin = Origin {
+        selection,
+        source: format!("{LIST} of {}, sha256 {}", selection.cloud, &file_hash[..16]),
+        as_of: options.as_of,
+    };
+    let rentals: Vec<RentalRow> = offers
+        .into_iter()
+        .flat_map(|((instance, _), offers)| offers.rows(&instance, &origin))
+        .collect();
     if rentals.is_empty() {
         return Err(ImportError::Empty { expected: LIST });
     }
@@ -263,11 +264,18 @@ impl Line<'_> {
     }
 }
 
+/// Where the rows of an import come from.
+struct Origin<'a> {
+    selection: &'a Selection,
+    source: String,
+    as_of: Date,
+}
+
 /// The offers of one instance over regions and zones.
 struct Offers {
     card: Card,
     count: NonZeroU32,
-    regions: BTreeMap<String, ()>,
+    regions: BTreeSet<String>,
     on_demand: Vec<Decimal>,
     spot: Vec<Decimal>,
 }
@@ -277,27 +285,23 @@ impl Offers {
         Self {
             card: offer.card.clone(),
             count: offer.count,
-            regions: BTreeMap::new(),
+            regions: BTreeSet::new(),
             on_demand: Vec::new(),
             spot: Vec::new(),
         }
     }
 
     fn add(&mut self, offer: Offer) {
-        self.regions.insert(offer.region, ());
+        self.regions.insert(offer.region);
         self.on_demand.extend(offer.on_demand);
         self.spot.extend(offer.spot);
     }
 
     /// One row for the hour and one for the spot market, where there is one.
-    fn rows(
-        self,
-        instance: &str,
-        selection: &Selection,
-        dated: impl Fn(RentalRow) -> RentalRow,
-    ) -> Vec<RentalRow> {
+    fn rows(self, instance: &str, origin: &Origin<'_>) -> Vec<RentalRow> {
+        let selection = origin.selection;
         let region = match self.regions.len() {
-            1 => self.regions.into_keys().next(),
+            1 => self.regions.into_iter().next(),
             regions => Some(format!(
                 "{} of {regions} regions",
                 selection.statistic.word()
@@ -313,7 +317,7 @@ impl Offers {
                 | Commit::Reserved3y
                 | Commit::OwnedTco => "",
             };
-            Some(dated(RentalRow {
+            Some(RentalRow {
                 id: format!(
                     "{}-{}-{}{spot}",
                     selection.cloud,
@@ -326,11 +330,11 @@ impl Offers {
                 usd_per_gpu_hour: price,
                 quantum_gpus: self.count,
                 region: region.clone(),
-                source: String::new(),
-                retrieved: jiff::civil::Date::constant(1970, 1, 1),
+                source: origin.source.clone(),
+                retrieved: origin.as_of,
                 confidence: Confidence::Secondary,
                 note: self.card.note.map(str::to_owned),
-            }))
+            })
         };
         [
             row(Commit::OnDemand, self.on_demand),

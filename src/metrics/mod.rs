@@ -1,0 +1,7 @@
+//! What the facts say: estimates with intervals, the hardware's limits, doubts, and comparisons.
+
+pub mod facts;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod latency;
+pub mod stats;

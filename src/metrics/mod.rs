@@ -4,4 +4,7 @@ pub mod facts;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod latency;
+pub mod roofline;
+pub mod sensors;
 pub mod stats;
+pub mod verdict;

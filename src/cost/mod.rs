@@ -1,1 +1,5 @@
-//! What is concluded about money: from measured tokens to a decision.
+//! What is concluded about money: the price of a measured point, and the way from measured tokens to
+//! a decision.
+
+pub mod allocation;
+pub mod rate;

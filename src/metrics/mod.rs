@@ -1,0 +1,10 @@
+//! What the facts say: estimates with intervals, the hardware's limits, doubts, and comparisons.
+
+pub mod facts;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod latency;
+pub mod roofline;
+pub mod sensors;
+pub mod stats;
+pub mod verdict;

@@ -1,0 +1,496 @@
+//! How close a point came to the limits of its device, measured and quoted.
+//!
+//! MBU (memory bandwidth utilization) is what decode reads per second ÷ what the device can read; MFU
+//! (model FLOP utilization) is the arithmetic of prefill per second ÷ what the device can multiply.
+//!
+//! ```text
+//! bytes per step = weight bytes read + B · KV bytes per token · (ISL + OSL/2)
+//! MBU            = bytes per step / TPOT / read bandwidth over a buffer of that size
+//! prefill FLOP   = B · (ISL · (f − h) + h + a · ISL·(ISL + 1)/2)
+//! MFU            = prefill FLOP / TTFT / matmul rate of the denominator's dtype
+//! floor          = max(prefill FLOP / matmul, weight bytes / read)
+//!                  + (OSL − 1) · max(bytes per step / read, decode FLOP / matmul)
+//! ```
+//! f is the engine's FLOP per token, h the share of the output projection (`2·vocab·hidden`, needed for
+//! the last position only), a its attention FLOP per token and token of context. A limit is the best of
+//! its repetitions (as in STREAM); bandwidth between two buffer sizes is interpolated over the logarithm
+//! of the size. (Williams et al., *Roofline*, CACM 2009; MFU as in Chowdhery et al., *PaLM*, 2022.)
+//!
+//! ```
+//! // 16 GB of weights and 16 · 131072 B · 576 of KV in 10 ms on 3.35 TB/s: 51 % of it.
+//! let bytes = 16e9 + 16.0 * 131_072.0 * (512.0 + 128.0 / 2.0);
+//! assert!((bytes / 0.010 / 3.35e12 - 0.5137) < 1e-3);
+//! ```
+
+use std::collections::BTreeMap;
+
+use super::facts::Facts;
+use super::latency::Latency;
+use super::stats::Estimate;
+use crate::record::observation::{DeviceKind, EngineFacts, Limit, Load, Peak};
+use crate::study::model::Precision;
+use crate::study::workload::PointId;
+use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Seconds};
+
+/// A working set below this many last-level caches may be served from the cache.
+const CACHES_FOR_MEMORY: f64 = 4.0;
+/// How far a measured limit may be exceeded before the result is impossible: the limit is itself a
+/// measurement.
+const MEASURED_LIMIT_MARGIN: f64 = 1.10;
+
+/// What the maker says the device can do.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DataSheet {
+    /// Name of the card.
+    pub card: String,
+    /// Memory bandwidth.
+    pub bandwidth: Option<BytesPerSecond>,
+    /// Dense matmul rate by element type.
+    pub matmul: BTreeMap<Precision, FlopPerSecond>,
+}
+
+/// The limits of a device.
+#[derive(Debug, Clone, Copy)]
+pub struct Ceilings<'a> {
+    /// As measured on it.
+    pub peaks: &'a [&'a Peak],
+    /// As its maker says.
+    pub sheet: Option<&'a DataSheet>,
+    /// Size of its last-level cache.
+    pub last_level_cache: Option<Bytes>,
+}
+
+impl<'a> Ceilings<'a> {
+    /// The limits that a record and a data sheet tell.
+    pub fn new(facts: &'a Facts<'_>, sheet: Option<&'a DataSheet>) -> Self {
+        let cache = facts.device.and_then(|d| d.last_level_cache_bytes);
+        Self {
+            peaks: &facts.peaks,
+            sheet,
+            last_level_cache: cache.map(|bytes| Bytes::new(bytes as f64)),
+        }
+    }
+
+    /// Read bandwidth over a buffer of this size.
+    pub fn read(&self, size: Bytes) -> Option<BytesPerSecond> {
+        self.bandwidth(size, |limit| match limit {
+            Limit::Read { buffer_bytes } => Some(buffer_bytes),
+            Limit::Copy { .. } | Limit::Matmul { .. } => None,
+        })
+    }
+
+    /// Copy bandwidth over a buffer of this size, reads and writes both counted.
+    pub fn copy(&self, size: Bytes) -> Option<BytesPerSecond> {
+        self.bandwidth(size, |limit| match limit {
+            Limit::Copy { buffer_bytes } => Some(buffer_bytes),
+            Limit::Read { .. } | Limit::Matmul { .. } => None,
+        })
+    }
+
+    /// Matmul rate of an element type, the best over all sizes.
+    pub fn matmul(&self, dtype: Precision) -> Option<FlopPerSecond> {
+        let of_dtype = self.peaks.iter().filter(
+            |peak| matches!(peak.of, Limit::Matmul { dtype: measured, .. } if measured == dtype),
+        );
+        of_dtype
+            .filter_map(|peak| best(peak))
+            .reduce(f64::max)
+            .map(FlopPerSecond::new)
+    }
+
+    fn bandwidth(
+        &self,
+        size: Bytes,
+        buffer: impl Fn(Limit) -> Option<u64>,
+    ) -> Option<BytesPerSecond> {
+        let mut by_size: BTreeMap<u64, f64> = BTreeMap::new();
+        for peak in self.peaks {
+            if let (Some(bytes), Some(rate)) = (buffer(peak.of), best(peak)) {
+                let entry = by_size.entry(bytes).or_insert(rate);
+                *entry = entry.max(rate);
+            }
+        }
+        let below = by_size.iter().rfind(|(b, _)| **b as f64 <= size.value());
+        let above = by_size.iter().find(|(b, _)| **b as f64 > size.value());
+        let rate = match (below, above) {
+            (Some((&low, &slow)), Some((&high, &fast))) => {
+                let span = (high as f64 / low as f64).ln();
+                slow + (fast - slow) * (size.value() / low as f64).ln() / span
+            }
+            (Some((_, rate)), None) | (None, Some((_, rate))) => *rate,
+            (None, None) => return None,
+        };
+        Some(BytesPerSecond::new(rate))
+    }
+}
+
+/// Work per second of the fastest repetition.
+fn best(peak: &Peak) -> Option<f64> {
+    let fastest = peak.times_ns.iter().min().filter(|t| t.value() > 0)?;
+    Some(peak.work as f64 / fastest.seconds().value())
+}
+
+/// The work of one point, from what the engine says of itself.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Work {
+    /// Weights that every forward pass reads.
+    pub weights: Bytes,
+    /// Bytes that one decode step reads at mid-decode.
+    pub step: Bytes,
+    /// Arithmetic of the prefill.
+    pub prefill: Flop,
+    /// Arithmetic of one decode step at mid-decode.
+    pub decode: Flop,
+}
+
+impl Work {
+    /// The work of `point` on a loaded model whose output projection takes `head` per token.
+    pub fn new(engine: &EngineFacts, point: PointId, head: Flop) -> Self {
+        let batch = f64::from(point.batch.get());
+        let (isl, osl) = (f64::from(point.isl.get()), f64::from(point.osl.get()));
+        let (per_token, attention) = (
+            engine.flop_per_token as f64,
+            engine.flop_per_token_and_context as f64,
+        );
+        let middle = isl + osl / 2.0;
+        let head = head.value().min(per_token);
+        let weights = engine.weight_bytes_per_step as f64;
+        let prefill = isl * (per_token - head) + head + attention * isl * (isl + 1.0) / 2.0;
+        Self {
+            weights: Bytes::new(weights),
+            step: Bytes::new(weights + batch * engine.kv_bytes_per_token as f64 * middle),
+            prefill: Flop::new(batch * prefill),
+            decode: Flop::new(batch * (per_token + attention * middle)),
+        }
+    }
+}
+
+/// A point beside the limits of its device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Roofline {
+    /// The work of the point.
+    pub work: Work,
+    /// Read bandwidth over a buffer as large as what one step reads.
+    pub read: Option<BytesPerSecond>,
+    /// Copy bandwidth over a buffer of that size.
+    pub copy: Option<BytesPerSecond>,
+    /// Element type whose matmul rate MFU is measured against.
+    pub mfu_dtype: Precision,
+    /// Memory bandwidth utilization of decode; 1 is the measured limit.
+    pub mbu: Option<Estimate<f64>>,
+    /// The same against the data sheet.
+    pub mbu_of_sheet: Option<Estimate<f64>>,
+    /// FLOP utilization of prefill; 1 is the measured limit. Quantized weights may exceed it.
+    pub mfu: Option<Estimate<f64>>,
+    /// The same against the data sheet.
+    pub mfu_of_sheet: Option<Estimate<f64>>,
+    /// Whether what a step reads is below four times the last-level cache; `None` where its size is
+    /// not known.
+    pub in_cache: Option<bool>,
+    /// A limit that the result exceeds beyond doubt.
+    pub impossible: Option<Exceeded>,
+    /// The time of the same point at 100 % of the measured limits.
+    pub floor: Option<Floor>,
+}
+
+/// A limit that a result exceeds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Exceeded {
+    /// Which.
+    pub limit: Ceiling,
+    /// Lower end of the result's interval ÷ the limit.
+    pub ratio: f64,
+}
+
+/// The kinds of limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ceiling {
+    /// Reading memory.
+    Bandwidth,
+    /// Multiplying matrices.
+    Matmul,
+}
+
+/// The shortest time of a point at the measured limits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Floor {
+    /// Of the prefill.
+    pub prefill: Seconds,
+    /// Of one decode step.
+    pub step: Seconds,
+    /// Of the whole generation.
+    pub whole: Seconds,
+}
+
+impl Roofline {
+    /// Places a measured point beside the limits; `None` where its load is not on record.
+    pub fn of(facts: &Facts<'_>, latency: &Latency, ceilings: &Ceilings<'_>) -> Option<Self> {
+        let load = facts.load_of(latency.point)?;
+        let shape = &facts.session.model.shape;
+        let head = 2.0 * f64::from(shape.vocab) * f64::from(shape.hidden);
+        let work = Work::new(&load.engine, latency.point, Flop::new(head));
+        let quantized = is_quantized(load);
+        let dtype = denominator(load, facts.device.map(|d| d.kind));
+        let (read, matmul) = (ceilings.read(work.step), ceilings.matmul(dtype));
+        let bandwidth = latency
+            .tpot
+            .map(|tpot| tpot.falling(|time| work.step / time));
+        let arithmetic = latency.ttft.falling(|time| work.prefill / time);
+        let sheet = ceilings.sheet;
+        let sheet_read = sheet.and_then(|s| s.bandwidth);
+        let sheet_matmul = sheet.and_then(|s| s.matmul.get(&dtype).copied());
+        let in_cache = ceilings
+            .last_level_cache
+            .map(|cache| work.step.value() < CACHES_FOR_MEMORY * cache.value());
+        let against = |limit: Option<BytesPerSecond>| share(bandwidth, limit, |a, b| a / b);
+        let against_matmul =
+            |limit: Option<FlopPerSecond>| share(Some(arithmetic), limit, |a, b| a / b);
+        let (mbu, mbu_of_sheet) = (against(read), against(sheet_read));
+        let (mfu, mfu_of_sheet) = (against_matmul(matmul), against_matmul(sheet_matmul));
+        // A cache is faster than the memory on the data sheet.
+        let memory_sheet = mbu_of_sheet.filter(|_| in_cache != Some(true));
+        let impossible = exceeded(Ceiling::Bandwidth, memory_sheet, mbu).or_else(|| {
+            let dense = !quantized;
+            dense.then(|| exceeded(Ceiling::Matmul, mfu_of_sheet, mfu))?
+        });
+        Some(Self {
+            floor: floor(&work, ceilings, matmul, latency.point),
+            copy: ceilings.copy(work.step),
+            mfu_dtype: dtype,
+            read,
+            mbu,
+            mbu_of_sheet,
+            mfu,
+            mfu_of_sheet,
+            in_cache,
+            impossible,
+            work,
+        })
+    }
+}
+
+/// An achieved rate as a share of a limit.
+fn share<Q: Copy>(
+    achieved: Option<Estimate<Q>>,
+    limit: Option<Q>,
+    divide: impl Fn(Q, Q) -> f64,
+) -> Option<Estimate<f64>> {
+    let limit = limit?;
+    Some(achieved?.rising(|rate| divide(rate, limit)))
+}
+
+/// The limit that the whole interval exceeds: the data sheet's, or the measured one with its margin
+/// where there is no sheet.
+fn exceeded(
+    limit: Ceiling,
+    of_sheet: Option<Estimate<f64>>,
+    of_measured: Option<Estimate<f64>>,
+) -> Option<Exceeded> {
+    let (low, allowed) = match (of_sheet, of_measured) {
+        (Some(sheet), _) => (sheet.low()?, 1.0),
+        (None, Some(measured)) => (measured.low()?, MEASURED_LIMIT_MARGIN),
+        (None, None) => return None,
+    };
+    (low > allowed).then_some(Exceeded { limit, ratio: low })
+}
+
+/// Whether the weights are in quantized blocks; a type that this program has no word for is.
+fn is_quantized(load: &Load) -> bool {
+    let weight_type = load.engine.weight_type.to_lowercase();
+    weight_type
+        .parse()
+        .map_or(true, |precision: Precision| !precision.is_dense())
+}
+
+/// The element type against which MFU is measured: the activations', except that quantized weights on
+/// a GPU are measured against bf16, the rate that they compete with.
+fn denominator(load: &Load, device: Option<DeviceKind>) -> Precision {
+    match device {
+        Some(DeviceKind::Cuda) if is_quantized(load) => Precision::Bf16,
+        Some(DeviceKind::Cuda | DeviceKind::Cpu | DeviceKind::Sim) | None => load
+            .engine
+            .activation_dtype
+            .to_lowercase()
+            .parse()
+            .unwrap_or(Precision::F32),
+    }
+}
+
+fn floor(
+    work: &Work,
+    ceilings: &Ceilings<'_>,
+    matmul: Option<FlopPerSecond>,
+    point: PointId,
+) -> Option<Floor> {
+    let matmul = matmul?;
+    let compute = |flop: Flop| Seconds::new(flop.value() / matmul.value());
+    let reading = |bytes: Bytes| {
+        let rate = ceilings.read(bytes)?;
+        Some(Seconds::new(bytes.value() / rate.value()))
+    };
+    let prefill = compute(work.prefill).max(reading(work.weights)?);
+    let step = compute(work.decode).max(reading(work.step)?);
+    let steps = f64::from(point.osl.get()) - 1.0;
+    Some(Floor {
+        prefill,
+        step,
+        whole: prefill + step * steps,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::fixture::{Script, generation, point};
+
+    /// 1 GB of weights and 1 kB · 105 of KV per step in 0.1 s; reads at 20 GB/s.
+    fn script() -> Script {
+        let point = point(1, 100, 11);
+        let mut script = Script::new(&[point]);
+        let read = |bytes| Limit::Read {
+            buffer_bytes: bytes,
+        };
+        script.peak(read(100_000_000), 100_000_000, &[1_000_000, 900_000_000]);
+        script.peak(
+            read(1_000_000_000),
+            1_000_000_000,
+            &[60_000_000, 50_000_000],
+        );
+        let matmul = Limit::Matmul {
+            dtype: Precision::F32,
+            size: 1024,
+        };
+        script.peak(matmul, 1_000_000_000, &[1_000_000]);
+        for _ in 0..3 {
+            script.block(point, vec![generation(500_000_000, &[100_000_000; 10])]);
+        }
+        script
+    }
+
+    fn roofline(script: &Script, sheet: Option<&DataSheet>) -> Roofline {
+        let facts = script.facts();
+        let latency = Latency::of(&facts, point(1, 100, 11)).unwrap();
+        Roofline::of(&facts, &latency, &Ceilings::new(&facts, sheet)).unwrap()
+    }
+
+    #[track_caller]
+    fn close(a: f64, b: f64) {
+        assert!((a - b).abs() < 1e-9 * b.abs().max(1e-9), "{a} is not {b}");
+    }
+
+    #[test]
+    fn mbu_is_bytes_per_step_over_time_over_read_bandwidth() {
+        let roofline = roofline(&script(), None);
+        close(roofline.work.step.value(), 1e9 + 105.5 * 1e3);
+        close(roofline.read.unwrap().value(), 2e10);
+        let mbu = roofline.mbu.unwrap();
+        close(mbu.value, (1e9 + 105_500.0) / 0.1 / 2e10);
+        assert_eq!(roofline.in_cache, Some(false));
+        assert_eq!(roofline.impossible, None);
+    }
+
+    #[test]
+    fn mfu_counts_the_output_projection_once_per_sequence() {
+        let roofline = roofline(&script(), None);
+        // f = 2e9, h = 2·256·64, a = 1000, ISL = 100.
+        let head = 32_768.0;
+        let flop = 100.0 * (2e9 - head) + head + 1e3 * 5_050.0;
+        close(roofline.work.prefill.value(), flop);
+        close(roofline.mfu.unwrap().value, flop / 0.5 / 1e12);
+        assert_eq!(roofline.mfu_dtype, Precision::F32);
+    }
+
+    #[test]
+    fn quantized_weights_on_a_card_are_measured_against_bf16() {
+        let mut script = script();
+        script.device_mut().kind = DeviceKind::Cuda;
+        let roofline = roofline(&script, None);
+        assert_eq!(roofline.mfu_dtype, Precision::Bf16);
+        assert_eq!(roofline.mfu, None, "no bf16 rate was measured");
+        assert_eq!(roofline.floor, None);
+    }
+
+    #[test]
+    fn bandwidth_is_interpolated_over_the_logarithm_of_the_size() {
+        let script = script();
+        let facts = script.facts();
+        let ceilings = Ceilings::new(&facts, None);
+        // 100 GB/s at 1e8, 20 GB/s at 1e9; halfway in the logarithm 60 GB/s.
+        let middle = Bytes::new(1e17_f64.sqrt());
+        assert!((ceilings.read(middle).unwrap().value() - 6e10).abs() < 1.0);
+        close(ceilings.read(Bytes::new(1.0)).unwrap().value(), 1e11);
+        close(ceilings.read(Bytes::new(1e12)).unwrap().value(), 2e10);
+        assert_eq!(ceilings.copy(Bytes::new(1e9)), None);
+    }
+
+    #[test]
+    fn a_result_above_the_sheet_is_impossible_even_when_the_measured_limit_allows_it() {
+        let sheet = |bandwidth| DataSheet {
+            card: "card".to_owned(),
+            bandwidth: Some(BytesPerSecond::new(bandwidth)),
+            matmul: BTreeMap::new(),
+        };
+        // The point reads at 10.001 GB/s.
+        let above = roofline(&script(), Some(&sheet(1e10))).impossible.unwrap();
+        assert_eq!(above.limit, Ceiling::Bandwidth);
+        assert!(above.ratio > 1.0);
+        assert_eq!(roofline(&script(), Some(&sheet(2e10))).impossible, None);
+    }
+
+    #[test]
+    fn without_a_sheet_ten_percent_above_the_measured_limit_is_impossible() {
+        let mut script = script();
+        let faster = point(1, 100, 11);
+        script.records.truncate(script.records.len() - 3);
+        for _ in 0..3 {
+            script.block(faster, vec![generation(500_000_000, &[45_000_000; 10])]);
+        }
+        // 22.2 GB/s against 20 GB/s: 1.11.
+        let exceeded = roofline(&script, None).impossible.unwrap();
+        assert!((exceeded.ratio - 1.111_2).abs() < 1e-3);
+        script.records.truncate(script.records.len() - 3);
+        for _ in 0..3 {
+            script.block(faster, vec![generation(500_000_000, &[46_000_000; 10])]);
+        }
+        assert_eq!(roofline(&script, None).impossible, None);
+    }
+
+    #[test]
+    fn a_small_working_set_is_in_cache_and_not_held_against_the_memory_sheet() {
+        let mut script = script();
+        script.device_mut().last_level_cache_bytes = Some(300_000_000);
+        let sheet = DataSheet {
+            card: "card".to_owned(),
+            bandwidth: Some(BytesPerSecond::new(1e9)),
+            matmul: BTreeMap::new(),
+        };
+        let roofline = roofline(&script, Some(&sheet));
+        assert_eq!(roofline.in_cache, Some(true));
+        assert_eq!(roofline.impossible, None);
+    }
+
+    #[test]
+    fn the_floor_is_the_slower_of_memory_and_arithmetic_in_each_phase() {
+        let floor = roofline(&script(), None).floor.unwrap();
+        // Prefill: 200 GFLOP at 1 TFLOP/s beats 1 GB at 20 GB/s; a step: 50 ms of reading beats 2 ms.
+        close(
+            floor.prefill.value(),
+            0.2 + (1e3 * 5_050.0 - 99.0 * 32_768.0) / 1e12,
+        );
+        close(floor.step.value(), (1e9 + 105_500.0) / 2e10);
+        close(
+            floor.whole.value(),
+            floor.prefill.value() + 10.0 * floor.step.value(),
+        );
+    }
+
+    #[test]
+    fn without_peaks_nothing_is_claimed() {
+        let point = point(1, 100, 11);
+        let mut script = Script::new(&[point]);
+        script.block(point, vec![generation(500_000_000, &[100_000_000; 10])]);
+        let roofline = roofline(&script, None);
+        assert_eq!((roofline.mbu, roofline.mfu), (None, None));
+        assert_eq!((roofline.impossible, roofline.floor), (None, None));
+    }
+}

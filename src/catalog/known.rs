@@ -15,9 +15,7 @@ impl Catalog {
     /// The rentals of cards that `words` name, cheapest first.
     pub fn rental_rows(&self, words: &str) -> Vec<&RentalRow> {
         let mut rows = best(words, self.rentals(), |row| &row.gpu);
-        rows.sort_by(|a, b| {
-            (a.usd_per_gpu_hour, &a.id).cmp(&(b.usd_per_gpu_hour, &b.id))
-        });
+        rows.sort_by(|a, b| (a.usd_per_gpu_hour, &a.id).cmp(&(b.usd_per_gpu_hour, &b.id)));
         rows
     }
 
@@ -125,7 +123,10 @@ impl PriceBook for Catalog {
     }
 
     fn rentals_of(&self, gpu: &str) -> Vec<Rental> {
-        self.rental_rows(gpu).into_iter().filter_map(rental).collect()
+        self.rental_rows(gpu)
+            .into_iter()
+            .filter_map(rental)
+            .collect()
     }
 
     fn gpu(&self, id: &str) -> Result<GpuCard, NotFound> {
@@ -282,5 +283,9 @@ fn named_or_near<'a>(words: &str, ids: impl Iterator<Item = &'a str> + Clone) ->
         .take(12)
         .map(str::to_owned)
         .collect();
-    if named.is_empty() { near(words, ids) } else { named }
+    if named.is_empty() {
+        near(words, ids)
+    } else {
+        named
+    }
 }

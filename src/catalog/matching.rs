@@ -66,7 +66,10 @@ pub(crate) fn near<'a>(query: &str, ids: impl Iterator<Item = &'a str>) -> Vec<S
 /// Pairs of neighbouring characters, without case.
 fn pairs(text: &str) -> BTreeSet<(char, char)> {
     let characters: Vec<char> = text.to_lowercase().chars().collect();
-    characters.windows(2).map(|pair| (pair[0], pair[1])).collect()
+    characters
+        .windows(2)
+        .map(|pair| (pair[0], pair[1]))
+        .collect()
 }
 
 /// Dice's coefficient of two sets: twice what they share over what they have.

@@ -256,7 +256,9 @@ mod tests {
         assert_eq!((error.line, error.column), (3, 1), "{error}");
         let error = refused("[[rental]]\nid = ");
         assert_eq!(error.line, 2, "{error}");
-        let error = refused("[[api]]\nid = \"x\"\nprovider = \"p\"\nkind = \"chat\"\nusd_per_query = 1.5\n");
+        let error = refused(
+            "[[api]]\nid = \"x\"\nprovider = \"p\"\nkind = \"chat\"\nusd_per_query = 1.5\n",
+        );
         assert_eq!(error.line, 5, "{error}");
         let error = refused(
             "[[api]]\nid = \"x\"\nprovider = \"p\"\nkind = \"chat\"\nsource = \"s\"\nretrieved = 2026-01-01\nconfidence = \"primary\"\n[api.rates]\ninput_usd_per_mtok = \"1\"\n",
@@ -284,7 +286,11 @@ mod tests {
         let catalog = Catalog::bundled();
         let offers = catalog.rentals_of("h100-sxm");
         assert!(offers.is_sorted_by_key(|offer| offer.usd_per_gpu_hour));
-        assert!(catalog.rental("inferencex-h100-sxm-neocloud-owned-tco").is_err());
+        assert!(
+            catalog
+                .rental("inferencex-h100-sxm-neocloud-owned-tco")
+                .is_err()
+        );
         assert!(catalog.rental_rows("h100").len() > offers.len());
     }
 
@@ -298,7 +304,13 @@ mod tests {
         assert_eq!(error.near[0], "gpt-4o");
         assert!(catalog.api("gpt-4").is_err());
         assert!(catalog.api("text-embedding-3-small").is_err());
-        assert_eq!(catalog.embedding("text-embedding-3-small").unwrap().dimensions, Some(1536));
+        assert_eq!(
+            catalog
+                .embedding("text-embedding-3-small")
+                .unwrap()
+                .dimensions,
+            Some(1536)
+        );
         assert!(catalog.api_rows("gpt-4o").len() >= 2);
     }
 
@@ -317,7 +329,16 @@ mod tests {
         assert_eq!(batch.output_usd_per_mtok.to_string(), "5");
         let cached = catalog.api("claude-haiku-4-5").unwrap();
         assert_eq!(cached.cache_min_tokens, Some(4096));
-        assert_eq!(cached.prices.cache_write_usd_per_mtok.unwrap().to_string(), "1.25");
-        assert!(catalog.rerank("rerank-v3.5").unwrap().usd_per_query.is_some());
+        assert_eq!(
+            cached.prices.cache_write_usd_per_mtok.unwrap().to_string(),
+            "1.25"
+        );
+        assert!(
+            catalog
+                .rerank("rerank-v3.5")
+                .unwrap()
+                .usd_per_query
+                .is_some()
+        );
     }
 }

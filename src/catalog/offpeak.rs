@@ -151,7 +151,13 @@ mod tests {
             let span = TimeSpan::try_from(text.to_owned()).unwrap();
             assert_eq!(String::from(span), text);
         }
-        for text in ["06:00-04:00", "25:00-26:00", "4-6", "00:00-24:01", "a:b-c:d"] {
+        for text in [
+            "06:00-04:00",
+            "25:00-26:00",
+            "4-6",
+            "00:00-24:01",
+            "a:b-c:d",
+        ] {
             assert!(TimeSpan::try_from(text.to_owned()).is_err(), "{text}");
         }
     }

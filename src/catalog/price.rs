@@ -91,20 +91,29 @@ mod tests {
 
     #[test]
     fn text_survives_without_its_trailing_zeros() {
-        for (text, kept) in [("2.50", "2.5"), ("0", "0"), ("0.0000000001", "0.0000000001")] {
+        for (text, kept) in [
+            ("2.50", "2.5"),
+            ("0", "0"),
+            ("0.0000000001", "0.0000000001"),
+        ] {
             assert_eq!(text.parse::<Price>().unwrap().to_string(), kept);
         }
     }
 
     #[test]
     fn anything_but_a_plain_decimal_is_refused() {
-        for text in ["", "-1", "+1", "1e3", "NaN", "inf", "1_000", "1,5", "$2", "."] {
+        for text in [
+            "", "-1", "+1", "1e3", "NaN", "inf", "1_000", "1,5", "$2", ".",
+        ] {
             assert!(text.parse::<Price>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn the_float_is_the_nearest_one() {
-        assert_eq!("6.155".parse::<Price>().unwrap().value().to_bits(), 6.155_f64.to_bits());
+        assert_eq!(
+            "6.155".parse::<Price>().unwrap().value().to_bits(),
+            6.155_f64.to_bits()
+        );
     }
 }

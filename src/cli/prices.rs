@@ -359,7 +359,14 @@ fn tables(listing: &Listing<'_>) -> String {
     let price = |price: Option<Price>| price.map_or("—".to_owned(), |price| price.to_string());
     if !listing.rentals.is_empty() {
         let mut table = table(&[
-            "rental", "gpu", "commitment", "USD/GPU-h", "together", "read", "age", "source",
+            "rental",
+            "gpu",
+            "commitment",
+            "USD/GPU-h",
+            "together",
+            "read",
+            "age",
+            "source",
         ]);
         for row in &listing.rentals {
             table.add_row([
@@ -377,7 +384,15 @@ fn tables(listing: &Listing<'_>) -> String {
     }
     if !listing.apis.is_empty() {
         let mut table = table(&[
-            "API", "provider", "input", "output", "cached", "batch in", "batch out", "read", "age",
+            "API",
+            "provider",
+            "input",
+            "output",
+            "cached",
+            "batch in",
+            "batch out",
+            "read",
+            "age",
             "source",
         ]);
         for row in &listing.apis {
@@ -407,7 +422,7 @@ fn tables(listing: &Listing<'_>) -> String {
 fn table(header: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table
-        .load_preset(comfy_table::presets::NOTHING)
+        .load_style(comfy_table::presets::NOTHING)
         .set_content_arrangement(comfy_table::ContentArrangement::Disabled)
         .set_header(header.iter().copied());
     table
@@ -450,7 +465,10 @@ fn catalog_files(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
         let path = entry
             .map_err(|error| CliError::storage(folder, error))?
             .path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             paths.push(path);
         }
     }

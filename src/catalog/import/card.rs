@@ -100,11 +100,21 @@ mod tests {
 
     #[test]
     fn names_and_instances_together_give_the_card() {
-        check("nebius", "H100", "gpu-h100-sxm_1gpu-16vcpu-200gb", "h100-sxm");
+        check(
+            "nebius",
+            "H100",
+            "gpu-h100-sxm_1gpu-16vcpu-200gb",
+            "h100-sxm",
+        );
         check("vast", "H100", "1x-H100_NVL-32-65536", "h100-nvl");
         check("vast", "H100", "1x-H100_PCIE-32-65536", "h100-pcie");
         check("runpod", "H100-SXM", "1x_H100-SXM_SECURE", "h100-sxm");
-        check("runpod", "A100-80GB-SXM", "1x_A100-80GB-SXM_SECURE", "a100-80gb-sxm");
+        check(
+            "runpod",
+            "A100-80GB-SXM",
+            "1x_A100-80GB-SXM_SECURE",
+            "a100-80gb-sxm",
+        );
         check("aws", "A100", "p4d.24xlarge", "a100-40gb-sxm");
         check("aws", "A100-80GB", "p4de.24xlarge", "a100-80gb-sxm");
         check("aws", "H100", "p5.48xlarge", "h100-sxm");

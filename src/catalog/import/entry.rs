@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::litellm::usd_per_mtok;
-use crate::catalog::offpeak::{OffPeakRow, TimeSpan, WindowRow, Weekday};
+use crate::catalog::offpeak::{OffPeakRow, TimeSpan, Weekday, WindowRow};
 use crate::catalog::price::Price;
 use crate::catalog::rows::{Rates, TierRow};
 
@@ -131,7 +131,10 @@ impl Entry {
             "litellm_provider" => self.provider = map.next_value::<Text>()?.0,
             "source" => self.source = map.next_value::<Text>()?.0,
             "deprecation_date" => {
-                self.deprecated = map.next_value::<Text>()?.0.and_then(|date| date.parse().ok());
+                self.deprecated = map
+                    .next_value::<Text>()?
+                    .0
+                    .and_then(|date| date.parse().ok());
             }
             "max_input_tokens" => self.context_tokens = map.next_value::<Number>()?.count(),
             "prompt_cache_min_tokens" => {
@@ -306,19 +309,23 @@ fn decimal(number: f64) -> Option<Decimal> {
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Scalar).map(|value| match value {
-            Value::Number(number) => Self(Some(number)),
-            Value::Text(_) | Value::Other => Self(None),
-        })
+        deserializer
+            .deserialize_any(Scalar)
+            .map(|value| match value {
+                Value::Number(number) => Self(Some(number)),
+                Value::Text(_) | Value::Other => Self(None),
+            })
     }
 }
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Scalar).map(|value| match value {
-            Value::Text(text) => Self(Some(text)),
-            Value::Number(_) | Value::Other => Self(None),
-        })
+        deserializer
+            .deserialize_any(Scalar)
+            .map(|value| match value {
+                Value::Text(text) => Self(Some(text)),
+                Value::Number(_) | Value::Other => Self(None),
+            })
     }
 }
 

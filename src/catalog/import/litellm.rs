@@ -11,9 +11,7 @@ use rust_decimal::Decimal;
 use super::entry::{Entries, Entry};
 use super::{Implausible, Import, ImportError, ImportOptions, Quarantined, Summary, fingerprint};
 use crate::catalog::price::Price;
-use crate::catalog::rows::{
-    ApiKind, ApiRow, CatalogFile, Confidence, ImportStamp, Rates, TierRow,
-};
+use crate::catalog::rows::{ApiKind, ApiRow, CatalogFile, Confidence, ImportStamp, Rates, TierRow};
 
 /// Dearest input that is believed of a model that writes, in dollars per million tokens. Dearer rows
 /// of the list are dollars per thousand tokens entered as per token.
@@ -133,7 +131,10 @@ fn row(id: &str, kind: ApiKind, entry: &Entry, as_of: Date) -> Result<ApiRow, &'
     Ok(ApiRow {
         id: id.to_owned(),
         aliases: Vec::new(),
-        provider: entry.provider.clone().unwrap_or_else(|| "unknown".to_owned()),
+        provider: entry
+            .provider
+            .clone()
+            .unwrap_or_else(|| "unknown".to_owned()),
         kind,
         usd_per_query,
         cache_min_tokens: entry.cache_min_tokens,
@@ -236,9 +237,7 @@ fn doubts(row: &ApiRow, entry: &Entry, as_of: Date) -> Vec<&'static str> {
     {
         doubts.push("output cheaper than input");
     }
-    let dearer = |batch: Option<Price>, plain: Option<Price>| {
-        matches!((batch, plain), (Some(batch), Some(plain)) if batch >= plain && !plain.is_zero())
-    };
+    let dearer = |batch: Option<Price>, plain: Option<Price>| matches!((batch, plain), (Some(batch), Some(plain)) if batch >= plain && !plain.is_zero());
     if dearer(rates.batch_input_usd_per_mtok, rates.input_usd_per_mtok)
         || dearer(rates.batch_output_usd_per_mtok, rates.output_usd_per_mtok)
     {

@@ -227,9 +227,8 @@ impl Line<'_> {
             .and_then(|count| u32::try_from(count).ok())
             .and_then(NonZeroU32::new)
             .ok_or("not a whole number of GPUs")?;
-        let placeholder = |price: &Decimal| {
-            *price == Decimal::from(PLACEHOLDER) && self.price == self.spot
-        };
+        let placeholder =
+            |price: &Decimal| *price == Decimal::from(PLACEHOLDER) && self.price == self.spot;
         let price = self.price.filter(|price| !price.is_zero());
         if price.as_ref().is_some_and(placeholder) {
             return Err("a placeholder for no price");
@@ -241,8 +240,11 @@ impl Line<'_> {
         if price.is_none() && spot.is_none() {
             return Err("no price");
         }
-        let per_gpu =
-            |price: Decimal| (price / Decimal::from(count.get())).round_dp(PLACES).normalize();
+        let per_gpu = |price: Decimal| {
+            (price / Decimal::from(count.get()))
+                .round_dp(PLACES)
+                .normalize()
+        };
         Ok(Offer {
             instance: self.instance.to_owned(),
             card: card(&selection.cloud, self.accelerator, self.instance),

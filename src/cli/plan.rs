@@ -1,0 +1,142 @@
+//! `mtok plan`: what would run, what would not and why, how long and for how much.
+
+use serde::Serialize;
+
+use super::args::{PlanArgs, StudyArgs, target};
+use super::exit::{CliError, Exit};
+use super::pricing::{self, Priced};
+use super::{host, output};
+use crate::catalog::Catalog;
+use crate::catalog::book::PriceBook as _;
+use crate::engine::weights;
+use crate::record::observation::Model;
+use crate::study::plan::{Machine, Plan, Subject};
+use crate::study::spec::{Study, Target};
+use crate::units::{Bytes, Usd};
+
+/// A study with its model, before any device is touched.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The study as written.
+    pub written: crate::study::spec::StudyFile,
+    /// The study as effective.
+    pub study: Study,
+    /// The model as found.
+    pub model: Model,
+}
+
+/// Reads the study and looks at the model's files.
+pub fn prepare(args: &StudyArgs) -> Result<Prepared, CliError> {
+    let written = args.written()?;
+    let study = written.clone().resolved(target(written.model.device))?;
+    let model = weights::inspect(&study.source)?;
+    Ok(Prepared { written, study, model })
+}
+
+/// The machine that the plan is for: the card that is asked for, else this machine.
+fn machine(study: &Study, catalog: &Catalog) -> Result<Machine, CliError> {
+    if let Some(id) = &study.price.gpu {
+        let card = catalog.gpu(id)?;
+        let sheet = pricing::data_sheet(&card);
+        return Ok(Machine {
+            memory: Bytes::new((card.vram_mib << 20) as f64),
+            bandwidth: sheet.bandwidth,
+            arithmetic: sheet.matmul.values().copied().reduce(crate::units::FlopPerSecond::max),
+        });
+    }
+    Ok(Machine {
+        memory: Bytes::new(host::memory_bytes().unwrap_or(0) as f64),
+        bandwidth: None,
+        arithmetic: None,
+    })
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Answer<'a> {
+    schema: u32,
+    model: &'a str,
+    plan: &'a Plan,
+    usd_low: Option<Usd>,
+    usd_high: Option<Usd>,
+}
+
+/// Prints the plan.
+pub fn run(args: &PlanArgs) -> Result<Exit, CliError> {
+    let catalog = Catalog::bundled();
+    let mut prepared = prepare_for_plan(&args.study)?;
+    let machine = machine(&prepared.study, &catalog)?;
+    let priced = pricing::look_up(&prepared.study.price, None, &catalog)?;
+    let model = &mut prepared.model;
+    let subject = Subject {
+        shape: &model.shape,
+        native: model.native,
+        file_bytes: None,
+    };
+    let plan = Plan::new(&prepared.study, subject, machine);
+    if args.study.json {
+        output::json(&answer(&model.name, &plan, &priced))?;
+    } else {
+        output::data(&render(&model.name, &plan, &priced))?;
+    }
+    Ok(Exit::Success)
+}
+
+/// A plan for a card that is not there takes a card's defaults.
+fn prepare_for_plan(args: &StudyArgs) -> Result<Prepared, CliError> {
+    let mut prepared = prepare(args)?;
+    if prepared.study.price.gpu.is_some() && prepared.written.model.device.is_none() {
+        prepared.study = prepared.written.clone().resolved(Target::Cuda)?;
+    }
+    Ok(prepared)
+}
+
+fn answer<'a>(model: &'a str, plan: &'a Plan, priced: &Priced) -> Answer<'a> {
+    let cost = |hours| priced.price.as_ref().map(|price| price.usd_per_hour * hours);
+    Answer {
+        schema: 1,
+        model,
+        plan,
+        usd_low: cost(plan.duration.low),
+        usd_high: cost(plan.duration.high),
+    }
+}
+
+fn render(model: &str, plan: &Plan, priced: &Priced) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(["point", "weights", "KV cache", "in all", "outcome"]);
+    let gib = |bytes: u64| format!("{:.2} GiB", bytes as f64 / f64::from(1_u32 << 30));
+    for planned in &plan.points {
+        let memory = planned.memory;
+        let outcome = planned
+            .skip
+            .as_ref()
+            .map_or_else(|| "runs".to_owned(), |skip| format!("skipped: {}", skip.reason));
+        table.add_row([
+            planned.point.to_string(),
+            gib(memory.weight_bytes),
+            gib(memory.kv_bytes),
+            gib(memory.total()),
+            outcome,
+        ]);
+    }
+    let (low, high) = (plan.duration.low, plan.duration.high);
+    let minutes = |hours: crate::units::Hours| hours.seconds().value() / 60.0;
+    let mut text = format!("{}\n\n{table}\n\n", output::printable(model));
+    text += &format!(
+        "expected: {:.0} to {:.0} minutes (an estimate from the roofline, not a measurement)\n",
+        minutes(low).ceil(),
+        minutes(high).ceil()
+    );
+    if let Some(price) = &priced.price {
+        text += &format!(
+            "          {:.2} to {:.2} USD at {} USD per hour, {}\n",
+            (price.usd_per_hour * low).value(),
+            (price.usd_per_hour * high).value(),
+            price.usd_per_hour.value(),
+            output::printable(&price.label)
+        );
+    }
+    text
+}

@@ -1,0 +1,184 @@
+//! What an hour of the measured device costs, and what its maker says it can do.
+
+use std::collections::BTreeMap;
+
+use rust_decimal::Decimal;
+
+use super::exit::{CliError, Exit};
+use crate::catalog::Catalog;
+use crate::catalog::book::{Commitment, GpuCard, NotFound, PriceBook as _, Rental};
+use crate::catalog::gpus;
+use crate::cost::rate::{HourlyPrice, Origin};
+use crate::metrics::roofline::DataSheet;
+use crate::record::observation::{Device, DeviceKind};
+use crate::study::model::Precision;
+use crate::study::spec::Price;
+use crate::units::{BytesPerSecond, FlopPerSecond, UsdPerHour};
+
+/// The price and the data sheet of a device.
+#[derive(Debug, Clone, Default)]
+pub struct Priced {
+    /// What an hour costs, where anybody says.
+    pub price: Option<HourlyPrice>,
+    /// What the maker says, where the card is known.
+    pub sheet: Option<DataSheet>,
+}
+
+impl From<NotFound> for CliError {
+    fn from(error: NotFound) -> Self {
+        Self::new(Exit::Input, error)
+    }
+}
+
+/// Looks up the card that `asked` names or that `device` is, and its price: the user's rate where
+/// there is one, else the cheapest on-demand offer of the catalog.
+pub fn look_up(
+    asked: &Price,
+    device: Option<&Device>,
+    catalog: &Catalog,
+) -> Result<Priced, CliError> {
+    if device.is_some_and(|device| device.kind == DeviceKind::Sim) {
+        return Ok(Priced::default());
+    }
+    let card = match &asked.gpu {
+        Some(id) => Some(catalog.gpu(id)?),
+        None => device.and_then(recognise),
+    };
+    let offer = match (&card, device) {
+        (Some(card), _) => cheapest(catalog.rentals_of(&card.id)),
+        (None, Some(device)) if device.kind == DeviceKind::Cpu => cpu_offer(device, catalog),
+        (None, _) => None,
+    };
+    let price = match asked.usd_per_hour {
+        Some(rate) => Some(user_rate(rate)?),
+        None => offer.map(|offer| catalog_rate(&offer)).transpose()?,
+    };
+    Ok(Priced { price, sheet: card.as_ref().map(data_sheet) })
+}
+
+/// The card of the catalog that a CUDA device is.
+fn recognise(device: &Device) -> Option<GpuCard> {
+    match device.kind {
+        DeviceKind::Cuda => gpus::recognise(&device.name, device.memory_bytes).cloned(),
+        DeviceKind::Cpu | DeviceKind::Sim => None,
+    }
+}
+
+/// The cheapest offer by the hour, one card at a time where anyone rents it out so.
+fn cheapest(mut offers: Vec<Rental>) -> Option<Rental> {
+    offers.retain(|offer| offer.commitment == Commitment::OnDemand);
+    offers.sort_by_key(|offer| (offer.quantum_gpus, offer.usd_per_gpu_hour));
+    offers.into_iter().next()
+}
+
+/// The cheapest rented machine with at least as many vCPUs as the engine uses threads, and no more of
+/// them than needed.
+fn cpu_offer(device: &Device, catalog: &Catalog) -> Option<Rental> {
+    let threads = device.threads?;
+    let machines = catalog.rentals().iter().filter_map(|row| {
+        let vcpus: u32 = row.gpu.strip_prefix("cpu-")?.strip_suffix("vcpu")?.parse().ok()?;
+        (vcpus >= threads).then_some((vcpus, row.gpu.as_str()))
+    });
+    let (_, machine) = machines.min()?;
+    cheapest(catalog.rentals_of(machine))
+}
+
+fn user_rate(rate: Decimal) -> Result<HourlyPrice, CliError> {
+    Ok(HourlyPrice {
+        usd_per_hour: dollars(rate)?,
+        label: "the user's rate".to_owned(),
+        source: "--usd-per-hour or price.usd_per_hour".to_owned(),
+        as_of: None,
+        origin: Origin::User,
+    })
+}
+
+fn catalog_rate(offer: &Rental) -> Result<HourlyPrice, CliError> {
+    let region = offer.region.as_ref().map(|region| format!(", {region}")).unwrap_or_default();
+    Ok(HourlyPrice {
+        usd_per_hour: dollars(offer.usd_per_gpu_hour)?,
+        label: format!("{} at {}, on demand{region} ({})", offer.gpu, offer.provider, offer.id),
+        source: offer.provenance.source.clone(),
+        as_of: Some(offer.provenance.as_of),
+        origin: Origin::Catalog,
+    })
+}
+
+fn dollars(decimal: Decimal) -> Result<UsdPerHour, CliError> {
+    decimal.try_into().map(UsdPerHour::new).map_err(|error| CliError::new(Exit::Input, error))
+}
+
+/// The card's sheet in the form that `metrics` takes.
+pub fn data_sheet(card: &GpuCard) -> DataSheet {
+    let rate = |precision: Precision| {
+        card.flop_per_second(precision.word()).map(|rate| (precision, FlopPerSecond::new(rate)))
+    };
+    DataSheet {
+        card: card.name.clone(),
+        bandwidth: Some(BytesPerSecond::new(card.bandwidth_bytes_per_second as f64)),
+        matmul: [Precision::F32, Precision::F16, Precision::Bf16]
+            .into_iter()
+            .filter_map(rate)
+            .collect::<BTreeMap<_, _>>(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(kind: DeviceKind, name: &str, threads: Option<u32>) -> Device {
+        Device {
+            kind,
+            name: name.to_owned(),
+            uuid: None,
+            pci_bus_id: None,
+            memory_bytes: 81_559 << 20,
+            last_level_cache_bytes: None,
+            compute_capability: None,
+            driver: None,
+            cuda: None,
+            threads,
+        }
+    }
+
+    fn label(asked: &Price, device: &Device) -> Option<String> {
+        let priced = look_up(asked, Some(device), &Catalog::bundled()).unwrap();
+        priced.price.map(|price| price.label)
+    }
+
+    #[test]
+    fn a_card_is_recognised_and_priced_with_a_date() {
+        let card = device(DeviceKind::Cuda, "NVIDIA H100 80GB HBM3", None);
+        let priced = look_up(&Price::default(), Some(&card), &Catalog::bundled()).unwrap();
+        assert!(priced.price.is_some_and(|price| price.as_of.is_some()));
+        assert!(priced.sheet.is_some_and(|sheet| sheet.bandwidth.is_some()));
+    }
+
+    #[test]
+    fn a_cpu_is_priced_as_the_smallest_machine_that_has_its_threads() {
+        let text = label(&Price::default(), &device(DeviceKind::Cpu, "x", Some(3))).unwrap();
+        assert!(text.starts_with("cpu-4vcpu"), "{text}");
+        assert_eq!(label(&Price::default(), &device(DeviceKind::Cpu, "x", Some(500))), None);
+    }
+
+    #[test]
+    fn the_users_rate_wins() {
+        let asked = Price { gpu: None, usd_per_hour: Some(Decimal::new(250, 2)) };
+        let text = label(&asked, &device(DeviceKind::Cpu, "x", Some(2))).unwrap();
+        assert_eq!(text, "the user's rate");
+    }
+
+    #[test]
+    fn an_unknown_card_id_is_an_input_error() {
+        let asked = Price { gpu: Some("h1000".to_owned()), usd_per_hour: None };
+        let error = look_up(&asked, None, &Catalog::bundled()).unwrap_err();
+        assert_eq!(error.exit, Exit::Input);
+    }
+
+    #[test]
+    fn a_scripted_device_has_no_price() {
+        let asked = Price { gpu: None, usd_per_hour: Some(Decimal::ONE) };
+        assert_eq!(label(&asked, &device(DeviceKind::Sim, "sim", None)), None);
+    }
+}

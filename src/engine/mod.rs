@@ -1,6 +1,8 @@
 //! How tokens are made: the contract of an engine and the engines that keep it.
 
+pub mod sim;
 pub(crate) mod weights;
+pub mod worker;
 
 use crate::clock::Clock;
 use crate::record::observation::{Accuracy, EngineFacts, Peak};

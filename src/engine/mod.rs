@@ -2,7 +2,9 @@
 
 pub mod cards;
 pub(crate) mod quantize;
+pub mod sim;
 pub mod weights;
+pub mod worker;
 
 use crate::clock::Clock;
 use crate::record::observation::{Accuracy, EngineFacts, Peak};

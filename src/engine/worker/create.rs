@@ -1,0 +1,105 @@
+//! The one place where an order becomes an engine.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Order;
+use super::block::moment;
+use crate::clock::{Clock, Manual};
+use crate::engine::sim::{Script, Sim};
+use crate::engine::{Engine, EngineError, MeasurePeaks, Progress};
+use crate::record::observation::{Device, DeviceKind, Moment};
+use crate::study::model::EngineKind;
+
+/// An engine with a model, and what its user has to know.
+pub(super) struct Created {
+    pub(super) engine: Box<dyn Engine>,
+    /// The timeline on which the engine's time passes.
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) device: DeviceKind,
+    /// Ids of prompts are below this.
+    pub(super) vocab: u32,
+    /// When loading began, on `clock`.
+    pub(super) started: Moment,
+}
+
+/// Something that can measure the limits of a device, and the timeline to measure them on.
+pub(super) struct CreatedPeaks {
+    pub(super) peaks: Box<dyn MeasurePeaks>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// Loads the model of an order into the engine that it asks for.
+pub(super) fn create(
+    order: &Order,
+    machine: &Arc<dyn Clock>,
+    _progress: &Progress,
+) -> Result<Created, EngineError> {
+    match &order.engine {
+        EngineKind::Sim(path) => {
+            let timeline = Arc::new(Manual::new(Sim::START));
+            let started = moment(timeline.as_ref());
+            let engine = Sim::load(read_script(path)?, order.precision, Arc::clone(&timeline))?;
+            Ok(Created {
+                vocab: engine.vocab(),
+                device: DeviceKind::Sim,
+                engine: Box::new(engine),
+                clock: timeline,
+                started,
+            })
+        }
+        // WIRE HERE: `device::open(order.device)`, then `decoder::Decoder::new(weights::load(..)?, ..)`
+        // and `stock::load(..)`, on the timeline `machine`, with `started` read before the device is
+        // opened.
+        EngineKind::Decoder | EngineKind::Stock => {
+            let _ = machine;
+            Err(not_wired(&order.engine))
+        }
+    }
+}
+
+/// What the device of an order is.
+pub(super) fn identify(order: &Order) -> Result<Device, EngineError> {
+    match &order.engine {
+        EngineKind::Sim(path) => Ok(read_script(path)?.device()),
+        // WIRE HERE: `device::open(order.device)` and its description.
+        EngineKind::Decoder | EngineKind::Stock => Err(not_wired(&order.engine)),
+    }
+}
+
+/// What measures the limits of the device of an order.
+pub(super) fn create_peaks(
+    order: &Order,
+    machine: &Arc<dyn Clock>,
+) -> Result<CreatedPeaks, EngineError> {
+    match &order.engine {
+        EngineKind::Sim(path) => {
+            let timeline = Arc::new(Manual::new(Sim::START));
+            let engine = Sim::load(read_script(path)?, order.precision, Arc::clone(&timeline))?;
+            Ok(CreatedPeaks {
+                peaks: Box::new(engine),
+                clock: timeline,
+            })
+        }
+        // WIRE HERE: `peaks::Peaks::new(device::open(order.device)?)` on the timeline `machine`.
+        EngineKind::Decoder | EngineKind::Stock => {
+            let _ = machine;
+            Err(not_wired(&order.engine))
+        }
+    }
+}
+
+fn read_script(path: &Path) -> Result<Script, EngineError> {
+    let refuse = |reason: String| EngineError::Model {
+        place: path.display().to_string(),
+        reason,
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+    Script::parse(&text).map_err(|error| refuse(error.to_string()))
+}
+
+fn not_wired(engine: &EngineKind) -> EngineError {
+    EngineError::Unsupported {
+        reason: format!("the engine `{engine}` is not part of this build"),
+    }
+}

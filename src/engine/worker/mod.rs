@@ -1,0 +1,214 @@
+//! The worker: an engine in a process of its own, so that running out of memory, a panic or a lost
+//! card is an outcome and never the end of a sweep.
+//!
+//! The parent speaks to a [`Worker`] without knowing where it lives: [`Process`] is the child process,
+//! [`Host`] does the work, inside that child or, in tests, in the caller's own process.
+
+mod block;
+mod command;
+mod create;
+mod host;
+mod meter;
+mod process;
+mod prompts;
+mod protocol;
+mod serve;
+mod stderr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Capacity, EngineError};
+use crate::record::observation::{
+    Accuracy, CpuUse, Device, EngineFacts, FailureKind, Generation, Moment, Peak,
+};
+use crate::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
+use crate::study::workload::PointId;
+use crate::units::{Nanos, Seconds};
+
+pub use command::WorkerCommand;
+pub use host::Host;
+pub use process::{Process, Processes};
+pub use serve::serve;
+
+/// What to load, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Where the model comes from.
+    pub source: ModelSource,
+    /// Which engine runs it.
+    pub engine: EngineKind,
+    /// Where.
+    pub device: DeviceChoice,
+    /// How weights are held.
+    pub precision: Precision,
+    /// Seed of random weights.
+    pub seed: u64,
+}
+
+/// A model that was loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// When loading began.
+    pub started: Moment,
+    /// How long it took.
+    pub duration: Nanos,
+    /// What the engine says of it.
+    pub engine: EngineFacts,
+}
+
+/// A comparison of logits with the reference path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckOrder {
+    /// Batch sizes, each compared on its own.
+    pub batches: Vec<u32>,
+    /// Length of the prompts.
+    pub length: u32,
+    /// Seed of the prompts.
+    pub seed: u64,
+}
+
+/// Generations of one point back to back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlockOrder {
+    /// The point.
+    pub point: PointId,
+    /// Seed of the prompts.
+    pub seed: u64,
+    /// Shortest duration.
+    pub min_seconds: Seconds,
+    /// Fewest generations, unless `max_seconds` ends the block before.
+    pub min_generations: u32,
+    /// Longest duration; a generation that would go beyond it is not begun once `min_seconds` are over.
+    pub max_seconds: Seconds,
+    /// Most generations.
+    pub max_generations: u32,
+}
+
+/// What was seen in a block.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BlockSeen {
+    /// When it began.
+    pub started: Moment,
+    /// Its generations in order.
+    pub generations: Vec<Generation>,
+    /// Generations that were repeated because work was in flight after their last token.
+    pub repeated: u32,
+    /// SHA-256 over the output ids.
+    pub output_sha256: String,
+    /// What the processor did meanwhile.
+    pub cpu: CpuUse,
+    /// Highest memory use.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// What an engine in a place of its own can be asked.
+pub trait Worker {
+    /// Opens the device and says what it is, without loading a model.
+    fn identify(&mut self, order: &Order) -> Result<Device, WorkerError>;
+
+    /// Measures the limits of the device, without loading a model.
+    fn peaks(&mut self, order: &Order, dtypes: &[Precision]) -> Result<Vec<Peak>, WorkerError>;
+
+    /// Loads a model in place of the one before.
+    fn load(&mut self, order: &Order) -> Result<Loaded, WorkerError>;
+
+    /// What the engine says of the loaded model as it is now.
+    fn describe(&mut self) -> Result<EngineFacts, WorkerError>;
+
+    /// Makes room for generations of up to this size.
+    fn reserve(&mut self, capacity: Capacity) -> Result<(), WorkerError>;
+
+    /// Compares logits with the reference path.
+    fn check(&mut self, order: &CheckOrder) -> Result<Vec<Accuracy>, WorkerError>;
+
+    /// Runs a block.
+    fn block(&mut self, order: &BlockOrder) -> Result<BlockSeen, WorkerError>;
+}
+
+/// Starts workers.
+pub trait Launcher {
+    /// A fresh worker with nothing loaded. It is gone when dropped.
+    fn launch(&mut self) -> Result<Box<dyn Worker>, WorkerError>;
+}
+
+/// Why a worker did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorkerError {
+    /// It said no and lives.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It is gone.
+    #[error("{}", .0.reason)]
+    Lost(Loss),
+    /// It was told to stop because the user wants to.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// What a living worker says when it cannot do something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// Memory ran out.
+    #[error("out of memory: {detail}")]
+    OutOfMemory {
+        /// What was being allocated.
+        detail: String,
+    },
+    /// The model cannot be used.
+    #[error("{place}: {reason}")]
+    Model {
+        /// File and place in it.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The engine cannot do this.
+    #[error("unsupported: {reason}")]
+    Unsupported {
+        /// What and why.
+        reason: String,
+    },
+    /// The device is not there or failed.
+    #[error("device: {reason}")]
+    Device {
+        /// What and why.
+        reason: String,
+    },
+    /// The outcome cannot be trusted.
+    #[error("{reason}")]
+    Invalid {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How a worker was lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// How, in the words of the record.
+    pub kind: FailureKind,
+    /// The same in one line.
+    pub reason: String,
+    /// The last lines of its standard error.
+    pub stderr: Vec<String>,
+}
+
+impl From<EngineError> for Refusal {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::OutOfMemory { detail } => Self::OutOfMemory { detail },
+            EngineError::Model { place, reason } => Self::Model { place, reason },
+            EngineError::Unsupported { reason } => Self::Unsupported { reason },
+            EngineError::Device { reason } => Self::Device { reason },
+            EngineError::NotFinite { .. } => Self::Invalid {
+                reason: error.to_string(),
+            },
+        }
+    }
+}
+
+impl From<EngineError> for WorkerError {
+    fn from(error: EngineError) -> Self {
+        Self::Refused(error.into())
+    }
+}

@@ -1,0 +1,394 @@
+//! The parent's side: a child process that answers, falls silent or dies.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, ChildStdin, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::command::WorkerCommand;
+use super::meter;
+use super::protocol::{Reply, Request};
+use super::stderr::StderrTail;
+use super::{
+    BlockOrder, BlockSeen, CheckOrder, Launcher, Loaded, Loss, Order, Worker, WorkerError,
+};
+use crate::clock::Clock;
+use crate::engine::Capacity;
+use crate::record::observation::{Accuracy, Device, EngineFacts, FailureKind, Peak};
+use crate::study::model::Precision;
+use crate::units::{Nanos, Seconds};
+
+/// How long a block may go on after the first signal.
+const DRAIN: Seconds = Seconds::new(10.0);
+
+/// How long a worker has between being asked to end and being killed.
+const GRACE: Seconds = Seconds::new(5.0);
+
+/// How often a silent worker and the signals are looked after.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What Rust's runtime says before it aborts for want of memory.
+const ALLOCATION_FAILED: &str = "memory allocation of ";
+
+/// Exit code of a Rust program whose main thread panicked.
+const PANICKED: i32 = 101;
+
+/// Starts child processes as workers.
+///
+/// Has to be used from the main thread: a child dies with the thread that started it.
+pub struct Processes {
+    /// What to start.
+    pub command: WorkerCommand,
+    /// How long the step counter may stand still.
+    pub no_progress_timeout: Seconds,
+    /// The machine's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Signals received so far: after the first a request has ten seconds to end, after the second none.
+    pub interrupt: Arc<AtomicUsize>,
+}
+
+impl Launcher for Processes {
+    fn launch(&mut self) -> Result<Box<dyn Worker>, WorkerError> {
+        Ok(Box::new(self.start()?))
+    }
+}
+
+impl Processes {
+    /// Starts a child.
+    pub fn start(&self) -> Result<Process, WorkerError> {
+        let failed = |error: &dyn std::fmt::Display| {
+            WorkerError::Lost(Loss {
+                kind: FailureKind::Crashed,
+                reason: format!("{} did not start: {error}", self.command.program()),
+                stderr: Vec::new(),
+            })
+        };
+        let mut child = self
+            .command
+            .command()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| failed(&error))?;
+        let (requests, stdout, stderr) =
+            match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
+                (Some(stdin), Some(stdout), Some(stderr)) => (stdin, stdout, stderr),
+                _ => return Err(failed(&"its standard streams are missing")),
+            };
+        Ok(Process {
+            child,
+            requests,
+            replies: follow(stdout),
+            stderr: StderrTail::follow(stderr),
+            no_progress_timeout: self.no_progress_timeout,
+            clock: Arc::clone(&self.clock),
+            interrupt: Arc::clone(&self.interrupt),
+            kills_before: meter::out_of_memory_kills(),
+        })
+    }
+}
+
+/// Hands on what the child says, until it says no more. Lines that are no replies come from libraries
+/// that print, and are passed over.
+fn follow(stdout: impl Read + Send + 'static) -> Receiver<Reply> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines() {
+            let Ok(line) = line else { return };
+            let Ok(reply) = serde_json::from_str(&line) else {
+                continue;
+            };
+            if sender.send(reply).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// A worker in a child process. Dropping it kills the process.
+pub struct Process {
+    child: Child,
+    requests: ChildStdin,
+    replies: Receiver<Reply>,
+    stderr: StderrTail,
+    no_progress_timeout: Seconds,
+    clock: Arc<dyn Clock>,
+    interrupt: Arc<AtomicUsize>,
+    kills_before: Option<u64>,
+}
+
+/// What is known while an answer is awaited.
+struct Wait {
+    steps: Option<u64>,
+    last_step: Nanos,
+    first_signal: Option<Nanos>,
+}
+
+impl Process {
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a request and waits for its answer.
+    fn ask(&mut self, request: &Request) -> Result<Reply, WorkerError> {
+        let mut line = serde_json::to_string(request).map_err(|error| self.confused(&error))?;
+        line.push('\n');
+        if self.requests.write_all(line.as_bytes()).is_err() {
+            return Err(self.bury());
+        }
+        let mut wait = Wait {
+            steps: None,
+            last_step: self.clock.now(),
+            first_signal: None,
+        };
+        loop {
+            match self.replies.recv_timeout(LOOK) {
+                Ok(Reply::Progress(steps)) => {
+                    if wait.steps.replace(steps) != Some(steps) {
+                        wait.last_step = self.clock.now();
+                    }
+                }
+                Ok(Reply::Refused(refusal)) => return Err(refusal.into()),
+                Ok(reply) => return Ok(reply),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(self.bury()),
+            }
+            self.look_after(&mut wait)?;
+        }
+    }
+
+    /// Ends the worker when it stands still or the user does not want to wait.
+    fn look_after(&mut self, wait: &mut Wait) -> Result<(), WorkerError> {
+        let now = self.clock.now();
+        let still = now.since(wait.last_step).unwrap_or(Nanos::new(0)).seconds();
+        if still >= self.no_progress_timeout {
+            let reason = format!(
+                "no progress for {:.0} s{}",
+                self.no_progress_timeout.value(),
+                wait.steps
+                    .map_or(String::new(), |n| format!(" after step {n}")),
+            );
+            self.end();
+            return Err(WorkerError::Lost(Loss {
+                kind: FailureKind::Timeout,
+                reason,
+                stderr: self.stderr.lines(),
+            }));
+        }
+        let signals = self.interrupt.load(Ordering::Relaxed);
+        if signals == 0 {
+            return Ok(());
+        }
+        let first = *wait.first_signal.get_or_insert(now);
+        let drained = now.since(first).unwrap_or(Nanos::new(0)).seconds() >= DRAIN;
+        if drained || signals > 1 {
+            self.kill();
+            return Err(WorkerError::Interrupted);
+        }
+        Ok(())
+    }
+
+    /// Asks the whole group to end, and makes it.
+    fn end(&mut self) {
+        self.signal(Signal::TERM);
+        let asked = self.clock.now();
+        let patient = |now: Nanos| now.since(asked).is_some_and(|past| past.seconds() < GRACE);
+        while patient(self.clock.now()) {
+            if self.replies.recv_timeout(LOOK) == Err(RecvTimeoutError::Disconnected) {
+                break;
+            }
+        }
+        self.kill();
+    }
+
+    fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        // Fails only for a child that was waited for already.
+        let _ = self.child.wait();
+    }
+
+    /// Signals the group, as long as the child was not waited for and its number is its own.
+    fn signal(&mut self, signal: Signal) {
+        if let Ok(None) = self.child.try_wait()
+            && let Some(group) = Pid::from_raw(self.child.id().cast_signed())
+        {
+            // Fails only if the group is gone.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    /// What a child that says no more died of.
+    fn bury(&mut self) -> WorkerError {
+        let status = self.child.wait();
+        let stderr = self.stderr.lines();
+        let kills = self.kills_before.zip(meter::out_of_memory_kills());
+        let starved = kills.is_some_and(|(before, now)| now > before);
+        let (kind, reason) = match status {
+            Ok(status) => cause_of_death(status, &stderr, starved),
+            Err(error) => (FailureKind::Crashed, format!("the worker is lost: {error}")),
+        };
+        WorkerError::Lost(Loss {
+            kind,
+            reason,
+            stderr,
+        })
+    }
+
+    /// An answer that does not belong to its question.
+    fn confused(&mut self, detail: &dyn std::fmt::Display) -> WorkerError {
+        self.kill();
+        WorkerError::Lost(Loss {
+            kind: FailureKind::Crashed,
+            reason: format!("parent and worker do not understand each other: {detail}"),
+            stderr: self.stderr.lines(),
+        })
+    }
+}
+
+/// What a process died of. `starved` tells whether the kernel killed something for memory meanwhile.
+fn cause_of_death(status: ExitStatus, stderr: &[String], starved: bool) -> (FailureKind, String) {
+    if let Some(number) = status.signal() {
+        let name = signal_name(number);
+        if let Some(line) = stderr.iter().find(|line| line.contains(ALLOCATION_FAILED)) {
+            return (FailureKind::Oom, format!("{line} ({name})"));
+        }
+        if starved && number == Signal::KILL.as_raw() {
+            let reason = format!("killed by the kernel for want of memory ({name})");
+            return (FailureKind::Oom, reason);
+        }
+        return (FailureKind::Crashed, format!("worker died of {name}"));
+    }
+    match status.code() {
+        Some(PANICKED) => {
+            let at = stderr.iter().position(|line| line.contains("panicked at"));
+            let message = at.and_then(|at| stderr.get(at + 1));
+            let message = message.map_or(String::new(), |message| format!(": {message}"));
+            (FailureKind::Crashed, format!("worker panicked{message}"))
+        }
+        Some(code) => (
+            FailureKind::Crashed,
+            format!("worker exited with code {code}"),
+        ),
+        None => (FailureKind::Crashed, format!("worker ended: {status}")),
+    }
+}
+
+/// `SIGSEGV` and the like, or the number where the system has no name.
+fn signal_name(number: i32) -> String {
+    let named = Signal::from_named_raw(number).map(|signal| format!("{signal:?}"));
+    match named
+        .as_deref()
+        .and_then(|name| name.strip_prefix("Signal::"))
+    {
+        Some(name) => format!("SIG{name}"),
+        None => format!("signal {number}"),
+    }
+}
+
+/// Unwraps the one reply that answers a request.
+macro_rules! answer {
+    ($process:ident, $request:expr, $pattern:pat => $value:expr) => {
+        match $process.ask($request)? {
+            $pattern => Ok($value),
+            other => Err($process.confused(&format_args!("unexpected {other:?}"))),
+        }
+    };
+}
+
+impl Worker for Process {
+    fn identify(&mut self, order: &Order) -> Result<Device, WorkerError> {
+        let request = Request::Identify(order.clone());
+        answer!(self, &request, Reply::Identified(device) => device)
+    }
+
+    fn peaks(&mut self, order: &Order, dtypes: &[Precision]) -> Result<Vec<Peak>, WorkerError> {
+        let request = Request::Peaks {
+            order: order.clone(),
+            dtypes: dtypes.to_vec(),
+        };
+        answer!(self, &request, Reply::Peaks(peaks) => peaks)
+    }
+
+    fn load(&mut self, order: &Order) -> Result<Loaded, WorkerError> {
+        let request = Request::Load(order.clone());
+        answer!(self, &request, Reply::Loaded(loaded) => loaded)
+    }
+
+    fn describe(&mut self) -> Result<EngineFacts, WorkerError> {
+        answer!(self, &Request::Describe, Reply::Described(facts) => facts)
+    }
+
+    fn reserve(&mut self, capacity: Capacity) -> Result<(), WorkerError> {
+        answer!(self, &Request::Reserve(capacity), Reply::Reserved => ())
+    }
+
+    fn check(&mut self, order: &CheckOrder) -> Result<Vec<Accuracy>, WorkerError> {
+        let request = Request::Check(order.clone());
+        answer!(self, &request, Reply::Checked(seen) => seen)
+    }
+
+    /// Runs a block in the child; this process only waits, and what it spent is noted.
+    fn block(&mut self, order: &BlockOrder) -> Result<BlockSeen, WorkerError> {
+        let request = Request::Block(order.clone());
+        let before = meter::processor_time();
+        let seen: Result<BlockSeen, WorkerError> =
+            answer!(self, &request, Reply::Block(seen) => seen);
+        let mut seen = seen?;
+        if let Some(spent) = meter::processor_time().since(before) {
+            seen.cpu.parent_ns = spent;
+        }
+        Ok(seen)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn dies(raw_status: i32, stderr: &str, starved: bool, expected: (FailureKind, &str)) {
+        let stderr: Vec<String> = stderr.lines().map(str::to_owned).collect();
+        let (kind, reason) = cause_of_death(ExitStatus::from_raw(raw_status), &stderr, starved);
+        assert_eq!((kind, reason.as_str()), expected);
+    }
+
+    #[test]
+    fn the_cause_of_death_is_named() {
+        use FailureKind::{Crashed, Oom};
+        dies(11, "", false, (Crashed, "worker died of SIGSEGV"));
+        dies(9, "", false, (Crashed, "worker died of SIGKILL"));
+        let starved = "killed by the kernel for want of memory (SIGKILL)";
+        dies(9, "", true, (Oom, starved));
+        dies(11, "", true, (Crashed, "worker died of SIGSEGV"));
+        let allocation = "memory allocation of 99 bytes failed";
+        dies(
+            6,
+            allocation,
+            false,
+            (Oom, "memory allocation of 99 bytes failed (SIGABRT)"),
+        );
+        dies(3 << 8, "", false, (Crashed, "worker exited with code 3"));
+        let panic = "\nthread 'main' panicked at src/x.rs:1:2:\nno such thing\n";
+        dies(
+            101 << 8,
+            panic,
+            false,
+            (Crashed, "worker panicked: no such thing"),
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! What parent and child say to each other: one JSON document per line.
+
+use serde::{Deserialize, Serialize};
+
+use super::{BlockOrder, BlockSeen, CheckOrder, Loaded, Order, Refusal};
+use crate::engine::Capacity;
+use crate::record::observation::{Accuracy, Device, EngineFacts, Peak};
+use crate::study::model::Precision;
+
+/// What the parent asks. Every request has one answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Request {
+    /// Open the device and say what it is.
+    Identify(Order),
+    /// Measure the limits of the device.
+    Peaks {
+        /// Which device, for which engine.
+        order: Order,
+        /// Types of the matrices.
+        dtypes: Vec<Precision>,
+    },
+    /// Load a model.
+    Load(Order),
+    /// Say what the loaded model is.
+    Describe,
+    /// Make room.
+    Reserve(Capacity),
+    /// Compare logits.
+    Check(CheckOrder),
+    /// Run a block.
+    Block(BlockOrder),
+}
+
+/// What the child says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Reply {
+    /// Once a second while something is being done, from another thread: steps so far.
+    Progress(u64),
+    /// The device.
+    Identified(Device),
+    /// Limits of the device.
+    Peaks(Vec<Peak>),
+    /// The model is there.
+    Loaded(Loaded),
+    /// What the loaded model is.
+    Described(EngineFacts),
+    /// There is room.
+    Reserved,
+    /// How far the logits are from the reference.
+    Checked(Vec<Accuracy>),
+    /// What was seen in the block.
+    Block(BlockSeen),
+    /// It could not be done.
+    Refused(Refusal),
+}

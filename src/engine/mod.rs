@@ -1,7 +1,9 @@
 //! How tokens are made: the contract of an engine and the engines that keep it.
 
 pub mod cards;
+mod config;
 pub(crate) mod quantize;
+mod tokenizer;
 pub mod weights;
 
 use crate::clock::Clock;
@@ -165,4 +167,14 @@ pub enum EngineError {
         /// Forward pass, from 0.
         step: usize,
     },
+}
+
+impl EngineError {
+    /// A refusal of a model file: the file with the key, tensor or offset in it, and why.
+    pub(crate) fn model(place: impl std::fmt::Display, reason: impl Into<String>) -> Self {
+        Self::Model {
+            place: place.to_string(),
+            reason: reason.into(),
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! How tokens are made: the contract of an engine and the engines that keep it.
 
 pub mod cards;
+mod config;
 pub(crate) mod quantize;
 pub mod sim;
+mod tokenizer;
 pub mod weights;
 pub mod worker;
 
@@ -167,4 +169,14 @@ pub enum EngineError {
         /// Forward pass, from 0.
         step: usize,
     },
+}
+
+impl EngineError {
+    /// A refusal of a model file: the file with the key, tensor or offset in it, and why.
+    pub(crate) fn model(place: impl std::fmt::Display, reason: impl Into<String>) -> Self {
+        Self::Model {
+            place: place.to_string(),
+            reason: reason.into(),
+        }
+    }
 }

@@ -6,11 +6,13 @@
 //! of one matrix wherever their types agree.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::quantized::QTensor;
 use candle_core::{DType, Device, Tensor};
 
+use self::checkpoint::Checkpoint;
 use self::placement::Placement;
 use super::cards::{self, Architecture};
 use super::{EngineError, Progress};
@@ -18,9 +20,12 @@ use crate::record::observation::Model;
 use crate::study::model::{Family, ModelSource, Precision, Shape};
 
 mod assembly;
+mod checkpoint;
+pub(crate) mod files;
 pub(crate) mod floats;
 mod placement;
 mod random;
+mod shard;
 mod slot;
 
 /// Type in which the models of the cards are published.
@@ -99,7 +104,19 @@ pub fn inspect(source: &ModelSource) -> Result<Model, EngineError> {
     match source {
         ModelSource::Tiny => Ok(random("tiny", cards::tiny(), TINY)),
         ModelSource::Card(name) => Ok(random(name, architecture_of(name)?, PUBLISHED)),
-        ModelSource::Dir(_) | ModelSource::Gguf(_) => Err(EngineError::Unsupported {
+        ModelSource::Dir(path) => {
+            let checkpoint = Checkpoint::open(path)?;
+            Ok(Model {
+                source: source.clone(),
+                name: name_of(path),
+                files: checkpoint.digests()?,
+                family: checkpoint.architecture.family,
+                shape: checkpoint.architecture.shape,
+                random_weights: false,
+                native: checkpoint.native,
+            })
+        }
+        ModelSource::Gguf(_) => Err(EngineError::Unsupported {
             reason: "model files".to_owned(),
         }),
     }
@@ -122,10 +139,25 @@ pub(crate) fn load(
             let placement = Placement::new(precision, PUBLISHED, device);
             random::load(architecture_of(name)?, &placement, seed, progress)
         }
-        ModelSource::Dir(_) | ModelSource::Gguf(_) => Err(EngineError::Unsupported {
+        ModelSource::Dir(path) => {
+            let checkpoint = Checkpoint::open(path)?;
+            let placement = Placement::new(precision, checkpoint.native, device);
+            checkpoint.load(&placement, progress)
+        }
+        ModelSource::Gguf(_) => Err(EngineError::Unsupported {
             reason: "model files".to_owned(),
         }),
     }
+}
+
+/// The last part of a path, for headings.
+fn name_of(path: &Path) -> String {
+    let whole = std::fs::canonicalize(path);
+    let path = whole.as_deref().unwrap_or(path);
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn architecture_of(card: &str) -> Result<Architecture, EngineError> {

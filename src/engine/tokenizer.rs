@@ -1,0 +1,139 @@
+//! `tokenizer.json`, read where a panic or an endless loop of its parser stays contained.
+
+use std::path::Path;
+use std::sync::{Once, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use tokenizers::Tokenizer;
+
+use super::EngineError;
+use super::weights::files;
+
+/// Largest `tokenizer.json` that is read; Gemma's, the largest in use, has 33 MB.
+const LIMIT: u64 = 256 << 20;
+/// Longest that parsing may take; the largest in use takes a few seconds on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Name of the thread that parses, whose panics are reported as errors and not on stderr.
+const THREAD: &str = "tokenizer";
+
+/// Refuses a tokenizer that cannot be read or that has ids beyond the rows of the embedding.
+pub(crate) fn check(path: &Path, rows: u32) -> Result<(), EngineError> {
+    let tokenizer = load(path)?;
+    let vocabulary = tokenizer.get_vocab(true);
+    match vocabulary.into_iter().max_by_key(|(_, id)| *id) {
+        Some((token, id)) if id >= rows => Err(EngineError::model(
+            path.display(),
+            format!(
+                "token {token:?} has id {id}, but the embedding has {rows} rows; the tokenizer \
+                 belongs to another model"
+            ),
+        )),
+        Some(_) => Ok(()),
+        None => Err(EngineError::model(
+            path.display(),
+            "the vocabulary is empty",
+        )),
+    }
+}
+
+/// Parses a tokenizer.
+pub(crate) fn load(path: &Path) -> Result<Tokenizer, EngineError> {
+    let bytes = files::read(path, LIMIT)?;
+    parse(bytes).map_err(|reason| EngineError::model(path.display(), reason))
+}
+
+fn parse(bytes: Vec<u8>) -> Result<Tokenizer, String> {
+    keep_panics_quiet();
+    let (sender, receiver) = mpsc::channel();
+    let parser = thread::Builder::new()
+        .name(THREAD.to_owned())
+        .spawn(move || {
+            let outcome = Tokenizer::from_bytes(bytes).map_err(|error| error.to_string());
+            // Nobody listens any more when the patience is over.
+            let _ = sender.send(outcome);
+        })
+        .map_err(|error| format!("no thread to parse it: {error}"))?;
+    match receiver.recv_timeout(PATIENCE) {
+        Ok(outcome) => outcome.map_err(|error| error.lines().collect::<Vec<_>>().join(" ")),
+        Err(mpsc::RecvTimeoutError::Timeout) => Err(format!(
+            "parsing did not end within {} s",
+            PATIENCE.as_secs()
+        )),
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err(match parser.join() {
+            Err(panic) => format!("the parser panicked: {}", words_of(panic.as_ref())),
+            Ok(()) => "the parser ended without a result".to_owned(),
+        }),
+    }
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
+}
+
+/// Lets the panic hook pass over the parsing thread, whose panics become errors.
+fn keep_panics_quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if thread::current().name() != Some(THREAD) {
+                previous(info);
+            }
+        }));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORDS: &str = r#"{
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+        "normalizer": null, "pre_tokenizer": null, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 7}, "unk_token": "a"}
+    }"#;
+
+    #[track_caller]
+    fn refused(text: &str, rows: u32, reason: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        std::fs::write(&path, text).unwrap();
+        let message = check(&path, rows).unwrap_err().to_string();
+        assert!(message.contains("tokenizer.json"), "{message}");
+        assert!(message.contains(reason), "{message}");
+    }
+
+    #[test]
+    fn ids_beyond_the_embedding_are_refused() {
+        refused(WORDS, 7, "id 7, but the embedding has 7 rows");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        std::fs::write(&path, WORDS).unwrap();
+        check(&path, 8).unwrap();
+    }
+
+    #[test]
+    fn a_broken_file_is_refused() {
+        refused("{", 8, "EOF");
+        refused(&WORDS.replace("WordLevel", "Oracle"), 8, "");
+    }
+
+    /// A merge that is shorter than the prefix of its second part makes the parser slice out of range.
+    #[test]
+    fn a_panic_of_the_parser_is_an_error() {
+        let crafted = r#"{
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+            "normalizer": null, "pre_tokenizer": null, "post_processor": null, "decoder": null,
+            "model": {"type": "BPE", "dropout": null, "unk_token": null,
+                "continuing_subword_prefix": "ABCD", "end_of_word_suffix": null,
+                "fuse_unk": false, "byte_fallback": false,
+                "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}
+        }"#;
+        refused(crafted, 8, "the parser panicked");
+    }
+}

@@ -1,5 +1,8 @@
 //! How tokens are made: the contract of an engine and the engines that keep it.
 
+pub(crate) mod decoder;
+pub(crate) mod device;
+mod kernels;
 pub(crate) mod weights;
 
 use crate::clock::Clock;

@@ -2,6 +2,9 @@
 
 pub mod cards;
 mod config;
+pub(crate) mod decoder;
+pub(crate) mod device;
+mod kernels;
 pub(crate) mod quantize;
 pub mod sim;
 mod tokenizer;

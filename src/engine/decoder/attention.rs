@@ -1,0 +1,305 @@
+//! From the joint q, k, v of a layer to its mixed values: norm and rotate heads, write the cache,
+//! attend over it.
+
+use candle_core::{DType, Device, Result, Tensor};
+
+use super::cache::{Cache, Slots};
+use super::operators::floats;
+use super::rope::Rope;
+use crate::engine::kernels::attend::{Attend, Heads};
+use crate::engine::kernels::element::Element;
+use crate::engine::kernels::rows;
+use crate::engine::weights::LayerWeights;
+
+/// Scores that the tensor path holds at a time: prefill visits sequences in groups of this size.
+const SCORES: usize = 1 << 27;
+
+/// New tokens on their way through one layer.
+pub(super) struct Step<'a> {
+    /// Head counts.
+    pub(super) heads: Heads,
+    /// Inside the square root of RMSNorm.
+    pub(super) epsilon: f64,
+    /// Angles of every position.
+    pub(super) rope: &'a Rope,
+    /// The same on the device, `[positions, head_dim / 2]`; only for the tensor path.
+    pub(super) angles: Option<&'a (Tensor, Tensor)>,
+    /// Keys that a query sees at most.
+    pub(super) window: Option<usize>,
+    /// Slots per sequence in the cache.
+    pub(super) capacity: usize,
+    /// Tokens of each sequence before the new ones, `[batch]`.
+    pub(super) past: &'a [usize],
+    /// New tokens per sequence.
+    pub(super) length: usize,
+    /// New tokens per sequence, from the end, whose output is needed.
+    pub(super) wanted: usize,
+}
+
+impl Step<'_> {
+    /// Mixed values of the wanted tokens, `[batch · wanted, heads · width]`, from the joint
+    /// projections `[batch · length, (heads + 2 kv) · width]`.
+    pub(super) fn run(
+        &self,
+        qkv: &Tensor,
+        weights: &LayerWeights,
+        (cache, layer): (&mut Cache, usize),
+    ) -> Result<Tensor> {
+        match cache {
+            Cache::F32(slots) => self.fused(qkv, weights, (slots, layer)),
+            Cache::F16(slots) => self.fused(qkv, weights, (slots, layer)),
+            Cache::Bf16(slots) => self.fused(qkv, weights, (slots, layer)),
+            Cache::Tensors(layers) => self.tensors(qkv, weights, &layers[layer]),
+        }
+    }
+
+    fn fused<E: Element>(
+        &self,
+        qkv: &Tensor,
+        weights: &LayerWeights,
+        (slots, layer): (&mut Slots<E>, usize),
+    ) -> Result<Tensor> {
+        let q_norm = weights.q_norm.as_ref().map(floats).transpose()?;
+        let k_norm = weights.k_norm.as_ref().map(floats).transpose()?;
+        let bias = weights.qkv_bias.as_ref().map(floats).transpose()?;
+        let norms = HeadNorms {
+            query: q_norm.as_deref(),
+            key: k_norm.as_deref(),
+            bias: bias.as_deref(),
+        };
+        let qkv = floats(qkv)?;
+        let (keys, values) = slots.layer(layer);
+        self.write(&qkv, &norms, (keys, values));
+        let queries = self.queries(&qkv, &norms);
+        let past: Vec<usize> = self
+            .past
+            .iter()
+            .map(|past| past + self.length - self.wanted)
+            .collect();
+        let mixed = Attend {
+            queries: &queries,
+            keys,
+            values,
+            heads: self.heads,
+            capacity: self.capacity,
+            past: &past,
+            window: self.window,
+        }
+        .run();
+        let width = self.heads.query * self.heads.width;
+        Tensor::from_vec(mixed, (past.len() * self.wanted, width), &Device::Cpu)
+    }
+
+    /// Finished queries of the wanted tokens, scaled for the softmax.
+    fn queries(&self, qkv: &[f32], norms: &HeadNorms) -> Vec<f32> {
+        let Heads { query, kv, width } = self.heads;
+        let scale = 1.0 / (width as f32).sqrt();
+        let mut queries = vec![0.0; self.past.len() * self.wanted * query * width];
+        rows::each_row(&mut queries, query * width, |row, output| {
+            let (sequence, token) = (row / self.wanted, row % self.wanted);
+            let token = self.length - self.wanted + token;
+            let start = (sequence * self.length + token) * (query + 2 * kv) * width;
+            output.copy_from_slice(&qkv[start..start + query * width]);
+            add(output, norms.bias(0..query * width));
+            let (cos, sin) = self.rope.at(self.past[sequence] + token);
+            for head in output.chunks_exact_mut(width) {
+                if let Some(weight) = norms.query {
+                    rows::norm_head(head, weight, self.epsilon as f32);
+                }
+                rows::rotate(head, cos, sin);
+                for value in head {
+                    *value *= scale;
+                }
+            }
+        });
+        queries
+    }
+
+    /// Writes finished keys and the values of all new tokens into the cache.
+    fn write<E: Element>(
+        &self,
+        qkv: &[f32],
+        norms: &HeadNorms,
+        (keys, values): (&mut [E], &mut [E]),
+    ) {
+        let Heads { query, kv, width } = self.heads;
+        let mut row = vec![0.0; 2 * kv * width];
+        for sequence in 0..self.past.len() {
+            for token in 0..self.length {
+                let start = ((sequence * self.length + token) * (query + 2 * kv) + query) * width;
+                row.copy_from_slice(&qkv[start..start + 2 * kv * width]);
+                add(
+                    &mut row,
+                    norms.bias(query * width..(query + 2 * kv) * width),
+                );
+                let position = self.past[sequence] + token;
+                let (cos, sin) = self.rope.at(position);
+                let (new_keys, new_values) = row.split_at_mut(kv * width);
+                for head in 0..kv {
+                    let range = head * width..(head + 1) * width;
+                    let key = &mut new_keys[range.clone()];
+                    if let Some(weight) = norms.key {
+                        rows::norm_head(key, weight, self.epsilon as f32);
+                    }
+                    rows::rotate(key, cos, sin);
+                    let slot = ((sequence * kv + head) * self.capacity + position) * width;
+                    narrow(key, &mut keys[slot..slot + width]);
+                    narrow(&new_values[range], &mut values[slot..slot + width]);
+                }
+            }
+        }
+    }
+
+    /// The same through candle's operations: grouped products on views of the cache.
+    fn tensors(
+        &self,
+        qkv: &Tensor,
+        weights: &LayerWeights,
+        (keys, values): &(Tensor, Tensor),
+    ) -> Result<Tensor> {
+        let Heads { query, kv, width } = self.heads;
+        let (batch, length) = (self.past.len(), self.length);
+        let past = self.past.first().copied().unwrap_or(0);
+        if self.past.iter().any(|other| *other != past) {
+            candle_core::bail!("the tensor path needs sequences of equal length");
+        }
+        let qkv = match &weights.qkv_bias {
+            Some(bias) => qkv.broadcast_add(bias)?,
+            None => qkv.clone(),
+        };
+        let qkv = qkv.reshape((batch, length, query + 2 * kv, width))?;
+        let turned = self.rotated(&qkv, weights, past)?; // [batch, length, query + kv, width]
+        let by_head = |heads: Tensor| heads.transpose(1, 2)?.contiguous();
+        let (keys, values) = (keys.narrow(0, 0, batch)?, values.narrow(0, 0, batch)?);
+        keys.slice_set(&by_head(turned.narrow(2, query, kv)?)?, 2, past)?;
+        values.slice_set(&by_head(qkv.narrow(2, query + kv, kv)?)?, 2, past)?;
+
+        let to = past + length;
+        let from = self
+            .window
+            .map_or(0, |window| (to - self.wanted + 1).saturating_sub(window));
+        let (keys, values) = (
+            keys.narrow(2, from, to - from)?,
+            values.narrow(2, from, to - from)?,
+        );
+        let queries = turned
+            .narrow(1, length - self.wanted, self.wanted)?
+            .narrow(2, 0, query)?;
+        // [batch, kv, group · wanted, width]
+        let queries = by_head(queries)?.reshape((batch, kv, query / kv * self.wanted, width))?;
+        let mask = self.mask(from, to, queries.dtype(), queries.device())?;
+        let group = (SCORES / (query * self.wanted * (to - from))).clamp(1, batch);
+        let parts = (0..batch).step_by(group).map(|first| {
+            let count = group.min(batch - first);
+            let part = |t: &Tensor| t.narrow(0, first, count);
+            self.mixed(
+                &part(&queries)?,
+                &part(&keys)?,
+                &part(&values)?,
+                mask.as_ref(),
+            )
+        });
+        let mixed = Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?;
+        mixed
+            .reshape((batch, query, self.wanted, width))?
+            .transpose(1, 2)?
+            .reshape((batch * self.wanted, query * width))
+    }
+
+    /// Queries and keys with norm and rotation, `[batch, length, query + kv, width]`.
+    fn rotated(&self, qkv: &Tensor, weights: &LayerWeights, past: usize) -> Result<Tensor> {
+        let Heads { query, kv, .. } = self.heads;
+        let both = match (&weights.q_norm, &weights.k_norm) {
+            (Some(q_norm), Some(k_norm)) => {
+                let norm = |heads: Tensor, weight| {
+                    candle_nn::ops::rms_norm(&heads.contiguous()?, weight, self.epsilon as f32)
+                };
+                let queries = norm(qkv.narrow(2, 0, query)?, q_norm)?;
+                Tensor::cat(&[queries, norm(qkv.narrow(2, query, kv)?, k_norm)?], 2)?
+            }
+            _ => qkv.narrow(2, 0, query + kv)?,
+        };
+        let Some((cos, sin)) = self.angles else {
+            candle_core::bail!("the tensor path needs its table of angles");
+        };
+        let (cos, sin) = (
+            cos.narrow(0, past, self.length)?,
+            sin.narrow(0, past, self.length)?,
+        );
+        let single = both.to_dtype(DType::F32)?.contiguous()?;
+        candle_nn::rotary_emb::rope_thd(&single, &cos, &sin)?.to_dtype(both.dtype())
+    }
+
+    /// Attention of some sequences: `[batch, kv, group · wanted, width]`.
+    fn mixed(
+        &self,
+        queries: &Tensor,
+        keys: &Tensor,
+        values: &Tensor,
+        mask: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let scale = 1.0 / (self.heads.width as f64).sqrt();
+        let mut scores = (queries.matmul(&keys.t()?)? * scale)?;
+        if let Some(mask) = mask {
+            let (batch, kv, rows, keys) = scores.dims4()?;
+            let group = rows / self.wanted;
+            scores = scores
+                .reshape((batch, kv * group, self.wanted, keys))?
+                .broadcast_add(mask)?
+                .reshape((batch, kv, rows, keys))?;
+        }
+        candle_nn::ops::softmax_last_dim(&scores)?.matmul(values)
+    }
+
+    /// Zero where a query sees a key and −∞ elsewhere, `[wanted, keys]`; `None` when all are seen.
+    fn mask(
+        &self,
+        from: usize,
+        to: usize,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Option<Tensor>> {
+        if self.wanted == 1 {
+            return Ok(None);
+        }
+        let first = to - self.wanted;
+        let window = self.window.unwrap_or(to);
+        let mask: Vec<f32> = (first..to)
+            .flat_map(|query| {
+                (from..to).map(move |key| {
+                    let seen = key <= query && query - key < window;
+                    if seen { 0.0 } else { f32::NEG_INFINITY }
+                })
+            })
+            .collect();
+        Tensor::from_vec(mask, (self.wanted, to - from), device)?
+            .to_dtype(dtype)
+            .map(Some)
+    }
+}
+
+/// What a layer does to its heads before rotation.
+#[derive(Clone, Copy)]
+struct HeadNorms<'a> {
+    query: Option<&'a [f32]>,
+    key: Option<&'a [f32]>,
+    bias: Option<&'a [f32]>,
+}
+
+impl HeadNorms<'_> {
+    fn bias(&self, range: std::ops::Range<usize>) -> Option<&[f32]> {
+        self.bias.map(|bias| &bias[range])
+    }
+}
+
+fn add(values: &mut [f32], bias: Option<&[f32]>) {
+    for (value, bias) in values.iter_mut().zip(bias.unwrap_or(&[])) {
+        *value += bias;
+    }
+}
+
+fn narrow<E: Element>(from: &[f32], to: &mut [E]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = E::narrowed(*from);
+    }
+}

@@ -1,0 +1,433 @@
+//! Our decoder: one data-driven forward pass for every dense family, fused on the CPU.
+//!
+//! `reserve` allocates the KV cache once. A step takes the new ids of every sequence, writes their keys
+//! and values, and returns logits of the last position; prefill and decode differ only in how many new
+//! tokens there are. In the last layer nothing after the cache is computed for positions whose logits
+//! nobody reads.
+
+mod attention;
+mod cache;
+mod facts;
+mod generate;
+mod operators;
+#[cfg(test)]
+mod random;
+mod reference;
+mod rope;
+#[cfg(test)]
+mod tests;
+
+use candle_core::{D, DType, Device, Tensor};
+
+use self::attention::Step;
+use self::cache::Cache;
+use self::facts::Sizes;
+use self::operators::Operators;
+use self::rope::Rope;
+use crate::clock::Clock;
+use crate::engine::kernels::attend::Heads;
+use crate::engine::weights::{Matrix, Weights};
+use crate::engine::{Capacity, Engine, EngineError, Progress, Prompts, TokenId, Trace, device};
+use crate::record::observation::{Accuracy, EngineFacts};
+use crate::study::model::Family;
+
+/// Decode steps that the check of logits covers after the prefill.
+const CHECKED_STEPS: usize = 3;
+/// Largest relative L2 error of logits that counts as the same arithmetic, for dense weights and
+/// single-precision activations: summation order alone makes about 1e-6.
+const BOUND_F32: f64 = 1e-4;
+/// The same where activations are quantized to eight bits in each product (GGML's Q8 types): half a
+/// percent per product, more where random weights amplify it. A wrong angle or mask makes 0.3 and more.
+const BOUND_QUANTIZED: f64 = 0.10;
+/// The same for half-precision activations, eleven bits of mantissa.
+const BOUND_F16: f64 = 0.03;
+/// The same for bfloat16 activations, eight bits of mantissa.
+const BOUND_BF16: f64 = 0.10;
+
+/// A loaded model and the room for its sequences.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    weights: Weights,
+    device: Device,
+    operators: Operators,
+    heads: Heads,
+    sizes: Sizes,
+    memory: device::ProcessMemory,
+    plan: cache::Plan,
+    room: Option<Room>,
+}
+
+/// What `reserve` allocates.
+#[derive(Debug)]
+struct Room {
+    capacity: Capacity,
+    cache: Cache,
+    rope: Rope,
+    /// The table of angles on the device, where candle's operations read it.
+    angles: Option<(Tensor, Tensor)>,
+    /// Tokens in the cache, per sequence of the running generation.
+    past: Vec<usize>,
+}
+
+impl Decoder {
+    /// A decoder of these weights, which lie on `device`.
+    pub(crate) fn new(weights: Weights, device: Device) -> Result<Self, EngineError> {
+        let operators = if device.is_cpu() {
+            Operators::Fused
+        } else {
+            Operators::Candle
+        };
+        Self::with_operators(weights, device, operators)
+    }
+
+    fn with_operators(
+        mut weights: Weights,
+        device: Device,
+        operators: Operators,
+    ) -> Result<Self, EngineError> {
+        let shape = &weights.shape;
+        match weights.family {
+            Family::Llama | Family::Mistral | Family::Qwen2 | Family::Qwen3 => {}
+            Family::Gemma | Family::Gemma2 | Family::Gemma3 | Family::Phi3 => {
+                return Err(EngineError::Unsupported {
+                    reason: format!(
+                        "the decoder does not run {:?}; use --engine stock",
+                        weights.family
+                    ),
+                });
+            }
+        }
+        let heads = Heads {
+            query: shape.heads as usize,
+            kv: shape.kv_heads as usize,
+            width: shape.head_dim as usize,
+        };
+        if heads.kv == 0 || !heads.query.is_multiple_of(heads.kv) || !heads.width.is_multiple_of(2)
+        {
+            return Err(EngineError::Unsupported {
+                reason: format!(
+                    "{} query heads over {} key-value heads of width {}",
+                    heads.query, heads.kv, heads.width
+                ),
+            });
+        }
+        let dtype = match operators {
+            Operators::Candle => weights.activation,
+            Operators::Fused => fused_cache_type(&weights),
+        };
+        let plan = cache::Plan {
+            layers: weights.layers.len(),
+            heads,
+            dtype,
+        };
+        let sizes = Sizes::of(&weights);
+        if operators == Operators::Fused {
+            widen_small(&mut weights)?;
+        }
+        let memory = device::process_memory();
+        Ok(Self {
+            weights,
+            device,
+            operators,
+            heads,
+            sizes,
+            memory,
+            plan,
+            room: None,
+        })
+    }
+
+    /// One step: logits of the last position, `[batch, vocab]`, of `ids`, `[batch · length]`.
+    fn forward(&mut self, ids: &Tensor) -> Result<Tensor, EngineError> {
+        let Some(room) = &mut self.room else {
+            return Err(no_room("nothing reserved"));
+        };
+        let weights = &self.weights;
+        let (batch, epsilon, operators) = (room.past.len(), weights.shape.norm_eps, self.operators);
+        let length = ids.elem_count() / batch;
+        let mut step = Step {
+            heads: self.heads,
+            epsilon,
+            rope: &room.rope,
+            angles: room.angles.as_ref(),
+            window: weights.shape.sliding_window.map(|window| window as usize),
+            capacity: room.capacity.context as usize,
+            past: &room.past,
+            length,
+            wanted: length,
+        };
+        let mut x = operators.embed(&weights.embedding, ids, weights.activation)?;
+        let norm_after = |layer: usize| {
+            weights
+                .layers
+                .get(layer + 1)
+                .map_or(&weights.norm, |next| &next.attention_norm)
+        };
+        let first_norm = weights
+            .layers
+            .first()
+            .map_or(&weights.norm, |first| &first.attention_norm);
+        let mut input = operators.norm(&x, first_norm, epsilon)?; // [batch · length, hidden]
+        for (index, layer) in weights.layers.iter().enumerate() {
+            let qkv = operators.project_stack(&layer.qkv, &input)?;
+            if index + 1 == weights.layers.len() && length > 1 {
+                step.wanted = 1;
+                x = last_rows(&x, batch)?;
+            }
+            let mixed = step.run(&qkv, layer, (&mut room.cache, index))?;
+            let delta = operators.project(&layer.output, &mixed)?;
+            (x, input) = operators.add_norm(&x, &delta, &layer.ffn_norm, epsilon)?;
+            let gated = operators.gate(&operators.project_stack(&layer.gate_up, &input)?)?;
+            let delta = operators.project(&layer.down, &gated)?;
+            (x, input) = operators.add_norm(&x, &delta, norm_after(index), epsilon)?;
+        }
+        let logits = operators
+            .project(self.head(), &input)?
+            .to_dtype(DType::F32)?;
+        if let Some(room) = &mut self.room {
+            for past in &mut room.past {
+                *past += length;
+            }
+        }
+        Ok(logits)
+    }
+
+    /// The output projection.
+    fn head(&self) -> &Matrix {
+        self.weights
+            .head
+            .as_ref()
+            .unwrap_or(&self.weights.embedding)
+    }
+
+    /// Empties the cache for `batch` sequences that will grow to `context` tokens.
+    fn begin(&mut self, batch: usize, context: usize) -> Result<(), EngineError> {
+        let Some(room) = &mut self.room else {
+            return Err(no_room("nothing reserved"));
+        };
+        let Capacity {
+            batch: most,
+            context: longest,
+        } = room.capacity;
+        if batch > most as usize || context > longest as usize {
+            return Err(no_room(&format!(
+                "{batch} sequences of {context} tokens, reserved are {most} of {longest}"
+            )));
+        }
+        room.past = vec![0; batch];
+        Ok(())
+    }
+
+    /// The ids of a generation on the device, `[batch · length]`, refused when the model lacks one.
+    fn admit(&self, ids: &[TokenId]) -> Result<(), EngineError> {
+        match ids.iter().find(|id| **id >= self.weights.shape.vocab) {
+            None => Ok(()),
+            Some(id) => Err(EngineError::Unsupported {
+                reason: format!("token {id} in a vocabulary of {}", self.weights.shape.vocab),
+            }),
+        }
+    }
+
+    /// What the check allows at this precision.
+    fn bound(&self) -> f64 {
+        let activations = match (self.operators, self.weights.activation) {
+            (Operators::Candle, DType::F16) => BOUND_F16,
+            (Operators::Candle, DType::BF16) => BOUND_BF16,
+            _ => BOUND_F32,
+        };
+        let cached = match self.plan.dtype {
+            DType::F16 => BOUND_F16,
+            DType::BF16 => BOUND_BF16,
+            _ => BOUND_F32,
+        };
+        let quantized = match self.weights.layers.first().map(|layer| &layer.down) {
+            Some(Matrix::Quant(_)) => BOUND_QUANTIZED,
+            Some(Matrix::Dense(_)) | None => BOUND_F32,
+        };
+        activations.max(cached).max(quantized)
+    }
+
+    /// Largest relative L2 error of the timed path against the reference; `None` when not finite.
+    fn compare(
+        &mut self,
+        prompts: &Prompts,
+        progress: &Progress,
+    ) -> Result<Option<f64>, EngineError> {
+        let (batch, length) = (prompts.batch(), prompts.length());
+        self.admit(prompts.ids())?;
+        self.begin(batch, length + CHECKED_STEPS)?;
+        let mut rows = vec![0, batch / 2, batch - 1];
+        rows.dedup();
+        let mut sequences: Vec<Vec<TokenId>> = rows
+            .iter()
+            .map(|row| prompts.ids()[row * length..(row + 1) * length].to_vec())
+            .collect();
+        let mut ids = Tensor::new(prompts.ids(), &self.device)?;
+        let mut timed = Vec::new();
+        for step in 0..=CHECKED_STEPS {
+            let logits = self.forward(&ids)?;
+            ids = logits.argmax(D::Minus1)?;
+            if step < CHECKED_STEPS {
+                let chosen = ids.to_vec1::<TokenId>()?;
+                for (sequence, row) in sequences.iter_mut().zip(&rows) {
+                    sequence.push(chosen[*row]);
+                }
+            }
+            timed.push(logits);
+            progress.step();
+        }
+        let mut largest = Some(0.0_f64);
+        for (sequence, row) in sequences.iter().zip(&rows) {
+            let wanted = timed.len();
+            let expected = reference::logits(&self.weights, sequence, wanted, &self.device)?;
+            progress.step();
+            for (step, logits) in timed.iter().enumerate() {
+                let error = relative_error(&logits.get(*row)?, &expected.get(step)?)?;
+                largest = largest.zip(error).map(|(a, b)| a.max(b));
+            }
+        }
+        Ok(largest)
+    }
+}
+
+impl Engine for Decoder {
+    fn describe(&self) -> EngineFacts {
+        let shape = &self.weights.shape;
+        let kv_bytes_per_token = self.plan.bytes_per_token();
+        let allocated = self.room.as_ref().map_or(0, |room| {
+            u64::from(room.capacity.batch) * u64::from(room.capacity.context) * kv_bytes_per_token
+        });
+        let activation = match self.operators {
+            Operators::Fused => DType::F32,
+            Operators::Candle => self.weights.activation,
+        };
+        EngineFacts {
+            weight_type: self.sizes.weight_type.clone(),
+            bits_per_weight: self.sizes.bits_per_weight,
+            activation_dtype: facts::dtype_word(activation).to_owned(),
+            kv_dtype: facts::dtype_word(self.plan.dtype).to_owned(),
+            weight_bytes: self.sizes.bytes,
+            weight_bytes_per_step: self.sizes.bytes_per_step,
+            kv_bytes_per_token,
+            kv_allocated_bytes: allocated,
+            flop_per_token: 2 * self.sizes.multiplied,
+            // A product with the key and one with the value, two operations per number.
+            flop_per_token_and_context: 4
+                * u64::from(shape.layers)
+                * u64::from(shape.heads)
+                * u64::from(shape.head_dim),
+            resident_bytes: self.memory.anonymous,
+            peak_resident_bytes: self.memory.peak,
+        }
+    }
+
+    fn reserve(&mut self, capacity: Capacity) -> Result<(), EngineError> {
+        let shape = &self.weights.shape;
+        if capacity.batch == 0 || capacity.context == 0 || capacity.context > shape.context {
+            return Err(no_room(&format!(
+                "{} sequences of {} tokens; the model's context is {}",
+                capacity.batch, capacity.context, shape.context
+            )));
+        }
+        self.room = None;
+        let rope = Rope::new(shape, capacity.context as usize);
+        let (cache, angles) = match self.operators {
+            Operators::Fused => (self.plan.slots(capacity)?, None),
+            Operators::Candle => {
+                let size = (capacity.context as usize, rope.pairs);
+                let table = |values: &[f32]| Tensor::from_slice(values, size, &self.device);
+                let angles = (table(&rope.cos)?, table(&rope.sin)?);
+                (self.plan.tensors(capacity, &self.device)?, Some(angles))
+            }
+        };
+        self.room = Some(Room {
+            capacity,
+            cache,
+            rope,
+            angles,
+            past: Vec::new(),
+        });
+        Ok(())
+    }
+
+    fn generate(
+        &mut self,
+        prompts: &Prompts,
+        tokens: usize,
+        clock: &dyn Clock,
+        progress: &Progress,
+    ) -> Result<Trace, EngineError> {
+        self.admit(prompts.ids())?;
+        self.begin(prompts.batch(), prompts.length() + tokens.saturating_sub(1))?;
+        let device = self.device.clone();
+        device.with_context(|| self.run(prompts, tokens, (clock, progress)))
+    }
+
+    fn check(&mut self, prompts: &Prompts, progress: &Progress) -> Result<Accuracy, EngineError> {
+        let device = self.device.clone();
+        let relative_error = device.with_context(|| self.compare(prompts, progress))?;
+        Ok(Accuracy {
+            batch: prompts.batch() as u32,
+            relative_error,
+            bound: self.bound(),
+        })
+    }
+
+    fn peak_memory(&mut self) -> Option<u64> {
+        device::peak_memory(&self.device)
+    }
+}
+
+/// The type of the CPU's KV cache: that of the weights, and half precision beside quantized ones.
+fn fused_cache_type(weights: &Weights) -> DType {
+    match weights.layers.first().map(|layer| &layer.down) {
+        Some(Matrix::Dense(matrix)) => matrix.dtype(),
+        Some(Matrix::Quant(_)) => DType::F16,
+        None => DType::F32,
+    }
+}
+
+/// Norms and biases in single precision, as the kernels read them.
+fn widen_small(weights: &mut Weights) -> Result<(), EngineError> {
+    let widen = |tensor: &mut Tensor| -> Result<(), EngineError> {
+        *tensor = tensor.to_dtype(DType::F32)?.contiguous()?;
+        Ok(())
+    };
+    for layer in &mut weights.layers {
+        widen(&mut layer.attention_norm)?;
+        widen(&mut layer.ffn_norm)?;
+        for tensor in [&mut layer.qkv_bias, &mut layer.q_norm, &mut layer.k_norm]
+            .into_iter()
+            .flatten()
+        {
+            widen(tensor)?;
+        }
+    }
+    widen(&mut weights.norm)?;
+    weights.activation = DType::F32;
+    Ok(())
+}
+
+/// The last row of each of `batch` equal groups of rows.
+fn last_rows(x: &Tensor, batch: usize) -> candle_core::Result<Tensor> {
+    let (rows, width) = x.dims2()?;
+    let length = rows / batch;
+    x.reshape((batch, length, width))?
+        .narrow(1, length - 1, 1)?
+        .contiguous()?
+        .reshape((batch, width))
+}
+
+/// `‖a − b‖ / ‖b‖`; `None` when it is not a finite number.
+fn relative_error(actual: &Tensor, expected: &Tensor) -> Result<Option<f64>, EngineError> {
+    let square = |t: &Tensor| t.sqr()?.sum_all()?.to_scalar::<f32>();
+    let difference = f64::from(square(&(actual - expected)?)?).sqrt();
+    let error = difference / f64::from(square(expected)?).sqrt();
+    Ok(error.is_finite().then_some(error))
+}
+
+fn no_room(what: &str) -> EngineError {
+    EngineError::Unsupported {
+        reason: format!("no room in the KV cache: {what}"),
+    }
+}

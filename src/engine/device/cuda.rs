@@ -1,0 +1,208 @@
+//! CUDA set-up: a created stream with one owner thread, a pool that keeps its memory, ids through pinned
+//! memory, and times by events.
+
+#![expect(
+    unsafe_code,
+    reason = "pinned memory, pool attributes and the driver's version"
+)]
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use candle_core::cuda::cudarc::driver::sys::{
+    CUdevice_attribute, CUevent_flags, CUmemPool_attribute, CUmemoryPool, cuDriverGetVersion,
+};
+use candle_core::cuda::cudarc::driver::{
+    CudaContext, CudaEvent, CudaStream, PinnedHostSlice, result,
+};
+use candle_core::{CudaDevice, Device, Storage, Tensor};
+
+use crate::engine::{EngineError, TokenId};
+use crate::record::observation;
+use crate::units::Nanos;
+
+/// Opens a card with its own stream.
+pub(super) fn open(ordinal: u32) -> Result<Device, EngineError> {
+    let device = Device::new_cuda_with_stream(ordinal as usize).map_err(|error| {
+        let line = error
+            .to_string()
+            .lines()
+            .next()
+            .unwrap_or("no message")
+            .to_owned();
+        EngineError::Device {
+            reason: format!("cuda:{ordinal}: {line}; check nvidia-smi"),
+        }
+    })?;
+    let cuda = device.as_cuda_device()?;
+    // SAFETY: one thread owns the device, and everything runs on its one stream.
+    unsafe { cuda.disable_event_tracking() };
+    let mut keep = u64::MAX;
+    // SAFETY: the attribute is a u64, which `keep` is.
+    unsafe {
+        result::mem_pool::set_attribute(
+            pool(cuda)?,
+            CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
+            (&raw mut keep).cast(),
+        )
+    }
+    .map_err(driver)?;
+    Ok(device)
+}
+
+/// What the driver says of the card.
+pub(super) fn facts(device: &CudaDevice) -> Result<observation::Device, EngineError> {
+    let context = context(device);
+    let attribute = |name| context.attribute(name).map_err(driver);
+    let (major, minor) = context.compute_capability().map_err(driver)?;
+    let domain = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID)?;
+    let bus = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PCI_BUS_ID)?;
+    let slot = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID)?;
+    let cache = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?;
+    let version = super::read("/sys/module/nvidia/version");
+    Ok(observation::Device {
+        kind: observation::DeviceKind::Cuda,
+        name: context.name().map_err(driver)?,
+        uuid: Some(uuid(
+            context.uuid().map_err(driver)?.bytes.map(|byte| byte as u8),
+        )),
+        pci_bus_id: Some(format!("{domain:08X}:{bus:02X}:{slot:02X}.0")),
+        memory_bytes: context.total_mem().map_err(driver)? as u64,
+        last_level_cache_bytes: u64::try_from(cache).ok(),
+        compute_capability: Some(format!("{major}.{minor}")),
+        driver: Some(version.trim().to_owned()).filter(|version| !version.is_empty()),
+        cuda: cuda_version(),
+        threads: None,
+    })
+}
+
+/// The newest CUDA version that the driver supports.
+fn cuda_version() -> Option<String> {
+    let mut version = 0;
+    // SAFETY: the call writes one integer.
+    unsafe { cuDriverGetVersion(&raw mut version) }
+        .result()
+        .ok()?;
+    Some(format!("{}.{}", version / 1000, version % 1000 / 10))
+}
+
+/// `GPU-` and the bytes in groups, as NVML writes it.
+fn uuid(bytes: [u8; 16]) -> String {
+    let hex = |range: std::ops::Range<usize>| {
+        bytes[range]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    let groups = [hex(0..4), hex(4..6), hex(6..8), hex(8..10), hex(10..16)];
+    format!("GPU-{}", groups.join("-"))
+}
+
+/// High-water mark of the pool, which is reset.
+pub(super) fn peak_memory(device: &CudaDevice) -> Option<u64> {
+    let pool = pool(device).ok()?;
+    let name = CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+    let mut peak = 0_u64;
+    // SAFETY: the attribute is a u64, which `peak` is.
+    unsafe { result::mem_pool::get_attribute(pool, name, (&raw mut peak).cast()) }.ok()?;
+    let mut zero = 0_u64;
+    // SAFETY: the attribute is a u64, which `zero` is; zero resets the mark.
+    unsafe { result::mem_pool::set_attribute(pool, name, (&raw mut zero).cast()) }.ok()?;
+    Some(peak)
+}
+
+fn context(device: &CudaDevice) -> Arc<CudaContext> {
+    Arc::clone(device.cuda_stream().context())
+}
+
+fn pool(device: &CudaDevice) -> Result<CUmemoryPool, EngineError> {
+    let context = context(device);
+    context.bind_to_thread().map_err(driver)?;
+    // SAFETY: the context holds a valid device.
+    unsafe { result::device::get_default_mem_pool(context.cu_device()) }.map_err(driver)
+}
+
+fn driver(error: impl Display) -> EngineError {
+    EngineError::from(candle_core::Error::Msg(error.to_string()))
+}
+
+/// Pinned memory for the ids of one step, and the events around a generation.
+pub(super) struct Line {
+    stream: Arc<CudaStream>,
+    host: PinnedHostSlice<TokenId>,
+    begin: Option<CudaEvent>,
+    last: Option<CudaEvent>,
+}
+
+impl Line {
+    /// A line for `batch` ids per step.
+    pub(super) fn new(device: &CudaDevice, batch: usize) -> Result<Self, EngineError> {
+        let stream = device.cuda_stream();
+        // SAFETY: `read` copies `batch` ids into it before it looks. Without flags the host reads it
+        // through its caches; write-combined memory would be slow to read.
+        let host = unsafe { stream.context().alloc_pinned_with_flags(batch, 0) }.map_err(driver)?;
+        Ok(Self {
+            stream,
+            host,
+            begin: None,
+            last: None,
+        })
+    }
+
+    /// Marks the beginning on the stream.
+    pub(super) fn start(&mut self) -> Result<(), EngineError> {
+        self.begin = Some(self.mark()?);
+        Ok(())
+    }
+
+    /// Copies `ids` to the host and waits for them.
+    pub(super) fn read(&mut self, ids: &Tensor) -> Result<Vec<TokenId>, EngineError> {
+        {
+            let (storage, layout) = ids.storage_and_layout();
+            let (Storage::Cuda(cuda), Some((start, end))) =
+                (&*storage, layout.contiguous_offsets())
+            else {
+                return Err(EngineError::Device {
+                    reason: "ids are not on the card".to_owned(),
+                });
+            };
+            let view = cuda.as_cuda_slice::<TokenId>()?.slice(start..end);
+            self.stream
+                .memcpy_dtoh(&view, &mut self.host)
+                .map_err(driver)?;
+        }
+        let done = self.mark()?;
+        done.synchronize().map_err(driver)?;
+        self.last = Some(done);
+        Ok(self.host.as_slice().map_err(driver)?.to_vec())
+    }
+
+    /// Time between the first mark and the last ids.
+    pub(super) fn finish(&mut self) -> Result<Option<Nanos>, EngineError> {
+        let (Some(begin), Some(last)) = (self.begin.take(), self.last.take()) else {
+            return Ok(None);
+        };
+        let milliseconds = begin.elapsed_ms(&last).map_err(driver)?;
+        Ok(Some(Nanos::new(
+            (f64::from(milliseconds) * 1e6).round() as u64
+        )))
+    }
+
+    /// An event with a time on the stream.
+    fn mark(&self) -> Result<CudaEvent, EngineError> {
+        self.stream
+            .record_event(Some(CUevent_flags::CU_EVENT_DEFAULT))
+            .map_err(driver)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_reads_as_nvml_writes_it() {
+        let bytes = std::array::from_fn(|index| index as u8 * 17);
+        assert_eq!(uuid(bytes), "GPU-00112233-4455-6677-8899-aabbccddeeff");
+    }
+}

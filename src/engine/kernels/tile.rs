@@ -1,0 +1,54 @@
+//! The register tile that dense products and attention scores share.
+
+use super::element::Element;
+use super::simd::Simd;
+
+/// Columns of a tile.
+pub(super) const TILE_COLUMNS: usize = 4;
+
+/// Dot products of `R` rows with `C` columns over `length` numbers, all contiguous.
+///
+/// # Safety
+///
+/// The CPU has `S`; every pointer is valid for `length` elements.
+#[inline(always)]
+pub(super) unsafe fn dots<S: Simd, E: Element, const R: usize, const C: usize>(
+    rows: [*const f32; R],
+    columns: [*const E; C],
+    length: usize,
+) -> [[f32; C]; R] {
+    // SAFETY: `at + LANES <= length` inside the first loop and `at < length` inside the second.
+    unsafe {
+        let mut sums = [[S::splat(0.0); C]; R];
+        let mut at = 0;
+        while at + S::LANES <= length {
+            let mut left = [S::splat(0.0); R];
+            for row in 0..R {
+                left[row] = S::load(rows[row].add(at));
+            }
+            for column in 0..C {
+                let right = E::load::<S>(columns[column].add(at));
+                for row in 0..R {
+                    sums[row][column] = S::multiply_add(left[row], right, sums[row][column]);
+                }
+            }
+            at += S::LANES;
+        }
+        let mut result = [[0.0; C]; R];
+        for row in 0..R {
+            for column in 0..C {
+                result[row][column] = S::sum(sums[row][column]);
+            }
+        }
+        while at < length {
+            for row in 0..R {
+                for column in 0..C {
+                    result[row][column] +=
+                        *rows[row].add(at) * (*columns[column].add(at)).widened();
+                }
+            }
+            at += 1;
+        }
+        result
+    }
+}

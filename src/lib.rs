@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod engine;
+pub mod measure;
 pub mod record;
 pub mod study;
 pub mod units;

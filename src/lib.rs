@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod cost;
 pub mod engine;
+pub mod measure;
 pub mod metrics;
 pub mod record;
 pub mod study;

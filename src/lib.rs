@@ -8,5 +8,6 @@ pub mod engine;
 pub mod measure;
 pub mod metrics;
 pub mod record;
+pub mod report;
 pub mod study;
 pub mod units;

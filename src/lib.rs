@@ -10,4 +10,5 @@ pub mod metrics;
 pub mod record;
 pub mod report;
 pub mod study;
+pub mod telemetry;
 pub mod units;

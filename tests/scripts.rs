@@ -206,3 +206,125 @@ fn preflight_for_a_finished_binary_needs_no_compiler() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
 }
+
+/// A program that writes what a run writes and stops in the middle of the stage in `$STOP_AT` once.
+const FAKE_MTOK: &str = r#"
+echo "$@" >>"$CALLS"
+[ "$1" = run ] || { echo '{}'; exit 0; }
+folder=$4
+echo '{"seq":0,"type":"session"}' >>"$folder/run.jsonl"
+case "$folder" in
+  */"$STOP_AT") [ "$5" = --resume ] || exit 143 ;;
+esac
+echo '{"seq":1,"type":"block","output_sha256":"00ff"}' >>"$folder/run.jsonl"
+echo report >"$folder/report.md"
+"#;
+
+/// Runs the acceptance of a card as a rehearsal with a fake program; `stop_at` names a stage that runs into
+/// a signal the first time.
+fn acceptance(machine: &Machine, fake: &str, stop_at: &str) -> Output {
+    machine.program("mtok", fake);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/gpu-acceptance");
+    Command::new("bash")
+        .arg(script)
+        .args(["--rehearse", "--out", "carried", "--mtok"])
+        .arg(machine.programs().join("mtok"))
+        .current_dir(machine.root.path())
+        .env("CALLS", machine.root.path().join("calls"))
+        .env("STOP_AT", stop_at)
+        .output()
+        .unwrap()
+}
+
+/// Every file under `folder`, relative to it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn acceptance_leaves_one_archive_with_every_stage() {
+    let machine = Machine::ready();
+    let output = acceptance(&machine, FAKE_MTOK, "nowhere");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let carried = machine.root.path().join("carried");
+    let mut names: Vec<_> = files(&carried)
+        .iter()
+        .map(|path| path.strip_prefix(&carried).unwrap().to_owned())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [Path::new("acceptance.log"), Path::new("stages.tar.gz")]
+    );
+
+    let listing = Command::new("tar")
+        .arg("tzf")
+        .arg(carried.join("stages.tar.gz"))
+        .output()
+        .unwrap();
+    let listing = String::from_utf8(listing.stdout).unwrap();
+    for stage in [
+        "reference",
+        "correctness",
+        "decoder",
+        "stock",
+        "decoder-second",
+        "decoder-third",
+    ] {
+        for file in ["study.toml", "run.jsonl", "report.md"] {
+            assert!(
+                listing.contains(&format!("./{stage}/{file}\n")),
+                "{listing}"
+            );
+        }
+    }
+    assert!(listing.contains("./doctor/doctor.json\n"), "{listing}");
+}
+
+#[test]
+fn acceptance_goes_on_where_a_stage_was_cut_off() {
+    let machine = Machine::ready();
+    let first = acceptance(&machine, FAKE_MTOK, "decoder");
+    assert_eq!(first.status.code(), Some(1));
+    let carried = machine.root.path().join("carried");
+    assert!(carried.join("decoder/run.jsonl").exists());
+    assert!(files(&carried).len() <= 8);
+
+    fs::remove_file(machine.root.path().join("calls")).unwrap();
+    let second = acceptance(&machine, FAKE_MTOK, "decoder");
+    let text = String::from_utf8(second.stdout).unwrap();
+    assert_eq!(second.status.code(), Some(0), "{text}");
+    let calls = fs::read_to_string(machine.root.path().join("calls")).unwrap();
+    let calls: Vec<_> = calls.lines().collect();
+    assert_eq!(
+        calls.len(),
+        1,
+        "only the stage that was cut off runs again: {calls:?}"
+    );
+    assert!(
+        calls[0].contains("/decoder --resume --max-minutes"),
+        "{}",
+        calls[0]
+    );
+}
+
+#[test]
+fn acceptance_keeps_going_after_a_stage_that_failed_and_says_so() {
+    let machine = Machine::ready();
+    let fake = format!("case \"$*\" in *\"/stock \"*) exit 4 ;; esac\n{FAKE_MTOK}");
+    let output = acceptance(&machine, &fake, "nowhere");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("== stock: exit code 4"), "{text}");
+    assert!(text.trim_end().ends_with("failed or left: stock"), "{text}");
+}

@@ -1,5 +1,6 @@
 //! mtok measures what a million tokens cost.
 
+pub mod cli;
 pub mod clock;
 pub mod engine;
 pub mod record;

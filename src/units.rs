@@ -106,7 +106,7 @@ macro_rules! quantity {
     };
 }
 
-/// Defines `A / B = C` together with `C * B = A`.
+/// Defines `A / B = C` together with `C * B = A` and `A / C = B`.
 macro_rules! quotient {
     ($a:ident / $b:ident = $c:ident) => {
         impl Div<$b> for $a {
@@ -120,6 +120,13 @@ macro_rules! quotient {
             type Output = $a;
             fn mul(self, other: $b) -> $a {
                 $a(self.0 * other.0)
+            }
+        }
+
+        impl Div<$c> for $a {
+            type Output = $b;
+            fn div(self, other: $c) -> $b {
+                $b(self.0 / other.0)
             }
         }
     };

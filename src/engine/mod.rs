@@ -1,6 +1,8 @@
 //! How tokens are made: the contract of an engine and the engines that keep it.
 
-pub(crate) mod weights;
+pub mod cards;
+pub(crate) mod quantize;
+pub mod weights;
 
 use crate::clock::Clock;
 use crate::record::observation::{Accuracy, EngineFacts, Peak};

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::study::model::{EngineKind, Family, ModelSource, Precision, Shape};
@@ -13,7 +14,7 @@ use crate::study::workload::PointId;
 use crate::units::Nanos;
 
 /// One line of `run.jsonl`, without its place in the chain.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Record {
     /// A run began or went on: who measures what with which program.
@@ -35,7 +36,7 @@ pub enum Record {
 }
 
 /// A moment on both clocks, because NVML stamps its samples with wall-clock time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Moment {
     /// Monotonic time.
     pub monotonic_ns: Nanos,
@@ -44,13 +45,14 @@ pub struct Moment {
 }
 
 /// Who measures what with which program.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Session {
     /// Version of the record's schema.
     pub schema: u32,
     /// When the session began.
     pub started: Moment,
     /// The date of the run, UTC: prices are aged against it.
+    #[schemars(with = "String")]
     pub run_date: jiff::civil::Date,
     /// The program.
     pub harness: Harness,
@@ -67,7 +69,7 @@ pub struct Session {
 }
 
 /// The program that measures.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Harness {
     /// Version of mtok.
     pub version: String,
@@ -84,7 +86,7 @@ pub struct Harness {
 }
 
 /// The model as asked for and as found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Model {
     /// As asked for.
     pub source: ModelSource,
@@ -103,7 +105,7 @@ pub struct Model {
 }
 
 /// The machine that hosts the device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Host {
     /// CPU model.
     pub cpu: String,
@@ -116,7 +118,7 @@ pub struct Host {
 }
 
 /// The kind of a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceKind {
     /// The CPU.
@@ -128,7 +130,7 @@ pub enum DeviceKind {
 }
 
 /// The device that the engine runs on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Device {
     /// What it is.
     pub kind: DeviceKind,
@@ -153,7 +155,7 @@ pub struct Device {
 }
 
 /// What a [`Peak`] is the limit of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "limit", rename_all = "snake_case")]
 pub enum Limit {
     /// Reading a buffer of this many bytes.
@@ -176,7 +178,7 @@ pub enum Limit {
 }
 
 /// A measured limit of the device: work done and the time of each repetition.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Peak {
     /// What was measured.
     pub of: Limit,
@@ -187,7 +189,7 @@ pub struct Peak {
 }
 
 /// How a model sits on the device at one precision.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Load {
     /// Number of this load within the file; blocks name it.
     pub load: u32,
@@ -206,7 +208,7 @@ pub struct Load {
 }
 
 /// What an engine says of a loaded model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EngineFacts {
     /// Most frequent type of the weight matrices, in GGML's words.
     pub weight_type: String,
@@ -235,7 +237,7 @@ pub struct EngineFacts {
 }
 
 /// Logits of the timed path against the eager reference path on the same device and precision.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Accuracy {
     /// Sequences checked together.
     pub batch: u32,
@@ -253,7 +255,7 @@ impl Accuracy {
 }
 
 /// Generations of one point back to back: the unit of observation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Block {
     /// The load it ran in.
     pub load: u32,
@@ -279,7 +281,7 @@ pub struct Block {
 }
 
 /// What a block is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Purpose {
     /// An estimate.
@@ -291,7 +293,7 @@ pub enum Purpose {
 }
 
 /// Time stamps of one generation, relative to its start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Generation {
     /// Device idle, prompt ids in host memory, nothing computed yet.
     pub t0_ns: Nanos,
@@ -305,7 +307,7 @@ pub struct Generation {
 }
 
 /// What the processor did during a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CpuUse {
     /// Wall time of the block.
     pub wall_ns: Nanos,
@@ -319,7 +321,7 @@ pub struct CpuUse {
 
 /// Sensor readings of one block; each column is as long as `at_ns` and holds `null` where the sensor
 /// was silent.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Sensors {
     /// Period asked for.
     pub period_ns: Nanos,
@@ -332,7 +334,7 @@ pub struct Sensors {
 }
 
 /// How a point ended without a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The device or the process ran out of memory.
@@ -346,7 +348,7 @@ pub enum FailureKind {
 }
 
 /// A point ended without a result.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// The load, when there was one.
     pub load: Option<u32>,
@@ -364,7 +366,7 @@ pub struct Failure {
 }
 
 /// A point was not tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Skip {
     /// The point.
     pub point: PointId,
@@ -375,7 +377,7 @@ pub struct Skip {
 }
 
 /// Why a point was not tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipCause {
     /// The plan shows that it does not fit the memory.
@@ -393,7 +395,7 @@ pub enum SkipCause {
 }
 
 /// The session ended on its own terms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct End {
     /// How.
     pub status: EndStatus,
@@ -402,7 +404,7 @@ pub struct End {
 }
 
 /// How a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndStatus {
     /// All that was planned has an outcome.

@@ -95,7 +95,7 @@ pub struct PriceSection {
 }
 
 /// A study with nothing left open. It is stored in the record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Study {
     /// Where the model comes from.
     pub source: ModelSource,
@@ -112,7 +112,7 @@ pub struct Study {
 }
 
 /// The axes of a study.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sweep {
     /// How weights are held, in study order.
     pub precision: Vec<Precision>,
@@ -147,7 +147,7 @@ impl Sweep {
 }
 
 /// How carefully a study is measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Measure {
     /// Relative half-width aimed for.
     pub target_ci: f64,
@@ -170,12 +170,13 @@ pub struct Measure {
 }
 
 /// The price as asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Price {
     /// Card id of the GPU catalog.
     pub gpu: Option<String>,
     /// Price of one hour of the device.
     #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[schemars(with = "Option<String>")]
     pub usd_per_hour: Option<Decimal>,
 }
 
@@ -286,10 +287,10 @@ impl MeasureSection {
     fn resolved(self, target: Target, source: &ModelSource) -> Measure {
         let brief = *source == ModelSource::Tiny;
         let (target_ci, block, launches) = match target {
-            Target::Cpu => (0.03, 0.5, if brief { 1 } else { 3 }),
+            Target::Cpu => (0.03, 0.5, 3),
             Target::Cuda => (0.01, 1.0, 1),
         };
-        let max_seconds = if brief { 10.0 } else { 60.0 };
+        let max_seconds = if brief { 8.0 } else { 60.0 };
         Measure {
             target_ci: self.target_ci.unwrap_or(target_ci),
             min_blocks: self.min_blocks.unwrap_or(8),

@@ -5,12 +5,28 @@
 //! quantized blocks run along columns), and matrices that read the same input stored as adjacent rows
 //! of one matrix wherever their types agree.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::quantized::QTensor;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 
-use crate::study::model::{Family, Shape};
+use self::placement::Placement;
+use super::cards::{self, Architecture};
+use super::{EngineError, Progress};
+use crate::record::observation::Model;
+use crate::study::model::{Family, ModelSource, Precision, Shape};
+
+mod assembly;
+pub(crate) mod floats;
+mod placement;
+mod random;
+mod slot;
+
+/// Type in which the models of the cards are published.
+const PUBLISHED: Precision = Precision::Bf16;
+/// Type of the embedded small model.
+const TINY: Precision = Precision::F32;
 
 /// A weight matrix of `[rows, columns]`, output times input.
 #[derive(Debug, Clone)]
@@ -66,4 +82,56 @@ pub(crate) struct Weights {
     pub(crate) norm: Tensor,
     /// Output projection, `[vocab, hidden]`; `None` when the embedding serves.
     pub(crate) head: Option<Matrix>,
+}
+
+/// Finds out what a model is and refuses what cannot be run, without reading its weights; files are
+/// hashed on the way.
+pub fn inspect(source: &ModelSource) -> Result<Model, EngineError> {
+    let random = |name: &str, architecture: Architecture, native| Model {
+        source: source.clone(),
+        name: name.to_owned(),
+        family: architecture.family,
+        shape: architecture.shape,
+        random_weights: true,
+        native,
+        files: BTreeMap::new(),
+    };
+    match source {
+        ModelSource::Tiny => Ok(random("tiny", cards::tiny(), TINY)),
+        ModelSource::Card(name) => Ok(random(name, architecture_of(name)?, PUBLISHED)),
+        ModelSource::Dir(_) | ModelSource::Gguf(_) => Err(EngineError::Unsupported {
+            reason: "model files".to_owned(),
+        }),
+    }
+}
+
+/// Loads or makes the weights of a model on the device.
+pub(crate) fn load(
+    source: &ModelSource,
+    precision: Precision,
+    seed: u64,
+    device: &Device,
+    progress: &Progress,
+) -> Result<Weights, EngineError> {
+    match source {
+        ModelSource::Tiny => {
+            let placement = Placement::new(precision, TINY, device);
+            random::load(cards::tiny(), &placement, seed, progress)
+        }
+        ModelSource::Card(name) => {
+            let placement = Placement::new(precision, PUBLISHED, device);
+            random::load(architecture_of(name)?, &placement, seed, progress)
+        }
+        ModelSource::Dir(_) | ModelSource::Gguf(_) => Err(EngineError::Unsupported {
+            reason: "model files".to_owned(),
+        }),
+    }
+}
+
+fn architecture_of(card: &str) -> Result<Architecture, EngineError> {
+    let card = cards::find(card)?;
+    Ok(Architecture {
+        family: card.family,
+        shape: card.shape,
+    })
 }

@@ -1,0 +1,234 @@
+//! The command line: flags become a study laid over the file's.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use rust_decimal::Decimal;
+
+use super::exit::{CliError, Exit};
+use crate::study::input;
+use crate::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
+use crate::study::spec::{
+    MeasureSection, ModelSection, PriceSection, StudyFile, SweepSection, Target,
+};
+use crate::study::workload::Counts;
+
+/// Measures what a million tokens cost on this machine, and when self-hosting beats the API.
+#[derive(Debug, Parser)]
+#[command(name = "mtok", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Measure a model and price its tokens.
+    Run(RunArgs),
+    /// Show what would run, what would not fit and why, and how long it may take.
+    Plan(PlanArgs),
+    /// Write the reports of a study again from its facts.
+    Report(ReportArgs),
+    /// Check that a record is intact and every number derivable.
+    Verify(VerifyArgs),
+    /// Tell what this machine can run and measure, and what is missing.
+    Doctor(DoctorArgs),
+    /// Print the JSON Schema of an input or of the record.
+    Schema(SchemaArgs),
+    /// The engine in its own process; spoken to by the program itself.
+    #[command(hide = true)]
+    Worker,
+}
+
+/// What is measured and how; every flag wins over the study file.
+#[derive(Debug, Args)]
+pub struct StudyArgs {
+    /// A study file.
+    #[arg(value_name = "STUDY.toml")]
+    pub study: Option<PathBuf>,
+    /// tiny, dir:PATH, gguf:PATH or card:NAME.
+    #[arg(long, value_name = "SOURCE")]
+    pub model: Option<ModelSource>,
+    /// decoder, stock or sim:SCRIPT.
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<EngineKind>,
+    /// Weight precisions, like bf16,q8_0,q4_k.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub precision: Option<Vec<Precision>>,
+    /// Sequences decoded together, like 1,4,16 or 1-64*2.
+    #[arg(long, value_name = "LIST")]
+    pub batch: Option<Counts>,
+    /// Input lengths in tokens.
+    #[arg(long, value_name = "LIST")]
+    pub isl: Option<Counts>,
+    /// Output lengths in tokens.
+    #[arg(long, value_name = "LIST")]
+    pub osl: Option<Counts>,
+    /// auto, cpu or cuda:N.
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<DeviceChoice>,
+    /// Card id of the GPU catalog, such as h100-sxm.
+    #[arg(long, value_name = "ID")]
+    pub gpu: Option<String>,
+    /// Price of one hour of the device.
+    #[arg(long, value_name = "X")]
+    pub usd_per_hour: Option<Decimal>,
+    /// Seed of prompts, order and random weights.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Stop starting new work after this many minutes.
+    #[arg(long, value_name = "M")]
+    pub max_minutes: Option<f64>,
+    /// Print one JSON document and nothing else.
+    #[arg(long)]
+    pub json: bool,
+    /// End with exit code 6 when a result must be doubted.
+    #[arg(long)]
+    pub strict: bool,
+    /// End with exit code 5 when the card's sensors cannot be read.
+    #[arg(long)]
+    pub require_telemetry: bool,
+    /// Give up a worker that makes no step for this long.
+    #[arg(long, value_name = "S", default_value_t = 120.0)]
+    pub no_progress_timeout: f64,
+    /// The study folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Measure what an earlier run in the same folder left out.
+    #[arg(long)]
+    pub resume: bool,
+}
+
+impl StudyArgs {
+    /// The study as written: the file's, with the flags laid over it.
+    pub fn written(&self) -> Result<StudyFile, CliError> {
+        let file = match &self.study {
+            Some(path) => read_study(path)?,
+            None => StudyFile::default(),
+        };
+        for (name, value) in [
+            ("--max-minutes", self.max_minutes),
+            ("--no-progress-timeout", Some(self.no_progress_timeout)),
+        ] {
+            if let Some(value) = value
+                && !(value.is_finite() && value > 0.0)
+            {
+                let message = anyhow::anyhow!("{name} {value} is out of range; it must be above 0");
+                return Err(CliError::new(Exit::Usage, message));
+            }
+        }
+        Ok(file.overlaid(self.flags()))
+    }
+
+    fn flags(&self) -> StudyFile {
+        let counts = |list: &Option<Counts>| list.as_ref().map(|counts| counts.0.clone());
+        StudyFile {
+            model: ModelSection {
+                source: self.model.clone(),
+                engine: self.engine.clone(),
+                device: self.device,
+            },
+            sweep: SweepSection {
+                precision: self.precision.clone(),
+                batch: counts(&self.batch),
+                isl: counts(&self.isl),
+                osl: counts(&self.osl),
+            },
+            measure: MeasureSection {
+                seed: self.seed,
+                ..MeasureSection::default()
+            },
+            price: PriceSection {
+                gpu: self.gpu.clone(),
+                usd_per_hour: self.usd_per_hour,
+            },
+        }
+    }
+}
+
+/// Reads a study file.
+pub fn read_study(path: &std::path::Path) -> Result<StudyFile, CliError> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        CliError::new(
+            Exit::Input,
+            anyhow::Error::new(error).context(path.display().to_string()),
+        )
+    })?;
+    input::parse(&text)
+        .map_err(|error| CliError::new(Exit::Input, anyhow::anyhow!("{}: {error}", path.display())))
+}
+
+/// Which defaults apply: those of a card when one is asked for or the build has one.
+pub fn target(device: Option<DeviceChoice>) -> Target {
+    match device.unwrap_or(DeviceChoice::Auto) {
+        DeviceChoice::Cuda(_) => Target::Cuda,
+        DeviceChoice::Cpu => Target::Cpu,
+        DeviceChoice::Auto if cfg!(feature = "cuda") => Target::Cuda,
+        DeviceChoice::Auto => Target::Cpu,
+    }
+}
+
+/// `mtok run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// What is measured and how.
+    #[command(flatten)]
+    pub study: StudyArgs,
+}
+
+/// `mtok plan`
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// What would be measured and how.
+    #[command(flatten)]
+    pub study: StudyArgs,
+}
+
+/// `mtok report`
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The study folder.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Write nothing; end with exit code 1 when the reports differ from what they should be.
+    #[arg(long)]
+    pub check: bool,
+    /// Print the results as one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `mtok verify`
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The study folder.
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+/// `mtok doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print one JSON document and nothing else.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `mtok schema`
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Of what.
+    #[arg(value_enum)]
+    pub of: SchemaOf,
+}
+
+/// What has a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SchemaOf {
+    /// `study.toml`
+    Study,
+    /// `run.jsonl`
+    Record,
+}

@@ -1,0 +1,104 @@
+//! Exit codes and the one error line.
+
+use std::process::ExitCode;
+
+use crate::engine::EngineError;
+use crate::study::model::ParseError;
+use crate::study::spec::StudyError;
+
+/// How the program ends; the numbers are part of its interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Success = 0,
+    /// Anything that has no number of its own.
+    Failure = 1,
+    /// The command line makes no sense.
+    Usage = 2,
+    /// Study, scenario or prices make no sense, or a newer schema.
+    Input = 3,
+    /// The model or its tokenizer cannot be used.
+    Model = 4,
+    /// The device, an endpoint or required telemetry is not there.
+    Device = 5,
+    /// Finished, but not valid under `--strict`, or a record that does not verify.
+    NotValid = 6,
+    /// A regression was found and asked about.
+    Regression = 7,
+    /// Some points failed.
+    Partial = 8,
+    /// Something could not be written or read.
+    Storage = 9,
+    /// Somebody else writes the same folder.
+    Locked = 75,
+    /// Ended by an interrupt.
+    Interrupted = 130,
+    /// Ended by a request to terminate.
+    Terminated = 143,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error with the exit code that it means and, where there is one, the remedy.
+#[derive(Debug)]
+pub struct CliError {
+    /// The exit code.
+    pub exit: Exit,
+    /// What went wrong.
+    pub error: anyhow::Error,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl CliError {
+    /// An error that ends the program with `exit`.
+    pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit,
+            error: error.into(),
+            hint: None,
+        }
+    }
+
+    /// The same with a remedy on a line of its own.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// A storage error naming the path.
+    pub fn storage(path: &std::path::Path, error: std::io::Error) -> Self {
+        Self::new(
+            Exit::Storage,
+            anyhow::Error::new(error).context(path.display().to_string()),
+        )
+    }
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        let exit = match &error {
+            EngineError::Model { .. } | EngineError::Unsupported { .. } => Exit::Model,
+            EngineError::Device { .. } => Exit::Device,
+            EngineError::OutOfMemory { .. } | EngineError::NotFinite { .. } => Exit::Failure,
+        };
+        Self::new(exit, error)
+    }
+}
+
+impl From<StudyError> for CliError {
+    fn from(error: StudyError) -> Self {
+        Self::new(Exit::Input, error)
+    }
+}
+
+impl From<ParseError> for CliError {
+    fn from(error: ParseError) -> Self {
+        Self::new(Exit::Usage, error)
+    }
+}

@@ -1,0 +1,117 @@
+//! The folder of a study: where its files are.
+
+use std::path::{Path, PathBuf};
+
+use super::exit::CliError;
+use crate::study::model::ModelSource;
+
+/// The folder of a study.
+#[derive(Debug, Clone)]
+pub struct StudyFolder {
+    root: PathBuf,
+}
+
+impl StudyFolder {
+    /// The folder at `root`, which need not exist.
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// The folder where nothing was asked for: `mtok-runs/<model>-<date>`, numbered from the second
+    /// run of a day on.
+    pub fn default_for(source: &ModelSource, date: jiff::civil::Date) -> Self {
+        let base = Path::new("mtok-runs").join(format!("{}-{date}", slug(source)));
+        let numbered = |n: u32| {
+            let name = base
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned());
+            base.with_file_name(format!("{}-{n}", name.unwrap_or_default()))
+        };
+        let mut candidates = std::iter::once(base.clone()).chain((2..).map(numbered));
+        let free = candidates.find(|path| !path.join("run.jsonl").exists());
+        Self {
+            root: free.unwrap_or(base),
+        }
+    }
+
+    /// Creates the folder and its parents.
+    pub fn create(&self) -> Result<(), CliError> {
+        std::fs::create_dir_all(&self.root).map_err(|error| CliError::storage(&self.root, error))
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What was asked.
+    pub fn study(&self) -> PathBuf {
+        self.root.join("study.toml")
+    }
+
+    /// What was seen.
+    pub fn record(&self) -> PathBuf {
+        self.root.join("run.jsonl")
+    }
+
+    /// A generated file.
+    pub fn generated(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+}
+
+/// A source as part of a file name.
+fn slug(source: &ModelSource) -> String {
+    let name = match source {
+        ModelSource::Tiny => "tiny".to_owned(),
+        ModelSource::Card(name) => name.clone(),
+        ModelSource::Dir(path) | ModelSource::Gguf(path) => path
+            .file_stem()
+            .map_or_else(|| "model".to_owned(), |s| s.to_string_lossy().into_owned()),
+    };
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') {
+            c
+        } else {
+            '-'
+        }
+    };
+    name.chars().map(safe).collect()
+}
+
+/// Replaces a file as a whole: a reader sees the old text or the new one, and a full disk leaves the
+/// old one in place.
+pub fn write_whole(path: &Path, text: &str) -> Result<(), CliError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let fresh = path.with_file_name(name);
+    let written = replace(path, &fresh, text);
+    if written.is_err() {
+        let _ = std::fs::remove_file(&fresh);
+    }
+    written.map_err(|error| CliError::storage(path, error))
+}
+
+fn replace(path: &Path, fresh: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut file = std::fs::File::create(fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(fresh, path)?;
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_becomes_a_plain_folder_name() {
+        assert_eq!(slug(&ModelSource::Tiny), "tiny");
+        assert_eq!(slug(&ModelSource::Dir("/a/My Model/".into())), "My-Model");
+        assert_eq!(slug(&ModelSource::Gguf("/a/x_q4.gguf".into())), "x-q4");
+    }
+}

@@ -1,0 +1,104 @@
+//! The machine and the program, as far as a record names them.
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::exit::CliError;
+use crate::record::observation::{Harness, Host};
+
+/// Version of candle that Cargo.toml pins.
+const CANDLE: &str = "0.11.1";
+
+/// The machine.
+pub fn host() -> Host {
+    let system = rustix::system::uname();
+    Host {
+        cpu: cpu_name().unwrap_or_else(|| "unknown".to_owned()),
+        threads: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+        memory_bytes: memory_bytes().unwrap_or(0),
+        system: format!(
+            "{} {} {}",
+            system.sysname().to_string_lossy(),
+            system.release().to_string_lossy(),
+            system.machine().to_string_lossy()
+        ),
+    }
+}
+
+fn cpu_name() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// Memory of the machine, or of the control group that holds the process where that is less.
+pub fn memory_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
+    Some(limit.map_or(kib * 1024, |limit| limit.min(kib * 1024)))
+}
+
+/// The program.
+pub fn harness(executable: &Path) -> Result<Harness, CliError> {
+    let present = |text: &'static str| (!text.is_empty()).then(|| text.to_owned());
+    let features = if cfg!(feature = "cuda") {
+        vec!["cuda".to_owned()]
+    } else {
+        Vec::new()
+    };
+    Ok(Harness {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: present(env!("MTOK_COMMIT")),
+        dirty: present(env!("MTOK_DIRTY")).map(|text| text == "true"),
+        binary_sha256: file_sha256(executable)?,
+        candle: CANDLE.to_owned(),
+        features,
+    })
+}
+
+fn file_sha256(path: &Path) -> Result<String, CliError> {
+    let mut file = std::fs::File::open(path).map_err(|error| CliError::storage(path, error))?;
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match file
+            .read(&mut piece)
+            .map_err(|error| CliError::storage(path, error))?
+        {
+            0 => return Ok(hex(&hasher.finalize())),
+            length => hasher.update(&piece[..length]),
+        }
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String accepts all text");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_candle_version_is_the_one_in_the_manifest() {
+        let manifest = include_str!("../../Cargo.toml");
+        assert!(manifest.contains(&format!("candle-core = \"={CANDLE}\"")));
+    }
+
+    #[test]
+    fn the_machine_has_a_name_and_memory() {
+        let host = host();
+        assert!(host.memory_bytes > 0 && host.threads > 0 && !host.cpu.is_empty());
+    }
+}

@@ -1,0 +1,64 @@
+//! Data to stdout, talk to stderr.
+
+use std::io::{ErrorKind, Write as _};
+
+use super::exit::{CliError, Exit};
+
+/// Writes data to stdout. A reader that went away (`| head`) ends the program quietly.
+pub fn data(text: &str) -> Result<(), CliError> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(CliError::new(
+            Exit::Storage,
+            anyhow::Error::new(error).context("standard output"),
+        )),
+    }
+}
+
+/// Writes one JSON document to stdout.
+pub fn json<T: serde::Serialize>(value: &T) -> Result<(), CliError> {
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| CliError::new(Exit::Failure, error))?;
+    data(&(text + "\n"))
+}
+
+/// Says something on stderr; that nobody listens is no error.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", printable(text));
+}
+
+/// Text without control characters, which a hostile name could use to rewrite the terminal.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// The one error line, and the remedy on the next.
+pub fn complain(error: &CliError) {
+    say(&format!("error: {:#}", error.error));
+    if let Some(hint) = &error.hint {
+        say(&format!("hint: {hint}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_move_the_cursor() {
+        assert_eq!(printable("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\n");
+    }
+}

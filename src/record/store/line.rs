@@ -1,0 +1,135 @@
+//! One line of the file: a record and its place in the chain.
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::record::observation::Record;
+
+/// `prev` of the first line.
+pub(super) const NOTHING_BEFORE: &str = "0000000000000000";
+
+/// Hexadecimal digits of the SHA-256 that the next line carries.
+const FINGERPRINT_DIGITS: usize = 16;
+
+/// Where a line stands in the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Place {
+    /// Number of the record, from 0.
+    pub(super) seq: u64,
+    /// Fingerprint of the line before.
+    pub(super) prev: String,
+    /// Length of the torn line between that one and this one.
+    pub(super) skipped_bytes: Option<u64>,
+    /// What the record is.
+    #[serde(rename = "type")]
+    kind: Kind,
+}
+
+/// The variants of [`Record`] by their word in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Session,
+    Device,
+    Peak,
+    Load,
+    Block,
+    Failure,
+    Skip,
+    End,
+}
+
+/// The part of a session that tells whether the rest can be understood.
+#[derive(Deserialize)]
+struct Versioned {
+    schema: u32,
+}
+
+/// A line that could not be understood.
+#[derive(Debug)]
+pub(super) enum Unreadable {
+    /// It is a session of this newer schema.
+    Newer(u32),
+    /// It is not a record.
+    NotARecord(String),
+}
+
+/// The start of the SHA-256 of a line without its line end.
+pub(super) fn fingerprint(line: &[u8]) -> String {
+    let digest = Sha256::digest(line);
+    let mut text = String::with_capacity(FINGERPRINT_DIGITS);
+    for byte in digest.iter().take(FINGERPRINT_DIGITS / 2) {
+        text.push(char::from_digit(u32::from(byte >> 4), 16).expect("a nibble is below 16"));
+        text.push(char::from_digit(u32::from(byte & 15), 16).expect("a nibble is below 16"));
+    }
+    text
+}
+
+/// The line of a record, without its line end.
+///
+/// Records are serialized with their `type` first, so the place goes between it and the opening brace;
+/// serde's `flatten` would do the same at the price of a copy of every number.
+pub(super) fn render(
+    seq: u64,
+    prev: &str,
+    skipped_bytes: Option<u64>,
+    record: &Record,
+) -> Result<String, serde_json::Error> {
+    let body = serde_json::to_string(record)?;
+    let skipped = skipped_bytes.map_or(String::new(), |n| format!("\"skipped_bytes\":{n},"));
+    let fields = body.strip_prefix('{').unwrap_or(&body);
+    Ok(format!(
+        "{{\"seq\":{seq},\"prev\":\"{prev}\",{skipped}{fields}"
+    ))
+}
+
+/// Reads the place from the start of a line and the record from all of it.
+///
+/// The place is a few dozen bytes and ends with the type; only then is the line read as what it is.
+/// Letting serde choose the variant would buffer every number of a block first.
+pub(super) fn parse(line: &[u8]) -> Result<(Place, Record), Unreadable> {
+    const TYPE: &[u8] = b"\"type\":\"";
+    let not_a_record = || Unreadable::NotARecord("not a record".to_owned());
+    let word = line
+        .windows(TYPE.len())
+        .position(|window| window == TYPE)
+        .map(|at| at + TYPE.len())
+        .ok_or_else(not_a_record)?;
+    let end = line[word..]
+        .iter()
+        .position(|byte| *byte == b'"')
+        .map(|at| word + at + 1)
+        .ok_or_else(not_a_record)?;
+    let mut head = line[..end].to_vec();
+    head.push(b'}');
+    let place: Place = serde_json::from_slice(&head).map_err(unreadable)?;
+    let record = record(place.kind, line)?;
+    Ok((place, record))
+}
+
+fn record(kind: Kind, line: &[u8]) -> Result<Record, Unreadable> {
+    match kind {
+        Kind::Session => {
+            let Versioned { schema } = read(line)?;
+            if schema > crate::record::schema::VERSION {
+                return Err(Unreadable::Newer(schema));
+            }
+            Ok(Record::Session(Box::new(read(line)?)))
+        }
+        Kind::Device => Ok(Record::Device(Box::new(read(line)?))),
+        Kind::Peak => Ok(Record::Peak(read(line)?)),
+        Kind::Load => Ok(Record::Load(Box::new(read(line)?))),
+        Kind::Block => Ok(Record::Block(Box::new(read(line)?))),
+        Kind::Failure => Ok(Record::Failure(read(line)?)),
+        Kind::Skip => Ok(Record::Skip(read(line)?)),
+        Kind::End => Ok(Record::End(read(line)?)),
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Unreadable> {
+    serde_json::from_slice(line).map_err(unreadable)
+}
+
+fn unreadable(error: serde_json::Error) -> Unreadable {
+    Unreadable::NotARecord(error.to_string())
+}

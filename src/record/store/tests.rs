@@ -1,0 +1,400 @@
+//! What the file promises, shown on small runs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::record::observation::{Block, Record};
+use crate::units::Nanos;
+
+fn folder() -> (TempDir, PathBuf) {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("run.jsonl");
+    (folder, file)
+}
+
+fn write(file: &Path, records: &[Record]) {
+    let mut writer = Writer::create(file).unwrap();
+    for record in records {
+        writer.append(record).unwrap();
+    }
+}
+
+#[track_caller]
+fn assert_intact(file: &Path) {
+    let seen = verify(file).unwrap();
+    assert_eq!(seen.findings, []);
+}
+
+#[test]
+fn what_is_written_is_what_is_read() {
+    let (_folder, file) = folder();
+    let records = sample::run(3);
+    write(&file, &records);
+    assert_eq!(read(&file).unwrap(), records);
+    assert_intact(&file);
+}
+
+#[test]
+fn a_line_is_its_place_and_then_its_record() {
+    let (_folder, file) = folder();
+    let run = sample::run(0);
+    write(&file, &run[2..]);
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines[0]
+            .starts_with("{\"seq\":0,\"prev\":\"0000000000000000\",\"type\":\"load\",\"load\":0,"),
+        "{}",
+        lines[0]
+    );
+    let prev = line::fingerprint(lines[0].as_bytes());
+    assert_eq!(
+        lines[1],
+        format!(
+            "{{\"seq\":1,\"prev\":\"{prev}\",\"type\":\"end\",\"status\":\"complete\",\"at\":\
+             {{\"monotonic_ns\":9,\"realtime_ns\":1790000000000000009}}}}"
+        )
+    );
+}
+
+#[test]
+fn the_fingerprint_is_the_start_of_the_sha_256() {
+    // SHA-256 of "abc", FIPS 180-2, appendix B.1.
+    assert_eq!(line::fingerprint(b"abc"), "ba7816bf8f01cfea");
+}
+
+#[test]
+fn a_second_writer_is_locked_out() {
+    let (_folder, file) = folder();
+    let _first = Writer::create(&file).unwrap();
+    assert!(matches!(
+        Writer::create(&file),
+        Err(StoreError::Locked { .. })
+    ));
+    assert!(matches!(
+        Writer::resume(&file),
+        Err(StoreError::Locked { .. })
+    ));
+}
+
+#[test]
+fn a_file_that_holds_a_run_is_not_begun_again() {
+    let (_folder, file) = folder();
+    write(&file, &sample::run(1));
+    let before = fs::read(&file).unwrap();
+    assert!(matches!(
+        Writer::create(&file),
+        Err(StoreError::Exists { .. })
+    ));
+    assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+#[test]
+fn an_empty_file_is_no_run() {
+    let (_folder, file) = folder();
+    fs::write(&file, "").unwrap();
+    write(&file, &sample::run(1));
+    assert_intact(&file);
+}
+
+#[test]
+fn a_full_disk_names_the_file_and_stops_the_writer() {
+    let mut writer = Writer::create(Path::new("/dev/full")).unwrap();
+    let error = writer.append(&sample::run(0)[0]).unwrap_err().to_string();
+    assert!(
+        error.starts_with("/dev/full: ") && error.contains("No space"),
+        "{error}"
+    );
+    let error = writer.append(&sample::run(0)[0]).unwrap_err().to_string();
+    assert!(error.contains("earlier write failed"), "{error}");
+}
+
+#[test]
+fn a_missing_folder_and_a_link_are_refused_by_name() {
+    let (folder, file) = folder();
+    let missing = folder.path().join("not/here.jsonl");
+    let error = Writer::create(&missing).unwrap_err().to_string();
+    assert!(error.contains("not/here.jsonl: No such file"), "{error}");
+    std::os::unix::fs::symlink(folder.path().join("elsewhere"), &file).unwrap();
+    let error = Writer::create(&file).unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. }), "{error}");
+    assert!(!folder.path().join("elsewhere").exists());
+}
+
+/// Going on waits for the disk, so it is tried at every so many bytes; a prime meets all places.
+const RESUMED_EVERY: usize = 17;
+
+/// Cutting a file anywhere leaves what a crash leaves: all whole lines, then a torn one.
+#[test]
+fn a_file_torn_at_any_byte_verifies_and_goes_on() {
+    let (_folder, file) = folder();
+    let mut records = sample::run(2);
+    for record in &mut records {
+        if let Record::Block(block) = record {
+            block.generations.truncate(1);
+        }
+    }
+    write(&file, &records);
+    let whole = fs::read(&file).unwrap();
+    for length in 0..whole.len() {
+        fs::write(&file, &whole[..length]).unwrap();
+        assert_intact(&file);
+        let kept = read(&file).unwrap();
+        assert_eq!(kept, records[..kept.len()], "torn at {length}");
+        let complete = whole[..length].iter().filter(|b| **b == b'\n').count();
+        // A line that lacks nothing but its line end counts.
+        assert!(
+            kept.len() == complete || kept.len() == complete + 1,
+            "torn at {length}"
+        );
+        if length % RESUMED_EVERY != 0 {
+            continue;
+        }
+
+        let Resumed {
+            mut writer,
+            records: found,
+        } = Writer::resume(&file).unwrap();
+        assert_eq!(found, kept, "torn at {length}");
+        writer.append(&records[0]).unwrap();
+        drop(writer);
+        assert_intact(&file);
+        let after = read(&file).unwrap();
+        assert_eq!(after.len(), kept.len() + 1, "torn at {length}");
+        let written = fs::read(&file).unwrap();
+        assert_eq!(written[..length], whole[..length], "the torn line stays");
+    }
+}
+
+#[test]
+fn the_line_after_a_torn_one_names_the_bytes_skipped() {
+    let (_folder, file) = folder();
+    write(&file, &sample::run(1)[..2]);
+    let mut text = fs::read_to_string(&file).unwrap();
+    text.push_str("{\"seq\":2,\"pr");
+    fs::write(&file, &text).unwrap();
+    assert_eq!(verify(&file).unwrap().torn_bytes, Some(12));
+
+    let mut writer = Writer::resume(&file).unwrap().writer;
+    writer.append(&sample::run(1)[2]).unwrap();
+    writer.append(&sample::run(1)[3]).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    let last: Vec<&str> = text.lines().skip(2).collect();
+    assert_eq!(last[0], "{\"seq\":2,\"pr");
+    assert!(last[1].starts_with("{\"seq\":2,\"prev\":\""), "{}", last[1]);
+    assert!(last[1].contains("\"skipped_bytes\":12,\"type\":\"load\""));
+    assert!(!last[2].contains("skipped_bytes"));
+    assert_intact(&file);
+    assert_eq!(verify(&file).unwrap().torn_bytes, None);
+}
+
+/// Any change of any byte before the last line shows.
+#[test]
+fn every_changed_byte_is_found() {
+    let (_folder, file) = folder();
+    let mut records = sample::run(1);
+    records.remove(1);
+    write(&file, &records);
+    let whole = fs::read(&file).unwrap();
+    let last_line = whole[..whole.len() - 1]
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .unwrap();
+    for at in 0..last_line {
+        let mut changed = whole.clone();
+        changed[at] = if changed[at] == b'1' { b'2' } else { b'1' };
+        fs::write(&file, &changed).unwrap();
+        match verify(&file) {
+            Ok(seen) => assert_ne!(seen.findings, [], "byte {at} changed"),
+            Err(StoreError::NewerSchema { .. }) => {}
+            Err(error) => panic!("byte {at}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_dropped_or_doubled_line_is_found_where_it_is() {
+    let (_folder, file) = folder();
+    write(&file, &sample::run(4));
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+
+    let mut dropped = lines.clone();
+    dropped.remove(4);
+    fs::write(&file, dropped.join("\n") + "\n").unwrap();
+    let found = verify(&file).unwrap().findings;
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0].to_string(), "line 5: seq is 5, expected 4");
+    assert!(matches!(found[1].problem, Problem::Chain { .. }));
+
+    let mut doubled = lines.clone();
+    doubled.insert(4, lines[4]);
+    fs::write(&file, doubled.join("\n") + "\n").unwrap();
+    assert_eq!(verify(&file).unwrap().findings[0].line, 6);
+}
+
+/// The problems of a run whose second block is changed before it is written.
+fn problems_of(change: impl FnOnce(&mut Block)) -> Vec<Problem> {
+    let (_folder, file) = folder();
+    let mut records = sample::run(2);
+    let Record::Block(block) = &mut records[4] else {
+        panic!("the fifth record is a block")
+    };
+    change(block);
+    write(&file, &records);
+    let findings = verify(&file).unwrap().findings;
+    assert!(findings.iter().all(|finding| finding.line == 5));
+    findings
+        .into_iter()
+        .map(|finding| finding.problem)
+        .collect()
+}
+
+#[test]
+fn blocks_from_which_nothing_follows_are_found() {
+    let steps = |generation, found| Problem::Steps {
+        generation,
+        expected: 32,
+        found,
+    };
+    assert_eq!(problems_of(|_| {}), []);
+    assert_eq!(
+        problems_of(|b| b.load = 7),
+        [Problem::UnknownLoad { load: 7 }]
+    );
+    assert_eq!(
+        problems_of(|b| b.generations.clear()),
+        [Problem::EmptyBlock]
+    );
+    assert_eq!(
+        problems_of(|b| {
+            b.generations[3].steps_ns.pop();
+        }),
+        [steps(3, 31)]
+    );
+    assert_eq!(
+        problems_of(|b| b.generations.swap(1, 2)),
+        [Problem::Time { generation: 2 }]
+    );
+    assert_eq!(
+        problems_of(|b| b.cpu.wall_ns = Nanos::new(1_000)),
+        [Problem::Wall]
+    );
+    assert_eq!(
+        problems_of(|b| b.generations[7].tail_ns = Nanos::new(u64::MAX)),
+        [Problem::Wall]
+    );
+    assert_eq!(
+        problems_of(|b| b.output_sha256.truncate(16)),
+        [Problem::OutputHash]
+    );
+}
+
+#[test]
+fn a_point_that_the_study_does_not_have_is_found() {
+    let problems = problems_of(|block| {
+        block.point.batch = std::num::NonZeroU32::new(5).unwrap();
+    });
+    assert!(matches!(problems[..], [Problem::UnknownPoint { .. }]));
+}
+
+#[test]
+fn a_file_without_a_session_or_with_facts_after_the_end_is_found() {
+    let (_folder, file) = folder();
+    let run = sample::run(0);
+    write(&file, &run[1..3]);
+    assert_eq!(
+        verify(&file).unwrap().findings[0].problem,
+        Problem::NoSession
+    );
+    fs::remove_file(&file).unwrap();
+
+    let mut records = run.clone();
+    records.push(Record::Device(Box::new(sample::device())));
+    write(&file, &records);
+    assert_eq!(
+        verify(&file).unwrap().findings[0].problem,
+        Problem::AfterEnd
+    );
+    fs::remove_file(&file).unwrap();
+
+    let mut records = run.clone();
+    records.extend(run.into_iter().take(2));
+    write(&file, &records);
+    assert_intact(&file);
+}
+
+#[test]
+fn a_newer_schema_is_refused_by_name() {
+    let (_folder, file) = folder();
+    let mut session = sample::session();
+    session.schema = crate::record::schema::VERSION + 1;
+    write(&file, &[Record::Session(Box::new(session))]);
+    let expected = format!(
+        "{}:1: schema 2 is newer than the 1 that this program knows; use a newer mtok",
+        file.display()
+    );
+    assert_eq!(read(&file).unwrap_err().to_string(), expected);
+    assert_eq!(verify(&file).unwrap_err().to_string(), expected);
+    assert_eq!(Writer::resume(&file).unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn rubbish_in_the_middle_is_refused_by_readers_and_found_by_verify() {
+    let (_folder, file) = folder();
+    write(&file, &sample::run(1));
+    let text = fs::read_to_string(&file).unwrap();
+    let changed = text.replacen("\"type\":\"device\"", "\"type\":\"sofa\"", 1);
+    fs::write(&file, changed).unwrap();
+    let error = read(&file).unwrap_err().to_string();
+    assert!(error.contains(":2: unknown variant `sofa`"), "{error}");
+    assert!(matches!(
+        verify(&file).unwrap().findings[0],
+        Finding {
+            line: 2,
+            problem: Problem::NotARecord { .. }
+        }
+    ));
+}
+
+#[test]
+fn a_run_goes_on_only_with_the_same_card_driver_binary_study_and_model() {
+    let same = (sample::session(), sample::device());
+    let differs = |change: fn(&mut (_, _))| {
+        let mut now = same.clone();
+        change(&mut now);
+        check_resume((&same.0, &same.1), (&now.0, &now.1)).map_err(|difference| difference.what)
+    };
+    type Now = (
+        crate::record::observation::Session,
+        crate::record::observation::Device,
+    );
+    let cases: [(fn(&mut Now), &str); 7] = [
+        (|now| now.1.name.push('x'), "the device"),
+        (
+            |now| now.1.uuid = Some("GPU-1".into()),
+            "the device's identity",
+        ),
+        (|now| now.1.driver = Some("580".into()), "the driver"),
+        (
+            |now| now.0.harness.binary_sha256.push('0'),
+            "the executable's SHA-256",
+        ),
+        (|now| now.0.model.shape.layers = 3, "the model's shape"),
+        (|now| now.0.study.measure.seed = 2, "the study's [measure]"),
+        (
+            |now| {
+                now.0.study.sweep.batch.pop();
+            },
+            "the study's sweep",
+        ),
+    ];
+    assert_eq!(differs(|_| {}), Ok(()));
+    assert_eq!(differs(|now| now.0.started = sample::moment(77)), Ok(()));
+    for (change, what) in cases {
+        assert_eq!(differs(change), Err(what));
+    }
+}

@@ -1,0 +1,161 @@
+//! Appending records so that a crash at any moment leaves a file that reads.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+use super::line::{self, NOTHING_BEFORE};
+use super::reader::Reader;
+use crate::record::observation::Record;
+
+/// The one writer of a file. The lock goes with it.
+#[derive(Debug)]
+pub struct Writer {
+    handle: File,
+    file: PathBuf,
+    next: u64,
+    prev: String,
+    /// What has to come before the next line.
+    tail: Tail,
+    /// Whether a write failed: what follows it on the disk is unknown, so nothing may follow.
+    failed: bool,
+}
+
+/// How the file ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    /// With a line end.
+    Clean,
+    /// With a whole line that only lacks its line end.
+    Unterminated,
+    /// With a torn line of this many bytes.
+    Torn(u64),
+}
+
+/// A file that is being gone on with, and what it holds.
+#[derive(Debug)]
+pub struct Resumed {
+    /// Ready for the next record.
+    pub writer: Writer,
+    /// What is there already.
+    pub records: Vec<Record>,
+}
+
+impl Writer {
+    /// Starts a file. One that holds something already is refused and left as it is.
+    pub fn create(file: &Path) -> Result<Self, StoreError> {
+        let handle = open_locked(file)?;
+        let length = handle.metadata().map_err(StoreError::io(file))?.len();
+        if length > 0 {
+            return Err(StoreError::Exists {
+                file: file.to_owned(),
+            });
+        }
+        Ok(Self {
+            handle,
+            file: file.to_owned(),
+            next: 0,
+            prev: NOTHING_BEFORE.to_owned(),
+            tail: Tail::Clean,
+            failed: false,
+        })
+    }
+
+    /// Goes on with a file, which may end in a torn line or be empty.
+    pub fn resume(file: &Path) -> Result<Resumed, StoreError> {
+        let mut writer = Self {
+            handle: open_locked(file)?,
+            file: file.to_owned(),
+            next: 0,
+            prev: NOTHING_BEFORE.to_owned(),
+            tail: Tail::Clean,
+            failed: false,
+        };
+        let mut reader = Reader::open(file)?;
+        let mut records = Vec::new();
+        while let Some(entry) = reader.next() {
+            records.push(entry?.record);
+            writer.next = reader.place().map_or(0, |place| place.seq + 1);
+            writer.prev = line::fingerprint(reader.lines().bytes());
+            if !reader.lines().terminated() {
+                writer.tail = Tail::Unterminated;
+            }
+        }
+        if let Some(bytes) = reader.torn_bytes() {
+            writer.tail = Tail::Torn(bytes);
+        }
+        Ok(Resumed { writer, records })
+    }
+
+    /// Writes a record and waits until the disk has it.
+    pub fn append(&mut self, record: &Record) -> Result<(), StoreError> {
+        self.append_all(std::slice::from_ref(record))
+    }
+
+    /// Writes several records and waits once until the disk has them.
+    pub fn append_all(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        if self.failed {
+            let cause = std::io::Error::other("an earlier write failed, so nothing may follow it");
+            return Err(StoreError::io(&self.file)(cause));
+        }
+        let result = self.write(records);
+        self.failed = result.is_err();
+        result.map_err(StoreError::io(&self.file))
+    }
+
+    fn write(&mut self, records: &[Record]) -> std::io::Result<()> {
+        let mut text = String::new();
+        for record in records {
+            let skipped = match self.tail {
+                Tail::Clean => None,
+                Tail::Unterminated => {
+                    text.push('\n');
+                    None
+                }
+                Tail::Torn(bytes) => {
+                    text.push('\n');
+                    Some(bytes)
+                }
+            };
+            self.tail = Tail::Clean;
+            let line = line::render(self.next, &self.prev, skipped, record)?;
+            self.next += 1;
+            self.prev = line::fingerprint(line.as_bytes());
+            text.push_str(&line);
+            text.push('\n');
+        }
+        self.handle.write_all(text.as_bytes())?;
+        self.handle.sync_data()
+    }
+}
+
+/// Opens a file for appending, takes its lock, and makes its name durable.
+///
+/// A symbolic link is refused: the study folder holds its own facts.
+fn open_locked(file: &Path) -> Result<File, StoreError> {
+    let handle = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .open(file)
+        .map_err(StoreError::io(file))?;
+    match handle.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(StoreError::Locked {
+                file: file.to_owned(),
+            });
+        }
+        Err(TryLockError::Error(cause)) => return Err(StoreError::io(file)(cause)),
+    }
+    let folder = match file.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) | None => Path::new("."),
+    };
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(StoreError::io(folder))?;
+    Ok(handle)
+}

@@ -1,5 +1,7 @@
 //! The scripts for a rented card, on a machine that only pretends to have one.
 
+#![expect(clippy::unwrap_used, reason = "the helpers belong to tests")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

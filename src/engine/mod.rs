@@ -2,6 +2,7 @@
 
 pub mod cards;
 mod config;
+mod gguf;
 pub(crate) mod quantize;
 mod tokenizer;
 pub mod weights;

@@ -33,8 +33,9 @@ mod outlets;
 pub mod stopping;
 
 use crate::engine::worker::{Launcher, Order};
-use crate::record::observation::{EndStatus, Record, SkipCause};
+use crate::record::observation::{EndStatus, Record};
 use crate::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
+use crate::study::plan::PlannedSkip;
 use crate::study::spec::Measure;
 use crate::study::workload::PointId;
 use crate::units::Seconds;
@@ -63,15 +64,6 @@ pub struct Planned {
     pub point: PointId,
     /// Why it is not to be tried, if so.
     pub skip: Option<PlannedSkip>,
-}
-
-/// Why the plan leaves a point out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlannedSkip {
-    /// Why.
-    pub cause: SkipCause,
-    /// The same in words, with the numbers.
-    pub reason: String,
 }
 
 /// What to load, but for the precision.

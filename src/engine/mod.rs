@@ -2,7 +2,11 @@
 
 pub(crate) mod decoder;
 pub(crate) mod device;
+mod floats;
+mod generate;
 mod kernels;
+pub(crate) mod peaks;
+pub(crate) mod stock;
 pub(crate) mod weights;
 
 use crate::clock::Clock;

@@ -13,6 +13,7 @@ pub(super) mod dense;
 pub(super) mod element;
 pub(super) mod rows;
 pub(super) mod simd;
+pub(super) mod stream;
 mod tile;
 
 use std::cell::UnsafeCell;

@@ -1,5 +1,7 @@
 //! What the facts say: estimates with intervals, the hardware's limits, doubts, and comparisons.
 
+pub mod comparison;
+pub(crate) mod difference;
 pub mod facts;
 #[cfg(test)]
 pub(crate) mod fixture;

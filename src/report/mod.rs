@@ -2,6 +2,7 @@
 
 pub mod chart;
 pub mod columns;
+pub mod comparison;
 pub mod csv;
 pub mod document;
 pub(crate) mod escape;

@@ -7,5 +7,6 @@ pub mod cost;
 pub mod engine;
 pub mod metrics;
 pub mod record;
+pub mod report;
 pub mod study;
 pub mod units;

@@ -516,8 +516,8 @@ fn of_sensors(blocks: &[&Block], roofline: Option<&Roofline>) -> Vec<Verdict> {
     }
     let clocks = sensors::clock_share(blocks).filter(|share| *share < MIN_CLOCK_SHARE);
     verdicts.extend(clocks.map(|share| Verdict::Clocks { share }));
-    let others = sensors::maximum(blocks, sensors::OTHER_PROCESSES).filter(|n| *n > 0);
-    verdicts.extend(others.map(|processes| Verdict::ForeignUse { processes }));
+    let processes = sensors::maximum(blocks, sensors::PROCESS_COUNT).filter(|n| *n > 1);
+    verdicts.extend(processes.map(|n| Verdict::ForeignUse { processes: n - 1 }));
     let gap = sensors::longest_gap(blocks).filter(|gap| *gap > sensors::MAX_GAP_PERIODS);
     verdicts.extend(gap.map(|longest_gap| Verdict::TelemetryDegraded { longest_gap }));
     verdicts
@@ -662,24 +662,28 @@ mod tests {
 
     #[test]
     fn sensors_speak_for_themselves() {
+        assert!(
+            codes(&card(&[("process_count", [1; 4])])).is_empty(),
+            "the worker"
+        );
         assert_eq!(
             codes(&card(&[("gpu_utilization_percent", [50; 4])])),
             ["host_bound"]
         );
         assert!(codes(&card(&[("gpu_utilization_percent", [90; 4])])).is_empty());
         assert_eq!(
-            codes(&card(&[("throttle_reasons_bits", [0, 0, 0, 4])])),
+            codes(&card(&[("throttle_reasons", [0, 0, 0, 4])])),
             ["throttled"]
         );
         assert!(
-            codes(&card(&[("throttle_reasons_bits", [1; 4])])).is_empty(),
+            codes(&card(&[("throttle_reasons", [1; 4])])).is_empty(),
             "idle"
         );
-        let clocks = |now| card(&[("sm_clock_mhz", [now; 4]), ("sm_clock_max_mhz", [1980; 4])]);
+        let clocks = |now| card(&[("sm_clock_mhz", [now; 4]), ("max_sm_clock_mhz", [1980; 4])]);
         assert_eq!(codes(&clocks(1_700)), ["clocks"]);
         assert!(codes(&clocks(1_980)).is_empty());
         assert_eq!(
-            codes(&card(&[("other_processes", [0, 0, 2, 0])])),
+            codes(&card(&[("process_count", [1, 1, 2, 1])])),
             ["foreign_use"]
         );
     }

@@ -1,0 +1,111 @@
+//! The table that a run ends in, as aligned text.
+
+use super::document::Document;
+use super::escape::visible;
+use super::section::{self, Align, Section, Table};
+
+/// Lead, main table, cheapest points and warnings; no colour, no control character from outside.
+pub fn render(document: &Document) -> String {
+    let mut text = visible(&section::title(document)) + "\n";
+    for line in section::lead(document) {
+        text.push_str(&visible(&line));
+        text.push('\n');
+    }
+    text.push('\n');
+    text.push_str(&aligned(&section::summary(document)));
+    text.push_str("± is half of the interval of the end-to-end time, relative to it\n");
+    for limits in &document.questions.limits {
+        let point = document
+            .cheapest(limits)
+            .map_or("none".to_owned(), |row| row.point.to_string());
+        text.push_str(&format!("cheapest, {}: {point}\n", visible(&limits.name)));
+    }
+    for warning in &document.warnings {
+        let place = warning
+            .point
+            .map_or(String::new(), |point| format!(" {point}"));
+        let (code, remedy) = (warning.verdict.code(), warning.verdict.remedy());
+        text.push_str(&format!("warning[{code}]{place}: {}\n", warning.verdict));
+        text.push_str(&format!("  remedy: {remedy}\n"));
+    }
+    text
+}
+
+/// A section as aligned text under its heading.
+pub(crate) fn of_section(section: &Section) -> String {
+    let mut text = format!("{}\n", section.title);
+    for note in &section.notes {
+        text.push_str(&format!("{}\n", visible(note)));
+    }
+    if let Some(table) = &section.table {
+        text.push_str(&aligned(table));
+    }
+    text
+}
+
+/// Columns padded to their widest cell, two spaces apart.
+pub fn aligned(table: &Table) -> String {
+    let header: Vec<String> = table.header.iter().map(|h| visible(&h.text)).collect();
+    let rows: Vec<Vec<String>> = table
+        .rows
+        .iter()
+        .map(|row| row.iter().map(|cell| visible(cell)).collect())
+        .collect();
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| &row[column]);
+        cells
+            .chain([&header[column]])
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let mut text = String::new();
+    for row in std::iter::once(&header).chain(&rows) {
+        let cells = row.iter().zip(&widths).zip(&table.header);
+        let padded: Vec<String> = cells
+            .map(|((cell, width), heading)| match heading.align {
+                Align::Left => format!("{cell:<width$}"),
+                Align::Right => format!("{cell:>width$}"),
+            })
+            .collect();
+        text.push_str(padded.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example::{document, hostile, script};
+
+    #[test]
+    fn the_table_of_a_small_study() {
+        insta::assert_snapshot!(render(&document(&script())), @r#"
+tiny on Test CPU
+Engine decoder, closed static batch, equal lengths. Intervals are 95 %, over n blocks; — is unknown, never zero.
+Prices: 0.36 USD per hour, the rate that the user gave for this CPU machine (--usd-per-hour); engine decoder, closed static batch, equal lengths, full load.
+
+point           status   n      ±  prefill tok/s  decode tok/s  TTFT ms  TPOT ms  $/Mtok in  $/Mtok out  blended   floor
+q8_0 b1 100/11  ok       3  0.8 %          200.0         10.00      500    100.0      0.500       9.091    1.351  0.6307
+q8_0 b2 100/11  ok       3  0.7 %          400.0         16.00      500    125.0     0.2500       5.682   0.7883  0.4055
+q8_0 b4 100/11  oom      —      —              —             —        —        —          —           —        —       —
+q8_0 b8 100/11  skipped  —      —              —             —        —        —          —           —        —       —
+± is half of the interval of the end-to-end time, relative to it
+cheapest, any latency: q8_0 b2 100/11
+cheapest, as MLPerf server: q8_0 b2 100/11
+cheapest, as MLPerf interactive: none
+"#);
+    }
+
+    #[test]
+    fn no_name_moves_the_cursor() {
+        let text = render(&document(&hostile()));
+        assert!(
+            !text.contains(|c: char| c.is_control() && c != '\n'),
+            "{text:?}"
+        );
+        assert!(!text.contains('\u{202e}'));
+    }
+}

@@ -21,6 +21,8 @@ use serde::{Deserialize, Serialize};
 pub const SECONDS_PER_HOUR: f64 = 3_600.0;
 /// Tokens in the unit in which APIs quote prices.
 pub const TOKENS_PER_MTOK: f64 = 1e6;
+/// One kilowatt-hour in joules.
+pub const JOULES_PER_KILOWATT_HOUR: f64 = 3.6e6;
 
 /// Defines a quantity: an `f64` with addition, scaling and the ratio of two of its kind.
 macro_rules! quantity {
@@ -193,11 +195,21 @@ quantity!(
     Watts
 );
 
+quantity!(
+    /// Energy in joules per token; the name of the value says which tokens it counts.
+    JoulesPerToken
+);
+quantity!(
+    /// Price of electric energy in US dollars per kilowatt-hour.
+    UsdPerKilowattHour
+);
+
 quotient!(Tokens / Seconds = TokensPerSecond);
 quotient!(Requests / Seconds = RequestsPerSecond);
 quotient!(Bytes / Seconds = BytesPerSecond);
 quotient!(Flop / Seconds = FlopPerSecond);
 quotient!(Joules / Seconds = Watts);
+quotient!(Joules / Tokens = JoulesPerToken);
 quotient!(Usd / Hours = UsdPerHour);
 
 impl Seconds {

@@ -17,15 +17,15 @@ use crate::study::workload::Counts;
 /// Measures what a million tokens cost on this machine, and when self-hosting beats the API.
 #[derive(Debug, Parser)]
 #[command(name = "mtok", version, max_term_width = 100)]
-pub struct Cli {
+pub(super) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub verb: Verb,
+    pub(super) verb: Verb,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub(super) enum Verb {
     /// Measure a model and price its tokens.
     Run(RunArgs),
     /// Show what would run, what would not fit and why, and how long it may take.
@@ -47,66 +47,66 @@ pub enum Verb {
 
 /// What is measured and how; every flag wins over the study file.
 #[derive(Debug, Args)]
-pub struct StudyArgs {
+pub(super) struct StudyArgs {
     /// A study file.
     #[arg(value_name = "STUDY.toml")]
-    pub study: Option<PathBuf>,
+    pub(super) study: Option<PathBuf>,
     /// tiny, dir:PATH, gguf:PATH or card:NAME.
     #[arg(long, value_name = "SOURCE")]
-    pub model: Option<ModelSource>,
+    pub(super) model: Option<ModelSource>,
     /// decoder, stock or sim:SCRIPT.
     #[arg(long, value_name = "ENGINE")]
-    pub engine: Option<EngineKind>,
+    pub(super) engine: Option<EngineKind>,
     /// Weight precisions, like bf16,q8_0,q4_k.
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
-    pub precision: Option<Vec<Precision>>,
+    pub(super) precision: Option<Vec<Precision>>,
     /// Sequences decoded together, like 1,4,16 or 1-64*2.
     #[arg(long, value_name = "LIST")]
-    pub batch: Option<Counts>,
+    pub(super) batch: Option<Counts>,
     /// Input lengths in tokens.
     #[arg(long, value_name = "LIST")]
-    pub isl: Option<Counts>,
+    pub(super) isl: Option<Counts>,
     /// Output lengths in tokens.
     #[arg(long, value_name = "LIST")]
-    pub osl: Option<Counts>,
+    pub(super) osl: Option<Counts>,
     /// auto, cpu or cuda:N.
     #[arg(long, value_name = "DEVICE")]
-    pub device: Option<DeviceChoice>,
+    pub(super) device: Option<DeviceChoice>,
     /// Card id of the GPU catalog, such as h100-sxm.
     #[arg(long, value_name = "ID")]
-    pub gpu: Option<String>,
+    pub(super) gpu: Option<String>,
     /// Price of one hour of the device.
     #[arg(long, value_name = "X")]
-    pub usd_per_hour: Option<Decimal>,
+    pub(super) usd_per_hour: Option<Decimal>,
     /// Seed of prompts, order and random weights.
     #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
+    pub(super) seed: Option<u64>,
     /// Stop starting new work after this many minutes.
     #[arg(long, value_name = "M")]
-    pub max_minutes: Option<f64>,
+    pub(super) max_minutes: Option<f64>,
     /// Print one JSON document and nothing else.
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
     /// End with exit code 6 when a result must be doubted.
     #[arg(long)]
-    pub strict: bool,
+    pub(super) strict: bool,
     /// End with exit code 5 when the card's sensors cannot be read.
     #[arg(long)]
-    pub require_telemetry: bool,
+    pub(super) require_telemetry: bool,
     /// Give up a worker that makes no step for this long.
     #[arg(long, value_name = "S", default_value_t = 120.0)]
-    pub no_progress_timeout: f64,
+    pub(super) no_progress_timeout: f64,
     /// The study folder.
     #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Measure what an earlier run in the same folder left out.
     #[arg(long)]
-    pub resume: bool,
+    pub(super) resume: bool,
 }
 
 impl StudyArgs {
     /// The study as written: the file's, with the flags laid over it.
-    pub fn written(&self) -> Result<StudyFile, CliError> {
+    pub(super) fn written(&self) -> Result<StudyFile, CliError> {
         let file = match &self.study {
             Some(path) => read_study(path)?,
             None => StudyFile::default(),
@@ -152,7 +152,7 @@ impl StudyArgs {
 }
 
 /// Reads a study file.
-pub fn read_study(path: &std::path::Path) -> Result<StudyFile, CliError> {
+pub(super) fn read_study(path: &std::path::Path) -> Result<StudyFile, CliError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         CliError::new(
             Exit::Input,
@@ -164,7 +164,7 @@ pub fn read_study(path: &std::path::Path) -> Result<StudyFile, CliError> {
 }
 
 /// Which defaults apply: those of a card when one is asked for or the build has one.
-pub fn target(device: Option<DeviceChoice>) -> Target {
+pub(super) fn target(device: Option<DeviceChoice>) -> Target {
     match device.unwrap_or(DeviceChoice::Auto) {
         DeviceChoice::Cuda(_) => Target::Cuda,
         DeviceChoice::Cpu => Target::Cpu,
@@ -175,61 +175,61 @@ pub fn target(device: Option<DeviceChoice>) -> Target {
 
 /// `mtok run`
 #[derive(Debug, Args)]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     /// What is measured and how.
     #[command(flatten)]
-    pub study: StudyArgs,
+    pub(super) study: StudyArgs,
 }
 
 /// `mtok plan`
 #[derive(Debug, Args)]
-pub struct PlanArgs {
+pub(super) struct PlanArgs {
     /// What would be measured and how.
     #[command(flatten)]
-    pub study: StudyArgs,
+    pub(super) study: StudyArgs,
 }
 
 /// `mtok report`
 #[derive(Debug, Args)]
-pub struct ReportArgs {
+pub(super) struct ReportArgs {
     /// The study folder.
     #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// Write nothing; end with exit code 1 when the reports differ from what they should be.
     #[arg(long)]
-    pub check: bool,
+    pub(super) check: bool,
     /// Print the results as one JSON document.
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// `mtok verify`
 #[derive(Debug, Args)]
-pub struct VerifyArgs {
+pub(super) struct VerifyArgs {
     /// The study folder.
     #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
+    pub(super) folder: PathBuf,
 }
 
 /// `mtok doctor`
 #[derive(Debug, Args)]
-pub struct DoctorArgs {
+pub(super) struct DoctorArgs {
     /// Print one JSON document and nothing else.
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// `mtok schema`
 #[derive(Debug, Args)]
-pub struct SchemaArgs {
+pub(super) struct SchemaArgs {
     /// Of what.
     #[arg(value_enum)]
-    pub of: SchemaOf,
+    pub(super) of: SchemaOf,
 }
 
 /// What has a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum SchemaOf {
+pub(super) enum SchemaOf {
     /// `study.toml`
     Study,
     /// `run.jsonl`

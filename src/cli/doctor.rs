@@ -11,7 +11,7 @@ use super::{host, output};
 /// How a thing stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub(super) enum State {
     /// In order.
     Ok,
     /// Works, but a result suffers.
@@ -22,15 +22,15 @@ pub enum State {
 
 /// One thing that a run needs or a report shows.
 #[derive(Debug, Clone, Serialize)]
-pub struct Finding {
+pub(super) struct Finding {
     /// What was looked at.
-    pub what: String,
+    pub(super) what: String,
     /// How it stands.
-    pub state: State,
+    pub(super) state: State,
     /// What was found.
-    pub found: String,
+    pub(super) found: String,
     /// What to do, where something can be done.
-    pub remedy: Option<String>,
+    pub(super) remedy: Option<String>,
 }
 
 impl Finding {
@@ -45,7 +45,7 @@ impl Finding {
 }
 
 /// Prints every finding. It succeeds whatever is missing: what a run needs, the run demands.
-pub fn run(args: &DoctorArgs) -> Result<Exit, CliError> {
+pub(super) fn run(args: &DoctorArgs) -> Result<Exit, CliError> {
     let findings = findings();
     if args.json {
         output::json(&serde_json::json!({ "schema": 1, "findings": findings }))?;

@@ -8,7 +8,7 @@ use crate::study::spec::StudyError;
 
 /// How the program ends; the numbers are part of its interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub(super) enum Exit {
     /// Done.
     Success = 0,
     /// Anything that has no number of its own.
@@ -45,18 +45,18 @@ impl From<Exit> for ExitCode {
 
 /// An error with the exit code that it means and, where there is one, the remedy.
 #[derive(Debug)]
-pub struct CliError {
+pub(super) struct CliError {
     /// The exit code.
-    pub exit: Exit,
+    pub(super) exit: Exit,
     /// What went wrong.
-    pub error: anyhow::Error,
+    pub(super) error: anyhow::Error,
     /// What to do about it.
-    pub hint: Option<String>,
+    pub(super) hint: Option<String>,
 }
 
 impl CliError {
     /// An error that ends the program with `exit`.
-    pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+    pub(super) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
         Self {
             exit,
             error: error.into(),
@@ -66,13 +66,13 @@ impl CliError {
 
     /// The same with a remedy on a line of its own.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// A storage error naming the path.
-    pub fn storage(path: &std::path::Path, error: std::io::Error) -> Self {
+    pub(super) fn storage(path: &std::path::Path, error: std::io::Error) -> Self {
         Self::new(
             Exit::Storage,
             anyhow::Error::new(error).context(path.display().to_string()),

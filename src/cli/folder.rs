@@ -7,19 +7,19 @@ use crate::study::model::ModelSource;
 
 /// The folder of a study.
 #[derive(Debug, Clone)]
-pub struct StudyFolder {
+pub(super) struct StudyFolder {
     root: PathBuf,
 }
 
 impl StudyFolder {
     /// The folder at `root`, which need not exist.
-    pub fn new(root: PathBuf) -> Self {
+    pub(super) fn new(root: PathBuf) -> Self {
         Self { root }
     }
 
     /// The folder where nothing was asked for: `mtok-runs/<model>-<date>`, numbered from the second
     /// run of a day on.
-    pub fn default_for(source: &ModelSource, date: jiff::civil::Date) -> Self {
+    pub(super) fn default_for(source: &ModelSource, date: jiff::civil::Date) -> Self {
         let base = Path::new("mtok-runs").join(format!("{}-{date}", slug(source)));
         let numbered = |n: u32| {
             let name = base
@@ -35,27 +35,27 @@ impl StudyFolder {
     }
 
     /// Creates the folder and its parents.
-    pub fn create(&self) -> Result<(), CliError> {
+    pub(super) fn create(&self) -> Result<(), CliError> {
         std::fs::create_dir_all(&self.root).map_err(|error| CliError::storage(&self.root, error))
     }
 
     /// The folder itself.
-    pub fn root(&self) -> &Path {
+    pub(super) fn root(&self) -> &Path {
         &self.root
     }
 
     /// What was asked.
-    pub fn study(&self) -> PathBuf {
+    pub(super) fn study(&self) -> PathBuf {
         self.root.join("study.toml")
     }
 
     /// What was seen.
-    pub fn record(&self) -> PathBuf {
+    pub(super) fn record(&self) -> PathBuf {
         self.root.join("run.jsonl")
     }
 
     /// A generated file.
-    pub fn generated(&self, name: &str) -> PathBuf {
+    pub(super) fn generated(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 }
@@ -81,7 +81,7 @@ fn slug(source: &ModelSource) -> String {
 
 /// Replaces a file as a whole: a reader sees the old text or the new one, and a full disk leaves the
 /// old one in place.
-pub fn write_whole(path: &Path, text: &str) -> Result<(), CliError> {
+pub(super) fn write_whole(path: &Path, text: &str) -> Result<(), CliError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let fresh = path.with_file_name(name);

@@ -7,13 +7,14 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::exit::CliError;
+use crate::clock::{Clock as _, Monotonic};
 use crate::record::observation::{Harness, Host};
 
 /// Version of candle that Cargo.toml pins.
 const CANDLE: &str = "0.11.1";
 
 /// The machine.
-pub fn host() -> Host {
+pub(super) fn host() -> Host {
     let system = rustix::system::uname();
     Host {
         cpu: cpu_name().unwrap_or_else(|| "unknown".to_owned()),
@@ -35,7 +36,7 @@ fn cpu_name() -> Option<String> {
 }
 
 /// Memory of the machine, or of the control group that holds the process where that is less.
-pub fn memory_bytes() -> Option<u64> {
+pub(super) fn memory_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
@@ -45,8 +46,16 @@ pub fn memory_bytes() -> Option<u64> {
     Some(limit.map_or(kib * 1024, |limit| limit.min(kib * 1024)))
 }
 
+/// Today's date in UTC.
+pub(super) fn today() -> jiff::civil::Date {
+    let nanoseconds = i128::from(Monotonic.realtime().value());
+    jiff::Timestamp::from_nanosecond(nanoseconds).map_or(jiff::civil::Date::ZERO, |now| {
+        now.to_zoned(jiff::tz::TimeZone::UTC).date()
+    })
+}
+
 /// The program.
-pub fn harness(executable: &Path) -> Result<Harness, CliError> {
+pub(super) fn harness(executable: &Path) -> Result<Harness, CliError> {
     let present = |text: &'static str| (!text.is_empty()).then(|| text.to_owned());
     let features = if cfg!(feature = "cuda") {
         vec!["cuda".to_owned()]
@@ -79,7 +88,7 @@ fn file_sha256(path: &Path) -> Result<String, CliError> {
 }
 
 /// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a String accepts all text");
         text

@@ -6,15 +6,26 @@ mod exit;
 mod folder;
 mod host;
 mod output;
+mod plan;
 pub mod prices;
+mod pricing;
+mod progress;
+mod reports;
+mod run;
 mod schema;
+mod signals;
+mod verify;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
 
 use args::{Cli, Verb};
 use exit::{CliError, Exit};
+
+use crate::clock::Monotonic;
+use crate::engine::worker;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -44,11 +55,13 @@ pub fn main() -> ExitCode {
 
 fn dispatch(verb: Verb) -> Result<Exit, CliError> {
     match verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Plan(args) => plan::run(&args),
+        Verb::Report(args) => reports::run(&args),
+        Verb::Verify(args) => verify::run(&args),
+        Verb::Prices(args) => prices::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Schema(args) => schema::run(&args),
-        Verb::Prices(args) => prices::run(&args),
-        Verb::Run(_) | Verb::Plan(_) | Verb::Report(_) | Verb::Verify(_) | Verb::Worker => {
-            unreachable!()
-        }
+        Verb::Worker => std::process::exit(worker::serve(Arc::new(Monotonic))),
     }
 }

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use super::exit::{CliError, Exit};
 
 /// Writes data to stdout. A reader that went away (`| head`) ends the program quietly.
-pub fn data(text: &str) -> Result<(), CliError> {
+pub(super) fn data(text: &str) -> Result<(), CliError> {
     let mut stdout = std::io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())
@@ -21,19 +21,19 @@ pub fn data(text: &str) -> Result<(), CliError> {
 }
 
 /// Writes one JSON document to stdout.
-pub fn json<T: serde::Serialize>(value: &T) -> Result<(), CliError> {
+pub(super) fn json<T: serde::Serialize>(value: &T) -> Result<(), CliError> {
     let text =
         serde_json::to_string_pretty(value).map_err(|error| CliError::new(Exit::Failure, error))?;
     data(&(text + "\n"))
 }
 
 /// Says something on stderr; that nobody listens is no error.
-pub fn say(text: &str) {
+pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", printable(text));
 }
 
 /// Text without control characters, which a hostile name could use to rewrite the terminal.
-pub fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_control() && c != '\n' && c != '\t' {
@@ -46,7 +46,7 @@ pub fn printable(text: &str) -> String {
 }
 
 /// The one error line, and the remedy on the next.
-pub fn complain(error: &CliError) {
+pub(super) fn complain(error: &CliError) {
     say(&format!("error: {:#}", error.error));
     if let Some(hint) = &error.hint {
         say(&format!("hint: {hint}"));

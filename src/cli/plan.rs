@@ -16,21 +16,25 @@ use crate::units::{Bytes, Usd};
 
 /// A study with its model, before any device is touched.
 #[derive(Debug)]
-pub struct Prepared {
+pub(super) struct Prepared {
     /// The study as written.
-    pub written: crate::study::spec::StudyFile,
+    pub(super) written: crate::study::spec::StudyFile,
     /// The study as effective.
-    pub study: Study,
+    pub(super) study: Study,
     /// The model as found.
-    pub model: Model,
+    pub(super) model: Model,
 }
 
 /// Reads the study and looks at the model's files.
-pub fn prepare(args: &StudyArgs) -> Result<Prepared, CliError> {
+pub(super) fn prepare(args: &StudyArgs) -> Result<Prepared, CliError> {
     let written = args.written()?;
     let study = written.clone().resolved(target(written.model.device))?;
     let model = weights::inspect(&study.source)?;
-    Ok(Prepared { written, study, model })
+    Ok(Prepared {
+        written,
+        study,
+        model,
+    })
 }
 
 /// The machine that the plan is for: the card that is asked for, else this machine.
@@ -41,7 +45,11 @@ fn machine(study: &Study, catalog: &Catalog) -> Result<Machine, CliError> {
         return Ok(Machine {
             memory: Bytes::new((card.vram_mib << 20) as f64),
             bandwidth: sheet.bandwidth,
-            arithmetic: sheet.matmul.values().copied().reduce(crate::units::FlopPerSecond::max),
+            arithmetic: sheet
+                .matmul
+                .values()
+                .copied()
+                .reduce(crate::units::FlopPerSecond::max),
         });
     }
     Ok(Machine {
@@ -62,7 +70,7 @@ struct Answer<'a> {
 }
 
 /// Prints the plan.
-pub fn run(args: &PlanArgs) -> Result<Exit, CliError> {
+pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
     let catalog = Catalog::bundled();
     let mut prepared = prepare_for_plan(&args.study)?;
     let machine = machine(&prepared.study, &catalog)?;
@@ -92,7 +100,12 @@ fn prepare_for_plan(args: &StudyArgs) -> Result<Prepared, CliError> {
 }
 
 fn answer<'a>(model: &'a str, plan: &'a Plan, priced: &Priced) -> Answer<'a> {
-    let cost = |hours| priced.price.as_ref().map(|price| price.usd_per_hour * hours);
+    let cost = |hours| {
+        priced
+            .price
+            .as_ref()
+            .map(|price| price.usd_per_hour * hours)
+    };
     Answer {
         schema: 1,
         model,
@@ -109,10 +122,10 @@ fn render(model: &str, plan: &Plan, priced: &Priced) -> String {
     let gib = |bytes: u64| format!("{:.2} GiB", bytes as f64 / f64::from(1_u32 << 30));
     for planned in &plan.points {
         let memory = planned.memory;
-        let outcome = planned
-            .skip
-            .as_ref()
-            .map_or_else(|| "runs".to_owned(), |skip| format!("skipped: {}", skip.reason));
+        let outcome = planned.skip.as_ref().map_or_else(
+            || "runs".to_owned(),
+            |skip| format!("skipped: {}", skip.reason),
+        );
         table.add_row([
             planned.point.to_string(),
             gib(memory.weight_bytes),

@@ -17,11 +17,11 @@ use crate::units::{BytesPerSecond, FlopPerSecond, UsdPerHour};
 
 /// The price and the data sheet of a device.
 #[derive(Debug, Clone, Default)]
-pub struct Priced {
+pub(super) struct Priced {
     /// What an hour costs, where anybody says.
-    pub price: Option<HourlyPrice>,
+    pub(super) price: Option<HourlyPrice>,
     /// What the maker says, where the card is known.
-    pub sheet: Option<DataSheet>,
+    pub(super) sheet: Option<DataSheet>,
 }
 
 impl From<NotFound> for CliError {
@@ -32,7 +32,7 @@ impl From<NotFound> for CliError {
 
 /// Looks up the card that `asked` names or that `device` is, and its price: the user's rate where
 /// there is one, else the cheapest on-demand offer of the catalog.
-pub fn look_up(
+pub(super) fn look_up(
     asked: &Price,
     device: Option<&Device>,
     catalog: &Catalog,
@@ -53,7 +53,10 @@ pub fn look_up(
         Some(rate) => Some(user_rate(rate)?),
         None => offer.map(|offer| catalog_rate(&offer)).transpose()?,
     };
-    Ok(Priced { price, sheet: card.as_ref().map(data_sheet) })
+    Ok(Priced {
+        price,
+        sheet: card.as_ref().map(data_sheet),
+    })
 }
 
 /// The card of the catalog that a CUDA device is.
@@ -76,7 +79,12 @@ fn cheapest(mut offers: Vec<Rental>) -> Option<Rental> {
 fn cpu_offer(device: &Device, catalog: &Catalog) -> Option<Rental> {
     let threads = device.threads?;
     let machines = catalog.rentals().iter().filter_map(|row| {
-        let vcpus: u32 = row.gpu.strip_prefix("cpu-")?.strip_suffix("vcpu")?.parse().ok()?;
+        let vcpus: u32 = row
+            .gpu
+            .strip_prefix("cpu-")?
+            .strip_suffix("vcpu")?
+            .parse()
+            .ok()?;
         (vcpus >= threads).then_some((vcpus, row.gpu.as_str()))
     });
     let (_, machine) = machines.min()?;
@@ -94,10 +102,17 @@ fn user_rate(rate: Decimal) -> Result<HourlyPrice, CliError> {
 }
 
 fn catalog_rate(offer: &Rental) -> Result<HourlyPrice, CliError> {
-    let region = offer.region.as_ref().map(|region| format!(", {region}")).unwrap_or_default();
+    let region = offer
+        .region
+        .as_ref()
+        .map(|region| format!(", {region}"))
+        .unwrap_or_default();
     Ok(HourlyPrice {
         usd_per_hour: dollars(offer.usd_per_gpu_hour)?,
-        label: format!("{} at {}, on demand{region} ({})", offer.gpu, offer.provider, offer.id),
+        label: format!(
+            "{} at {}, on demand{region} ({})",
+            offer.gpu, offer.provider, offer.id
+        ),
         source: offer.provenance.source.clone(),
         as_of: Some(offer.provenance.as_of),
         origin: Origin::Catalog,
@@ -105,13 +120,17 @@ fn catalog_rate(offer: &Rental) -> Result<HourlyPrice, CliError> {
 }
 
 fn dollars(decimal: Decimal) -> Result<UsdPerHour, CliError> {
-    decimal.try_into().map(UsdPerHour::new).map_err(|error| CliError::new(Exit::Input, error))
+    decimal
+        .try_into()
+        .map(UsdPerHour::new)
+        .map_err(|error| CliError::new(Exit::Input, error))
 }
 
 /// The card's sheet in the form that `metrics` takes.
-pub fn data_sheet(card: &GpuCard) -> DataSheet {
+pub(super) fn data_sheet(card: &GpuCard) -> DataSheet {
     let rate = |precision: Precision| {
-        card.flop_per_second(precision.word()).map(|rate| (precision, FlopPerSecond::new(rate)))
+        card.flop_per_second(precision.word())
+            .map(|rate| (precision, FlopPerSecond::new(rate)))
     };
     DataSheet {
         card: card.name.clone(),
@@ -159,26 +178,38 @@ mod tests {
     fn a_cpu_is_priced_as_the_smallest_machine_that_has_its_threads() {
         let text = label(&Price::default(), &device(DeviceKind::Cpu, "x", Some(3))).unwrap();
         assert!(text.starts_with("cpu-4vcpu"), "{text}");
-        assert_eq!(label(&Price::default(), &device(DeviceKind::Cpu, "x", Some(500))), None);
+        assert_eq!(
+            label(&Price::default(), &device(DeviceKind::Cpu, "x", Some(500))),
+            None
+        );
     }
 
     #[test]
     fn the_users_rate_wins() {
-        let asked = Price { gpu: None, usd_per_hour: Some(Decimal::new(250, 2)) };
+        let asked = Price {
+            gpu: None,
+            usd_per_hour: Some(Decimal::new(250, 2)),
+        };
         let text = label(&asked, &device(DeviceKind::Cpu, "x", Some(2))).unwrap();
         assert_eq!(text, "the user's rate");
     }
 
     #[test]
     fn an_unknown_card_id_is_an_input_error() {
-        let asked = Price { gpu: Some("h1000".to_owned()), usd_per_hour: None };
+        let asked = Price {
+            gpu: Some("h1000".to_owned()),
+            usd_per_hour: None,
+        };
         let error = look_up(&asked, None, &Catalog::bundled()).unwrap_err();
         assert_eq!(error.exit, Exit::Input);
     }
 
     #[test]
     fn a_scripted_device_has_no_price() {
-        let asked = Price { gpu: None, usd_per_hour: Some(Decimal::ONE) };
+        let asked = Price {
+            gpu: None,
+            usd_per_hour: Some(Decimal::ONE),
+        };
         assert_eq!(label(&asked, &device(DeviceKind::Sim, "sim", None)), None);
     }
 }

@@ -9,7 +9,7 @@ use crate::record::observation::Record;
 use crate::study::spec::StudyFile;
 
 /// Prints one schema.
-pub fn run(args: &SchemaArgs) -> Result<Exit, CliError> {
+pub(super) fn run(args: &SchemaArgs) -> Result<Exit, CliError> {
     let schema = match args.of {
         SchemaOf::Study => schema_for!(StudyFile),
         SchemaOf::Record => schema_for!(Record),

@@ -19,11 +19,16 @@ impl From<StoreError> for CliError {
 }
 
 /// Prints what was found.
-pub fn run(args: &VerifyArgs) -> Result<Exit, CliError> {
+pub(super) fn run(args: &VerifyArgs) -> Result<Exit, CliError> {
     let file = StudyFolder::new(args.folder.clone()).record();
     let verification = store::verify(&file)?;
     for finding in &verification.findings {
-        output::say(&format!("{}:{}: {}", file.display(), finding.line, finding.problem));
+        output::say(&format!(
+            "{}:{}: {}",
+            file.display(),
+            finding.line,
+            finding.problem
+        ));
     }
     if let Some(bytes) = verification.torn_bytes {
         output::say(&format!(

@@ -4,6 +4,7 @@ pub mod cards;
 mod config;
 pub(crate) mod decoder;
 pub(crate) mod device;
+mod gguf;
 mod kernels;
 pub(crate) mod quantize;
 pub mod sim;

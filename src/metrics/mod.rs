@@ -1,5 +1,6 @@
 //! What the facts say: estimates with intervals, the hardware's limits, doubts, and comparisons.
 
+pub mod energy;
 pub mod facts;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -1,5 +1,6 @@
 //! What was seen: the facts of a run, their schema, and the append-only file that holds them.
 
+pub mod card;
 pub mod observation;
 pub mod schema;
 pub mod store;

@@ -297,7 +297,7 @@ impl MeasurePeaks for Sim {
         progress: &Progress,
     ) -> Result<Vec<Peak>, EngineError> {
         let scripted = self.script.peaks.clone();
-        let mut measure = |of, work: u64, per_second: f64| {
+        let measure = |of, work: u64, per_second: f64| {
             let time = Nanos::new((work as f64 / per_second * 1e9).round() as u64);
             for _ in 0..REPETITIONS {
                 self.timeline.advance(time);

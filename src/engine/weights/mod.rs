@@ -15,18 +15,19 @@ use candle_core::{DType, Device, Tensor};
 use self::checkpoint::Checkpoint;
 use self::placement::Placement;
 use super::cards::{self, Architecture};
+use super::gguf::GgufFile;
 use super::{EngineError, Progress};
 use crate::record::observation::Model;
 use crate::study::model::{Family, ModelSource, Precision, Shape};
 
-mod assembly;
+pub(crate) mod assembly;
 mod checkpoint;
 pub(crate) mod files;
 pub(crate) mod floats;
-mod placement;
+pub(crate) mod placement;
 mod random;
 mod shard;
-mod slot;
+pub(crate) mod slot;
 
 /// Type in which the models of the cards are published.
 const PUBLISHED: Precision = Precision::Bf16;
@@ -116,9 +117,18 @@ pub fn inspect(source: &ModelSource) -> Result<Model, EngineError> {
                 native: checkpoint.native,
             })
         }
-        ModelSource::Gguf(_) => Err(EngineError::Unsupported {
-            reason: "model files".to_owned(),
-        }),
+        ModelSource::Gguf(path) => {
+            let file = GgufFile::open(path)?;
+            Ok(Model {
+                source: source.clone(),
+                name: name_of(path),
+                files: file.digests()?,
+                family: file.architecture.family,
+                shape: file.architecture.shape,
+                random_weights: false,
+                native: file.native,
+            })
+        }
     }
 }
 
@@ -144,9 +154,16 @@ pub(crate) fn load(
             let placement = Placement::new(precision, checkpoint.native, device);
             checkpoint.load(&placement, progress)
         }
-        ModelSource::Gguf(_) => Err(EngineError::Unsupported {
-            reason: "model files".to_owned(),
-        }),
+        ModelSource::Gguf(path) => {
+            let file = GgufFile::open(path)?;
+            if precision != Precision::Native {
+                return Err(EngineError::Unsupported {
+                    reason: format!("{precision} from a GGUF file; its own types are, with native"),
+                });
+            }
+            let placement = Placement::new(precision, file.native, device);
+            file.load(&placement, progress)
+        }
     }
 }
 

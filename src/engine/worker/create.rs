@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::Order;
 use super::block::moment;
 use crate::clock::{Clock, Manual};
+use crate::engine::decoder::Decoder;
 use crate::engine::sim::{Script, Sim};
-use crate::engine::{Engine, EngineError, MeasurePeaks, Progress};
+use crate::engine::{Engine, EngineError, MeasurePeaks, Progress, device, weights};
 use crate::record::observation::{Device, DeviceKind, Moment};
 use crate::study::model::EngineKind;
 
@@ -33,7 +34,7 @@ pub(super) struct CreatedPeaks {
 pub(super) fn create(
     order: &Order,
     machine: &Arc<dyn Clock>,
-    _progress: &Progress,
+    progress: &Progress,
 ) -> Result<Created, EngineError> {
     match &order.engine {
         EngineKind::Sim(path) => {
@@ -48,13 +49,34 @@ pub(super) fn create(
                 started,
             })
         }
-        // WIRE HERE: `device::open(order.device)`, then `decoder::Decoder::new(weights::load(..)?, ..)`
-        // and `stock::load(..)`, on the timeline `machine`, with `started` read before the device is
-        // opened.
-        EngineKind::Decoder | EngineKind::Stock => {
-            let _ = machine;
-            Err(not_wired(&order.engine))
+        EngineKind::Decoder => {
+            let started = moment(machine.as_ref());
+            let device = device::open(order.device)?;
+            let weights = weights::load(
+                &order.source,
+                order.precision,
+                order.seed,
+                &device,
+                progress,
+            )?;
+            Ok(Created {
+                vocab: weights.shape.vocab,
+                device: kind(&device),
+                engine: Box::new(Decoder::new(weights, device)?),
+                clock: Arc::clone(machine),
+                started,
+            })
         }
+        EngineKind::Stock => Err(not_wired(&order.engine)),
+    }
+}
+
+/// Whether processor time says anything about the device.
+fn kind(device: &candle_core::Device) -> DeviceKind {
+    if device.is_cpu() {
+        DeviceKind::Cpu
+    } else {
+        DeviceKind::Cuda
     }
 }
 
@@ -62,8 +84,7 @@ pub(super) fn create(
 pub(super) fn identify(order: &Order) -> Result<Device, EngineError> {
     match &order.engine {
         EngineKind::Sim(path) => Ok(read_script(path)?.device()),
-        // WIRE HERE: `device::open(order.device)` and its description.
-        EngineKind::Decoder | EngineKind::Stock => Err(not_wired(&order.engine)),
+        EngineKind::Decoder | EngineKind::Stock => device::facts(&device::open(order.device)?),
     }
 }
 

@@ -282,16 +282,29 @@ fn cause_of_death(status: ExitStatus, stderr: &[String], starved: bool) -> (Fail
     }
 }
 
-/// `SIGSEGV` and the like, or the number where the system has no name.
+/// Signals that end processes, by the names that people search for.
+const SIGNALS: [(Signal, &str); 13] = [
+    (Signal::HUP, "SIGHUP"),
+    (Signal::INT, "SIGINT"),
+    (Signal::QUIT, "SIGQUIT"),
+    (Signal::ILL, "SIGILL"),
+    (Signal::ABORT, "SIGABRT"),
+    (Signal::BUS, "SIGBUS"),
+    (Signal::FPE, "SIGFPE"),
+    (Signal::KILL, "SIGKILL"),
+    (Signal::SEGV, "SIGSEGV"),
+    (Signal::TERM, "SIGTERM"),
+    (Signal::SYS, "SIGSYS"),
+    (Signal::XCPU, "SIGXCPU"),
+    (Signal::XFSZ, "SIGXFSZ"),
+];
+
 fn signal_name(number: i32) -> String {
-    let named = Signal::from_named_raw(number).map(|signal| format!("{signal:?}"));
-    match named
-        .as_deref()
-        .and_then(|name| name.strip_prefix("Signal::"))
-    {
-        Some(name) => format!("SIG{name}"),
-        None => format!("signal {number}"),
-    }
+    let named = SIGNALS.iter().find(|(signal, _)| signal.as_raw() == number);
+    named.map_or_else(
+        || format!("signal {number}"),
+        |(_, name)| (*name).to_owned(),
+    )
 }
 
 /// Unwraps the one reply that answers a request.

@@ -1,0 +1,125 @@
+//! What a run shows while it measures: a bar on a terminal, plain lines elsewhere.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::output;
+use crate::measure::Event;
+use crate::record::observation::Block;
+use crate::study::workload::PointId;
+use crate::units::{Seconds, Tokens};
+
+/// Shows how a run goes on.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    /// Blocks recorded of the present load, and blocks it is going to have.
+    round: u32,
+}
+
+impl Progress {
+    /// A display on stderr.
+    pub(super) fn new() -> Self {
+        let bar = ProgressBar::new_spinner();
+        let style = ProgressStyle::with_template("{spinner} {elapsed_precise} {wide_msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { bar, round: 0 }
+    }
+
+    /// Shows an event.
+    pub(super) fn show(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Loading { precision, launch } => {
+                self.line(&format!("loading {precision} (launch {})", launch + 1));
+            }
+            Event::Untimed { point } => self.message(&format!("untimed pass: {point}")),
+            Event::Load(load) => {
+                let gib = load.engine.weight_bytes as f64 / f64::from(1_u32 << 30);
+                let seconds = load.duration_ns.seconds().value();
+                self.line(&format!(
+                    "loaded {}: {:.2} bits per weight, {gib:.3} GiB, in {seconds:.1} s",
+                    load.precision, load.engine.bits_per_weight
+                ));
+            }
+            Event::Round { round, points } => {
+                self.round = *round;
+                self.message(&format!("round {}: {points} points", round + 1));
+            }
+            Event::Block {
+                block,
+                blocks,
+                goal,
+                ahead,
+                ..
+            } => {
+                self.message(&format!(
+                    "{}  {}  block {blocks} of {goal}  {} to go",
+                    block.point,
+                    rate(block),
+                    duration(*ahead)
+                ));
+            }
+            Event::Failed(failure) => {
+                let what = failure
+                    .point
+                    .map_or_else(|| failure.precision.to_string(), name);
+                self.line(&format!("failed {what}: {}", failure.reason));
+            }
+            Event::Skipped(skip) => {
+                self.line(&format!("skipped {}: {}", skip.point, skip.reason));
+            }
+            Event::WorkerLost { precision, reason } => {
+                self.line(&format!("worker of {precision} lost: {reason}"));
+            }
+        }
+    }
+
+    /// Says what stays on the screen.
+    pub(super) fn line(&self, text: &str) {
+        if self.bar.is_hidden() {
+            output::say(text);
+        } else {
+            self.bar.println(output::printable(text));
+        }
+    }
+
+    /// Says what the next message replaces; nothing where there is no terminal.
+    pub(super) fn message(&self, text: &str) {
+        self.bar.set_message(output::printable(text));
+    }
+
+    /// Ends the display.
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn name(point: PointId) -> String {
+    point.to_string()
+}
+
+/// Output throughput of one block, which is a single observation and no estimate.
+fn rate(block: &Block) -> String {
+    let time: Seconds = block
+        .generations
+        .iter()
+        .map(|generation| {
+            generation
+                .steps_ns
+                .iter()
+                .copied()
+                .sum::<crate::units::Nanos>()
+        })
+        .map(crate::units::Nanos::seconds)
+        .sum();
+    let tokens = f64::from(block.point.batch.get())
+        * f64::from(block.point.osl.get())
+        * block.generations.len() as f64;
+    format!("{:.0} output tok/s", (Tokens::new(tokens) / time).value())
+}
+
+fn duration(seconds: Seconds) -> String {
+    let seconds = seconds.value().max(0.0).round() as u64;
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}

@@ -1,0 +1,109 @@
+//! Writing the reports of a study from its facts, and `mtok report`.
+
+use super::args::ReportArgs;
+use super::exit::{CliError, Exit};
+use super::folder::{StudyFolder, write_whole};
+use super::pricing;
+use super::{host, output};
+use crate::catalog::Catalog;
+use crate::record::observation::{Device, Record, Session};
+use crate::record::store;
+use crate::report::document::{Document, Inputs, Questions};
+use crate::report::{csv, json, markdown};
+
+/// The last session of a record and the device it ran on.
+pub(super) fn identity(records: &[Record]) -> (Option<&Session>, Option<&Device>) {
+    let mut last = (None, None);
+    for record in records {
+        match record {
+            Record::Session(session) => last.0 = Some(session.as_ref()),
+            Record::Device(device) => last.1 = Some(device.as_ref()),
+            Record::Peak(_)
+            | Record::Load(_)
+            | Record::Block(_)
+            | Record::Failure(_)
+            | Record::Skip(_)
+            | Record::End(_) => {}
+        }
+    }
+    last
+}
+
+/// Concludes what a record says, with prices of the bundled catalog aged against `date`, or against
+/// the date of the run where none is given.
+pub(super) fn conclude(
+    records: &[Record],
+    date: Option<jiff::civil::Date>,
+) -> Result<Document, CliError> {
+    let (session, device) = identity(records);
+    let session = session.ok_or_else(|| {
+        CliError::new(
+            Exit::NotValid,
+            anyhow::anyhow!("the record holds no session"),
+        )
+    })?;
+    let priced = pricing::look_up(&session.study.price, device, &Catalog::bundled())?;
+    let inputs = Inputs {
+        records,
+        price: priced.price.as_ref(),
+        sheet: priced.sheet.as_ref(),
+        date: date.unwrap_or(session.run_date),
+        questions: Questions::default(),
+    };
+    Document::new(&inputs).map_err(|error| CliError::new(Exit::NotValid, error))
+}
+
+/// Every report of a study by file name.
+fn rendered(document: &Document) -> Vec<(&'static str, String)> {
+    vec![
+        ("report.md", markdown::render(document)),
+        ("points.csv", csv::render(document)),
+    ]
+}
+
+/// Writes the reports of a record into its folder.
+pub(super) fn write(folder: &StudyFolder, records: &[Record]) -> Result<(), CliError> {
+    for (name, text) in rendered(&conclude(records, None)?) {
+        write_whole(&folder.generated(name), &text)?;
+    }
+    Ok(())
+}
+
+/// Writes, checks or prints the reports of a study.
+pub(super) fn run(args: &ReportArgs) -> Result<Exit, CliError> {
+    let folder = StudyFolder::new(args.folder.clone());
+    let records = store::read(&folder.record())?;
+    if args.json {
+        let document = conclude(&records, Some(host::today()))?;
+        output::data(&json::render(&document))?;
+        return Ok(Exit::Success);
+    }
+    if args.check {
+        return check(&folder, &records);
+    }
+    write(&folder, &records)?;
+    output::data(&format!("{}\n", folder.generated("report.md").display()))?;
+    Ok(Exit::Success)
+}
+
+/// Names every report that is not what the facts say.
+fn check(folder: &StudyFolder, records: &[Record]) -> Result<Exit, CliError> {
+    let mut differing = 0;
+    for (name, text) in rendered(&conclude(records, None)?) {
+        let path = folder.generated(name);
+        let found = std::fs::read_to_string(&path).ok();
+        if found.as_deref() != Some(text.as_str()) {
+            differing += 1;
+            output::say(&format!(
+                "{}: differs from what the facts say; mtok report {} writes it again",
+                path.display(),
+                folder.root().display()
+            ));
+        }
+    }
+    Ok(if differing == 0 {
+        Exit::Success
+    } else {
+        Exit::Failure
+    })
+}

@@ -1,0 +1,293 @@
+//! `mtok run`: measure a model and price its tokens.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::args::RunArgs;
+use super::exit::{CliError, Exit};
+use super::folder::{StudyFolder, write_whole};
+use super::plan::{Prepared, prepare};
+use super::pricing;
+use super::progress::Progress;
+use super::signals::Interrupts;
+use super::{host, output, reports};
+use crate::catalog::{self, Catalog};
+use crate::clock::{Clock as _, Monotonic};
+use crate::engine::worker::{Launcher as _, Processes, WorkerCommand, WorkerError};
+use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
+use crate::record::observation::{
+    Device, DeviceKind, EndStatus, Limit, Moment, Peak, Record, Session,
+};
+use crate::record::schema;
+use crate::record::store::{StoreError, Writer, check_resume};
+use crate::report::document::{Document, Status};
+use crate::report::{json, terminal};
+use crate::study::model::Precision;
+use crate::study::plan::{Machine, Plan, Subject};
+use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Seconds};
+
+/// Path of this executable, which is also the worker.
+const THIS_EXECUTABLE: &str = "/proc/self/exe";
+
+/// Measures, writes the reports, and prints what was found.
+pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
+    let mut prepared = prepare(&args.study)?;
+    pricing::look_up(&prepared.study.price, None, &Catalog::bundled())?;
+    let interrupts = Interrupts::listen()?;
+    let folder = folder(args, &prepared);
+    let (mut writer, before) = open(&folder, args.study.resume)?;
+    write_study(&folder, &prepared)?;
+
+    let progress = Progress::new();
+    let mut processes = processes(args, &interrupts);
+    let target = target(&prepared);
+    let seen = look_at_device(
+        &mut processes,
+        &target,
+        &mut prepared,
+        before.is_empty(),
+        &progress,
+    )?;
+    let session = session(&prepared)?;
+    if let (Some(session_before), Some(device_before)) = reports::identity(&before) {
+        check_resume((session_before, device_before), (&session, &seen.device))
+            .map_err(|difference| CliError::new(Exit::Input, difference))?;
+    }
+    let mut head = vec![
+        Record::Session(Box::new(session)),
+        Record::Device(Box::new(seen.device.clone())),
+    ];
+    head.extend(seen.peaks.iter().cloned().map(Record::Peak));
+    writer.append_all(&head)?;
+
+    let plan = plan(&prepared, &seen, &before);
+    let job = Job {
+        points: &planned(&plan),
+        target,
+        measure: &prepared.study.measure,
+        budget: args
+            .study
+            .max_minutes
+            .map(|minutes| Seconds::new(minutes * 60.0)),
+        before: &before,
+    };
+    let status = measure(&job, &mut processes, &mut writer, (&interrupts, progress))?;
+    drop(writer);
+    conclude(args, &folder, status, &interrupts)
+}
+
+/// Reads the facts back from the disk and says what they mean.
+fn conclude(
+    args: &RunArgs,
+    folder: &StudyFolder,
+    status: EndStatus,
+    interrupts: &Interrupts,
+) -> Result<Exit, CliError> {
+    let records = crate::record::store::read(&folder.record())?;
+    reports::write(folder, &records)?;
+    let document = reports::conclude(&records, Some(host::today()))?;
+    if args.study.json {
+        output::data(&json::render(&document))?;
+    } else {
+        output::data(&terminal::render(&document))?;
+        output::data(&format!(
+            "\nreport: {}\n",
+            folder.generated("report.md").display()
+        ))?;
+    }
+    Ok(match status {
+        EndStatus::Interrupted => interrupts.exit(),
+        EndStatus::Complete => verdict(&document, args),
+    })
+}
+
+/// The exit code that the results mean.
+fn verdict(document: &Document, args: &RunArgs) -> Exit {
+    let failed = document.rows.iter().any(|row| match row.status {
+        Status::Oom | Status::Crashed | Status::Timeout | Status::Invalid => true,
+        Status::Ok | Status::Skipped | Status::Interrupted => false,
+    });
+    if failed {
+        Exit::Partial
+    } else if args.study.strict && document.warnings.iter().any(|w| w.verdict.invalidates()) {
+        Exit::NotValid
+    } else {
+        Exit::Success
+    }
+}
+
+fn folder(args: &RunArgs, prepared: &Prepared) -> StudyFolder {
+    match &args.study.out {
+        Some(path) => StudyFolder::new(path.clone()),
+        None => StudyFolder::default_for(&prepared.study.source, host::today()),
+    }
+}
+
+/// The file of facts and what it holds already.
+fn open(folder: &StudyFolder, resume: bool) -> Result<(Writer, Vec<Record>), CliError> {
+    folder.create()?;
+    if resume {
+        let resumed = Writer::resume(&folder.record())?;
+        return Ok((resumed.writer, resumed.records));
+    }
+    Ok((Writer::create(&folder.record())?, Vec::new()))
+}
+
+/// Keeps what was asked beside what is seen, unless the folder's own study is what was asked.
+fn write_study(folder: &StudyFolder, prepared: &Prepared) -> Result<(), CliError> {
+    let path = folder.study();
+    if path.exists() {
+        return Ok(());
+    }
+    let text =
+        toml::to_string(&prepared.written).map_err(|error| CliError::new(Exit::Failure, error))?;
+    write_whole(&path, &text)
+}
+
+fn processes(args: &RunArgs, interrupts: &Interrupts) -> Processes {
+    Processes {
+        command: WorkerCommand::new(THIS_EXECUTABLE, ["worker"], std::env::vars_os()),
+        no_progress_timeout: Seconds::new(args.study.no_progress_timeout),
+        clock: Arc::new(Monotonic),
+        interrupt: Arc::clone(&interrupts.count),
+    }
+}
+
+fn target(prepared: &Prepared) -> Target {
+    Target {
+        source: prepared.study.source.clone(),
+        engine: prepared.study.engine.clone(),
+        device: prepared.study.device,
+    }
+}
+
+/// The device and its limits.
+struct Seen {
+    device: Device,
+    peaks: Vec<Peak>,
+}
+
+impl From<WorkerError> for CliError {
+    fn from(error: WorkerError) -> Self {
+        use crate::engine::worker::Refusal;
+        let exit = match &error {
+            WorkerError::Refused(Refusal::Model { .. } | Refusal::Unsupported { .. }) => {
+                Exit::Model
+            }
+            WorkerError::Refused(Refusal::Device { .. }) => Exit::Device,
+            WorkerError::Refused(Refusal::OutOfMemory { .. } | Refusal::Invalid { .. })
+            | WorkerError::Lost(_) => Exit::Failure,
+            WorkerError::Interrupted => Exit::Interrupted,
+        };
+        Self::new(exit, error)
+    }
+}
+
+/// Asks a worker of its own what the device is and, at the start of a study, what it can do at most.
+fn look_at_device(
+    processes: &mut Processes,
+    target: &Target,
+    prepared: &mut Prepared,
+    fresh: bool,
+    progress: &Progress,
+) -> Result<Seen, CliError> {
+    let order = target.order(
+        prepared.study.sweep.precision[0],
+        prepared.study.measure.seed,
+    );
+    let mut worker = processes.launch()?;
+    let device = worker.identify(&order)?;
+    let mut peaks = Vec::new();
+    if fresh && device.kind != DeviceKind::Sim {
+        progress.line(&format!("measuring the limits of {}", device.name));
+        peaks = worker.peaks(&order, &[Precision::F32, Precision::F16, Precision::Bf16])?;
+    }
+    Ok(Seen { device, peaks })
+}
+
+fn session(prepared: &Prepared) -> Result<Session, CliError> {
+    let clock = Monotonic;
+    Ok(Session {
+        schema: schema::VERSION,
+        started: Moment {
+            monotonic_ns: clock.now(),
+            realtime_ns: clock.realtime(),
+        },
+        run_date: host::today(),
+        harness: host::harness(&PathBuf::from(THIS_EXECUTABLE))?,
+        engine: prepared.study.engine.clone(),
+        model: prepared.model.clone(),
+        study: prepared.study.clone(),
+        catalog_sha256: catalog::sha256(),
+        host: host::host(),
+    })
+}
+
+/// The plan for the device as it was found.
+fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
+    let earlier = before.iter().filter_map(|record| match record {
+        Record::Peak(peak) => Some(peak),
+        _ => None,
+    });
+    let peaks: Vec<&Peak> = seen.peaks.iter().chain(earlier).collect();
+    let best = |kind: fn(&Limit) -> bool| {
+        let rates = peaks
+            .iter()
+            .filter(|peak| kind(&peak.of))
+            .filter_map(|peak| rate(peak));
+        rates.max_by(f64::total_cmp)
+    };
+    let machine = Machine {
+        memory: Bytes::new(seen.device.memory_bytes as f64),
+        bandwidth: best(|limit| matches!(limit, Limit::Read { .. })).map(BytesPerSecond::new),
+        arithmetic: best(|limit| matches!(limit, Limit::Matmul { .. })).map(FlopPerSecond::new),
+    };
+    let subject = Subject {
+        shape: &prepared.model.shape,
+        native: prepared.model.native,
+        file_bytes: None,
+    };
+    Plan::new(&prepared.study, subject, machine)
+}
+
+/// Work per second of the fastest repetition.
+fn rate(peak: &Peak) -> Option<f64> {
+    let best = peak.times_ns.iter().min()?;
+    Some((Flop::new(peak.work as f64) / best.seconds()).value())
+}
+
+fn planned(plan: &Plan) -> Vec<Planned> {
+    let points = plan.points.iter();
+    points
+        .map(|planned| Planned {
+            point: planned.point,
+            skip: planned.skip.clone(),
+        })
+        .collect()
+}
+
+fn measure(
+    job: &Job<'_>,
+    processes: &mut Processes,
+    writer: &mut Writer,
+    (interrupts, mut progress): (&Interrupts, Progress),
+) -> Result<EndStatus, CliError> {
+    let mut sink = |record: Record| writer.append(&record).map_err(Into::into);
+    let mut observer = |event: measure::Event<'_>| progress.show(&event);
+    let outlets = Outlets {
+        sink: &mut sink,
+        observer: &mut observer,
+        interrupt: &interrupts.count,
+        clock: &Monotonic,
+    };
+    let ended = measure::run(job, processes, outlets);
+    progress.finish();
+    ended.map_err(|error| match error {
+        MeasureError::Sink(cause) => match cause.downcast::<StoreError>() {
+            Ok(error) => (*error).into(),
+            Err(cause) => CliError::new(Exit::Storage, anyhow::anyhow!(cause)),
+        },
+        MeasureError::Model { .. } => CliError::new(Exit::Model, error),
+        MeasureError::Device { .. } => CliError::new(Exit::Device, error),
+    })
+}

@@ -1,0 +1,49 @@
+//! Ctrl-C and termination: the first signal seals the run, the second ends it at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::exit::{CliError, Exit};
+
+/// Signals received so far.
+#[derive(Debug, Clone)]
+pub(super) struct Interrupts {
+    /// How many.
+    pub(super) count: Arc<AtomicUsize>,
+    last: Arc<AtomicI32>,
+}
+
+impl Interrupts {
+    /// Listens from now on. The second signal ends the process from here: every record is on disk
+    /// before the next is measured, and a worker dies with its parent.
+    pub(super) fn listen() -> Result<Self, CliError> {
+        let mut signals =
+            Signals::new([SIGINT, SIGTERM]).map_err(|error| CliError::new(Exit::Failure, error))?;
+        let interrupts = Self {
+            count: Arc::default(),
+            last: Arc::default(),
+        };
+        let seen = interrupts.clone();
+        std::thread::spawn(move || {
+            for signal in signals.forever() {
+                seen.last.store(signal, Ordering::Relaxed);
+                if seen.count.fetch_add(1, Ordering::Relaxed) > 0 {
+                    std::process::exit(seen.exit() as i32);
+                }
+            }
+        });
+        Ok(interrupts)
+    }
+
+    /// The exit code of a run that a signal ended.
+    pub(super) fn exit(&self) -> Exit {
+        if self.last.load(Ordering::Relaxed) == SIGTERM {
+            Exit::Terminated
+        } else {
+            Exit::Interrupted
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! All launches and precisions of a job, one load after the other.
+
+use super::ledger::Ledger;
+use super::load::{Halt, Session};
+use super::outlets::{Event, Outlets};
+use super::{Job, MeasureError};
+use crate::engine::worker::{Launcher, Loaded, Refusal, Worker, WorkerError};
+use crate::record::observation::{
+    End, EndStatus, Failure, FailureKind, Load, Record, Skip, SkipCause,
+};
+use crate::study::model::Precision;
+use crate::study::workload::PointId;
+use crate::units::{Nanos, Seconds};
+
+/// What a job has come to.
+pub(super) struct Driver<'j, 'o> {
+    pub(super) job: &'j Job<'j>,
+    pub(super) ledger: Ledger<'j>,
+    pub(super) outlets: Outlets<'o>,
+    launcher: &'o mut dyn Launcher,
+    next_load: u32,
+    begun: Nanos,
+    /// Time that workers spent on their own timelines, which for a scripted one is not the machine's.
+    worked: Seconds,
+}
+
+/// Why measuring ended before all points were done.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The user wants to stop.
+    Interrupted,
+    /// The time asked for is used up.
+    OutOfTime,
+    /// Nothing can go on.
+    Fatal(MeasureError),
+}
+
+impl From<MeasureError> for Stop {
+    fn from(error: MeasureError) -> Self {
+        Self::Fatal(error)
+    }
+}
+
+impl<'j, 'o> Driver<'j, 'o> {
+    pub(super) fn new(
+        job: &'j Job<'j>,
+        launcher: &'o mut dyn Launcher,
+        outlets: Outlets<'o>,
+    ) -> Self {
+        let loads = job.before.iter().filter_map(|record| match record {
+            Record::Load(load) => Some(load.load),
+            Record::Session(_)
+            | Record::Device(_)
+            | Record::Peak(_)
+            | Record::Block(_)
+            | Record::Failure(_)
+            | Record::Skip(_)
+            | Record::End(_) => None,
+        });
+        Self {
+            job,
+            ledger: Ledger::new(job),
+            next_load: loads.max().map_or(0, |last| last + 1),
+            begun: outlets.clock.now(),
+            outlets,
+            launcher,
+            worked: Seconds::ZERO,
+        }
+    }
+
+    /// Measures everything and seals the session.
+    pub(super) fn run(mut self) -> Result<EndStatus, MeasureError> {
+        let status = match self.measure() {
+            Ok(()) => EndStatus::Complete,
+            Err(Stop::OutOfTime) => {
+                self.skip_for_want_of_time()?;
+                EndStatus::Complete
+            }
+            Err(Stop::Interrupted) => EndStatus::Interrupted,
+            Err(Stop::Fatal(error)) => return Err(error),
+        };
+        let at = self.outlets.moment();
+        self.outlets.record(Record::End(End { status, at }))?;
+        Ok(status)
+    }
+
+    fn measure(&mut self) -> Result<(), Stop> {
+        self.skip_as_planned()?;
+        for launch in 0..self.job.measure.launches {
+            for precision in self.precisions() {
+                self.measure_precision(precision, launch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Precisions in study order.
+    fn precisions(&self) -> Vec<Precision> {
+        let mut precisions = Vec::new();
+        for planned in self.job.points {
+            if !precisions.contains(&planned.point.precision) {
+                precisions.push(planned.point.precision);
+            }
+        }
+        precisions
+    }
+
+    /// Records what the plan leaves out, unless it is on record already.
+    fn skip_as_planned(&mut self) -> Result<(), Stop> {
+        for planned in self.job.points {
+            let Some(skip) = &planned.skip else { continue };
+            if !self.ledger.settled(planned.point) {
+                self.skip(planned.point, skip.cause, skip.reason.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives every point of a precision its blocks of one launch, with as many workers as it takes:
+    /// each one that is lost takes a point with it, or ends the precision.
+    fn measure_precision(&mut self, precision: Precision, launch: u32) -> Result<(), Stop> {
+        while !self.ledger.wanted(precision, launch).is_empty() {
+            self.go_on(Seconds::ZERO)?;
+            self.outlets.tell(Event::Loading { precision, launch });
+            let (worker, loaded) = match self.load(precision) {
+                Ok(ready) => ready,
+                Err(error) => return self.no_worker(precision, error),
+            };
+            self.spend(loaded.duration);
+            let load = Load {
+                load: self.next_load,
+                launch,
+                precision,
+                engine: loaded.engine,
+                started: loaded.started,
+                duration_ns: loaded.duration,
+                accuracy: Vec::new(),
+            };
+            self.next_load += 1;
+            match Session::new(self, worker, load).measure() {
+                Ok(()) | Err(Halt::FreshWorker) => {}
+                Err(Halt::Stop(stop)) => return Err(stop),
+            }
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, precision: Precision) -> Result<(Box<dyn Worker>, Loaded), WorkerError> {
+        let mut worker = self.launcher.launch()?;
+        let order = self.job.target.order(precision, self.job.measure.seed);
+        let loaded = worker.load(&order)?;
+        Ok((worker, loaded))
+    }
+
+    /// The model cannot be loaded. If nothing was found out about the precision yet, that is the outcome
+    /// of all its points; else those that have none are skipped and the others keep what they have.
+    fn no_worker(&mut self, precision: Precision, error: WorkerError) -> Result<(), Stop> {
+        let first = !self.ledger.has_tried(precision);
+        let reason = error.to_string();
+        let (kind, stderr) = match error {
+            WorkerError::Interrupted => return Err(Stop::Interrupted),
+            WorkerError::Refused(Refusal::Unsupported { .. }) => {
+                return self.give_up(precision, SkipCause::Unsupported, &reason);
+            }
+            WorkerError::Refused(Refusal::Model { place, reason }) if first => {
+                return Err(MeasureError::Model { place, reason }.into());
+            }
+            WorkerError::Refused(Refusal::Device { reason }) if first => {
+                return Err(MeasureError::Device { reason }.into());
+            }
+            WorkerError::Refused(refusal) => (kind_of(&refusal), Vec::new()),
+            WorkerError::Lost(loss) => (loss.kind, loss.stderr),
+        };
+        if !first {
+            return self.give_up(precision, SkipCause::LoadFailed, &reason);
+        }
+        for point in self.ledger.untouched(precision) {
+            self.ledger.settle(point);
+        }
+        let failure = Failure {
+            load: None,
+            point: None,
+            precision,
+            kind,
+            reason,
+            stderr,
+        };
+        Ok(self.outlets.record(Record::Failure(failure))?)
+    }
+
+    /// Skips the points of a precision that have nothing, and lets the others keep what they have.
+    fn give_up(
+        &mut self,
+        precision: Precision,
+        cause: SkipCause,
+        reason: &str,
+    ) -> Result<(), Stop> {
+        self.outlets.tell(Event::WorkerLost { precision, reason });
+        for point in self.ledger.untouched(precision) {
+            self.skip(point, cause, reason.to_owned())?;
+        }
+        let last = self.job.measure.launches - 1;
+        for point in self.ledger.wanted(precision, last) {
+            self.ledger.settle(point);
+        }
+        Ok(())
+    }
+
+    fn skip_for_want_of_time(&mut self) -> Result<(), MeasureError> {
+        let minutes = self.job.budget.map_or(0.0, |budget| budget.value() / 60.0);
+        for precision in self.precisions() {
+            for point in self.ledger.untouched(precision) {
+                let reason = format!("the {minutes:.1} minutes asked for were used up before it");
+                self.skip(point, SkipCause::OutOfTime, reason)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn skip(
+        &mut self,
+        point: PointId,
+        cause: SkipCause,
+        reason: String,
+    ) -> Result<(), MeasureError> {
+        self.ledger.settle(point);
+        self.outlets.record(Record::Skip(Skip {
+            point,
+            cause,
+            reason,
+        }))
+    }
+
+    /// Counts time that a worker spent.
+    pub(super) fn spend(&mut self, time: Nanos) {
+        self.worked += time.seconds();
+    }
+
+    /// Whether something that takes `next` may still be begun.
+    pub(super) fn go_on(&self, next: Seconds) -> Result<(), Stop> {
+        if self.outlets.interrupted() {
+            return Err(Stop::Interrupted);
+        }
+        let Some(budget) = self.job.budget else {
+            return Ok(());
+        };
+        let elapsed = self.outlets.clock.now().since(self.begun);
+        let elapsed = elapsed.unwrap_or(Nanos::new(0)).seconds();
+        if elapsed.max(self.worked) + next > budget {
+            return Err(Stop::OutOfTime);
+        }
+        Ok(())
+    }
+}
+
+/// The word of the record for what a living worker could not do.
+pub(super) fn kind_of(refusal: &Refusal) -> FailureKind {
+    match refusal {
+        Refusal::OutOfMemory { .. } => FailureKind::Oom,
+        Refusal::Invalid { .. } => FailureKind::Invalid,
+        Refusal::Model { .. } | Refusal::Device { .. } | Refusal::Unsupported { .. } => {
+            FailureKind::Crashed
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What is known of every point: its blocks so far, and whether more are wanted.
+
+use super::stopping::{self, Estimate};
+use super::{Job, Planned};
+use crate::record::observation::{Block, Failure, Purpose, Record, SkipCause};
+use crate::study::model::Precision;
+use crate::study::spec::Measure;
+use crate::study::workload::PointId;
+use crate::units::{Nanos, Seconds};
+
+/// All points in study order.
+pub(super) struct Ledger<'a> {
+    rows: Vec<Row>,
+    measure: &'a Measure,
+}
+
+/// One point.
+struct Row {
+    point: PointId,
+    /// Seconds per output token of each block.
+    blocks: Vec<f64>,
+    measured: Seconds,
+    /// Whether nothing more is to be found out.
+    settled: bool,
+    /// Whether a worker has tried it.
+    tried: bool,
+}
+
+impl<'a> Ledger<'a> {
+    /// The points of a job, with what was recorded before.
+    pub(super) fn new(job: &'a Job<'_>) -> Self {
+        let rows = job.points.iter().map(|planned: &Planned| Row {
+            point: planned.point,
+            blocks: Vec::new(),
+            measured: Seconds::ZERO,
+            settled: false,
+            tried: false,
+        });
+        let mut ledger = Self {
+            rows: rows.collect(),
+            measure: job.measure,
+        };
+        for record in job.before {
+            ledger.recall(record);
+        }
+        ledger
+    }
+
+    /// What a record of an earlier session means for its point. A point for which there was no time is
+    /// what a resumed run is for; every other outcome stands.
+    fn recall(&mut self, record: &Record) {
+        match record {
+            Record::Block(block) => self.add(block),
+            Record::Failure(failure) => self.recall_failure(failure),
+            Record::Skip(skip) => match skip.cause {
+                SkipCause::OutOfTime => {}
+                SkipCause::DoesNotFit
+                | SkipCause::BeyondContext
+                | SkipCause::OomDominated
+                | SkipCause::Unsupported
+                | SkipCause::LoadFailed => self.settle(skip.point),
+            },
+            Record::Session(_)
+            | Record::Device(_)
+            | Record::Peak(_)
+            | Record::Load(_)
+            | Record::End(_) => {}
+        }
+    }
+
+    fn recall_failure(&mut self, failure: &Failure) {
+        match failure.point {
+            Some(point) => self.conclude(point),
+            None => {
+                for point in self.untouched(failure.precision) {
+                    self.settle(point);
+                }
+            }
+        }
+    }
+
+    /// Counts a block that serves an estimate.
+    pub(super) fn add(&mut self, block: &Block) {
+        match block.purpose {
+            Purpose::Measure => {}
+            Purpose::Drift | Purpose::Energy => return,
+        }
+        if let Some(row) = self.row_mut(block.point) {
+            let tokens = row.point.batch.get() as f64
+                * row.point.osl.get() as f64
+                * block.generations.len() as f64;
+            let steps = block.generations.iter().flat_map(|g| g.steps_ns.iter());
+            let time: Nanos = steps.copied().sum();
+            row.blocks.push(time.seconds().value() / tokens);
+            row.measured += block.cpu.wall_ns.seconds();
+            row.tried = true;
+        }
+    }
+
+    /// Nothing more is to be found out about a point.
+    pub(super) fn settle(&mut self, point: PointId) {
+        if let Some(row) = self.row_mut(point) {
+            row.settled = true;
+        }
+    }
+
+    /// A worker has tried a point, and that is all there is to be found out.
+    pub(super) fn conclude(&mut self, point: PointId) {
+        if let Some(row) = self.row_mut(point) {
+            row.settled = true;
+            row.tried = true;
+        }
+    }
+
+    pub(super) fn settled(&self, point: PointId) -> bool {
+        self.row(point).is_none_or(|row| row.settled)
+    }
+
+    pub(super) fn blocks(&self, point: PointId) -> u32 {
+        self.row(point).map_or(0, |row| row.blocks.len() as u32)
+    }
+
+    pub(super) fn estimate(&self, point: PointId) -> Option<Estimate> {
+        Estimate::of(&self.row(point)?.blocks)
+    }
+
+    /// Points of a precision that a launch has still to give blocks to, in study order.
+    pub(super) fn wanted(&self, precision: Precision, launch: u32) -> Vec<PointId> {
+        let wanted = |row: &&Row| row.point.precision == precision && self.wants(row, launch);
+        self.rows
+            .iter()
+            .filter(wanted)
+            .map(|row| row.point)
+            .collect()
+    }
+
+    /// Points of a precision that have no outcome and no block.
+    pub(super) fn untouched(&self, precision: Precision) -> Vec<PointId> {
+        let untouched =
+            |row: &&Row| row.point.precision == precision && !row.settled && row.blocks.is_empty();
+        self.rows
+            .iter()
+            .filter(untouched)
+            .map(|row| row.point)
+            .collect()
+    }
+
+    /// Whether a worker has tried any point of a precision.
+    pub(super) fn has_tried(&self, precision: Precision) -> bool {
+        let mut rows = self.rows.iter();
+        rows.any(|row| row.point.precision == precision && row.tried)
+    }
+
+    /// Unsettled points of the same precision that are at least as large as `point` in every respect.
+    pub(super) fn dominated_by(&self, point: PointId) -> Vec<PointId> {
+        let larger = |row: &&Row| !row.settled && super::order::dominates(row.point, point);
+        self.rows
+            .iter()
+            .filter(larger)
+            .map(|row| row.point)
+            .collect()
+    }
+
+    /// Blocks that a point is going to have after a launch.
+    pub(super) fn goal(&self, point: PointId, launch: u32) -> u32 {
+        self.row(point).map_or(0, |row| self.goal_of(row, launch))
+    }
+
+    /// Measured time that the points still need.
+    pub(super) fn ahead(&self) -> Seconds {
+        let last = self.measure.launches - 1;
+        let open = self.rows.iter().filter(|row| self.wants(row, last));
+        open.map(|row| {
+            let missing = self
+                .goal_of(row, last)
+                .saturating_sub(row.blocks.len() as u32);
+            let needed = row.mean_block(self.measure) * f64::from(missing);
+            needed.min(self.measure.max_seconds - row.measured)
+        })
+        .sum()
+    }
+
+    /// How long the next block of a point is going to take.
+    pub(super) fn next_block(&self, point: PointId) -> Seconds {
+        self.row(point)
+            .map_or(Seconds::ZERO, |row| row.mean_block(self.measure))
+    }
+
+    fn goal_of(&self, row: &Row, launch: u32) -> u32 {
+        let measure = self.measure;
+        let least = measure.min_blocks;
+        if launch + 1 < measure.launches {
+            return stopping::share(least, launch, measure.launches);
+        }
+        match row.blocks.get(..least as usize) {
+            Some(pilot) => stopping::blocks_needed(pilot, measure),
+            None => least,
+        }
+    }
+
+    fn wants(&self, row: &Row, launch: u32) -> bool {
+        if row.settled || row.blocks.len() as u32 >= self.goal_of(row, launch) {
+            return false;
+        }
+        let launches = f64::from(self.measure.launches);
+        let allowed = self.measure.max_seconds * (f64::from(launch + 1) / launches);
+        row.blocks.is_empty() || row.measured + row.mean_block(self.measure) <= allowed
+    }
+
+    fn row(&self, point: PointId) -> Option<&Row> {
+        self.rows.iter().find(|row| row.point == point)
+    }
+
+    fn row_mut(&mut self, point: PointId) -> Option<&mut Row> {
+        self.rows.iter_mut().find(|row| row.point == point)
+    }
+}
+
+impl Row {
+    fn mean_block(&self, measure: &Measure) -> Seconds {
+        match self.blocks.len() {
+            0 => measure.min_block_seconds,
+            n => self.measured / n as f64,
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! One load: a fresh worker, and what it measures until it is done or lost.
+
+use std::collections::VecDeque;
+
+use super::driver::{Driver, Stop, kind_of};
+use super::outlets::Event;
+use super::{MeasureError, order};
+use crate::engine::Capacity;
+use crate::engine::worker::{
+    BlockOrder, BlockSeen, CheckOrder, Loss, Refusal, Worker, WorkerError,
+};
+use crate::record::observation::{
+    Block, Failure, FailureKind, Load, Purpose, Record, Skip, SkipCause,
+};
+use crate::study::workload::PointId;
+use crate::units::Seconds;
+
+/// Generations that a block has where time allows (measurement contract).
+const MIN_GENERATIONS: u32 = 8;
+
+/// Prompts of the check of logits are short: what is checked are kernels and cache, not memory.
+const CHECK_LENGTH: u64 = 32;
+
+/// Decode steps of the check.
+const CHECK_STEPS: u64 = 3;
+
+/// A worker with a model, and its place in the record.
+pub(super) struct Session<'d, 'j, 'o> {
+    driver: &'d mut Driver<'j, 'o>,
+    worker: Box<dyn Worker>,
+    load: Load,
+    /// Outcomes that were found before the load is on record, which they refer to.
+    waiting: VecDeque<Record>,
+    recorded: Recorded,
+    reserved: Option<Capacity>,
+    warm: Seconds,
+}
+
+/// Why a load ended before its points were done.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// The worker is gone or not to be trusted; a fresh one goes on.
+    FreshWorker,
+    /// No worker goes on.
+    Stop(Stop),
+}
+
+impl From<Stop> for Halt {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl From<MeasureError> for Halt {
+    fn from(error: MeasureError) -> Self {
+        Self::Stop(error.into())
+    }
+}
+
+/// Whether the load is on record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Recorded {
+    NotYet,
+    Yes,
+}
+
+impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
+    pub(super) fn new(driver: &'d mut Driver<'j, 'o>, worker: Box<dyn Worker>, load: Load) -> Self {
+        Self {
+            driver,
+            worker,
+            load,
+            waiting: VecDeque::new(),
+            recorded: Recorded::NotYet,
+            reserved: None,
+            warm: Seconds::ZERO,
+        }
+    }
+
+    /// Everything that is done with one load. Whatever ends it, the load and what was found are stored.
+    pub(super) fn measure(mut self) -> Result<(), Halt> {
+        let result = self.phases();
+        result.and(self.seal())
+    }
+
+    fn phases(&mut self) -> Result<(), Halt> {
+        self.untimed_pass()?;
+        if self.live().is_empty() {
+            return Ok(());
+        }
+        self.check()?;
+        self.reserve_for_all()?;
+        self.seal()?;
+        self.warm_up()?;
+        let first = self.live().first().copied();
+        let rounds = self.rounds()?;
+        match first {
+            Some(first) if !self.driver.ledger.settled(first) => self.drift(first, rounds),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Points that this load has still to measure.
+    fn live(&self) -> Vec<PointId> {
+        let (precision, launch) = (self.load.precision, self.load.launch);
+        self.driver.ledger.wanted(precision, launch)
+    }
+
+    /// Tries every point once, the smallest first.
+    fn untimed_pass(&mut self) -> Result<(), Halt> {
+        for point in order::ascending(&self.live()) {
+            if self.driver.ledger.settled(point) {
+                continue;
+            }
+            self.driver.go_on(Seconds::ZERO)?;
+            self.driver.outlets.tell(Event::Untimed { point });
+            let room = order::capacity(point);
+            let tried = self.reserve(room);
+            let tried = tried.and_then(|()| self.untimed(point, Seconds::ZERO));
+            if let Err(error) = tried {
+                self.failed(point, error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a point without keeping the times.
+    fn untimed(&mut self, point: PointId, seconds: Seconds) -> Result<(), WorkerError> {
+        let number = self.load.load;
+        let max_generations = if seconds > Seconds::ZERO { u32::MAX } else { 1 };
+        let seen = self.worker.block(&BlockOrder {
+            point,
+            seed: order::warmup_seed(self.driver.job.measure.seed, point, number),
+            min_seconds: seconds,
+            min_generations: 1,
+            max_seconds: seconds,
+            max_generations,
+        })?;
+        self.driver.spend(seen.cpu.wall_ns);
+        self.warm += seen.cpu.wall_ns.seconds();
+        Ok(())
+    }
+
+    /// Compares logits with the reference path at batch 1 and at the largest batch.
+    fn check(&mut self) -> Result<(), Halt> {
+        let live = self.live();
+        let largest = live.iter().map(|point| point.batch.get()).max();
+        let mut batches = vec![1];
+        batches.extend(largest.filter(|batch| *batch > 1));
+        let context = live.iter().map(|point| point.context()).max().unwrap_or(1);
+        let length = context
+            .saturating_sub(CHECK_STEPS + 1)
+            .clamp(1, CHECK_LENGTH) as u32;
+        let order = CheckOrder {
+            length,
+            seed: order::check_seed(self.driver.job.measure.seed),
+            batches,
+        };
+        let room = Capacity {
+            batch: largest.unwrap_or(1),
+            context: length + CHECK_STEPS as u32 + 1,
+        };
+        let checked = self.reserve(room).and_then(|()| self.worker.check(&order));
+        match checked {
+            Ok(accuracy) => {
+                self.load.accuracy = accuracy;
+                self.judge_accuracy()
+            }
+            Err(error) => self.all_failed(error),
+        }
+    }
+
+    /// A precision that computes something else than its reference is not timed.
+    fn judge_accuracy(&mut self) -> Result<(), Halt> {
+        let failed = self.load.accuracy.iter().find(|seen| !seen.passed());
+        let Some(seen) = failed else { return Ok(()) };
+        let error = seen
+            .relative_error
+            .map_or("not a number".to_owned(), |error| format!("{error:.2e}"));
+        let reason = format!(
+            "accuracy: logits differ from the reference path by {error} at batch {}, more than {:.2e}",
+            seen.batch, seen.bound
+        );
+        self.all_failed(WorkerError::Refused(Refusal::Invalid { reason }))
+    }
+
+    /// Makes room for the largest point, once for all.
+    fn reserve_for_all(&mut self) -> Result<(), Halt> {
+        let live = order::ascending(&self.live());
+        let Some(&largest) = live.last() else {
+            return Ok(());
+        };
+        let room = order::shared_capacity(largest, &live);
+        if let Err(error) = self.reserve(room) {
+            return self.failed(largest, error);
+        }
+        match self.worker.describe() {
+            Ok(facts) => {
+                self.load.engine = facts;
+                Ok(())
+            }
+            Err(error) => self.failed(largest, error),
+        }
+    }
+
+    /// Makes up what is missing of the warm-up, equally over the points.
+    fn warm_up(&mut self) -> Result<(), Halt> {
+        let live = order::ascending(&self.live());
+        for (done, &point) in live.iter().enumerate() {
+            let missing = self.driver.job.measure.warmup_seconds - self.warm;
+            if missing <= Seconds::ZERO {
+                break;
+            }
+            self.driver.go_on(Seconds::ZERO)?;
+            let part = missing / (live.len() - done) as f64;
+            let room = order::shared_capacity(point, &live);
+            let warmed = self.reserve(room).and_then(|()| self.untimed(point, part));
+            if let Err(error) = warmed {
+                self.failed(point, error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One block per live point and round, until no point wants more. Gives back how many rounds.
+    fn rounds(&mut self) -> Result<u32, Halt> {
+        let mut round = 0;
+        loop {
+            let live = self.live();
+            if live.is_empty() {
+                return Ok(round);
+            }
+            let points = live.len();
+            self.driver.outlets.tell(Event::Round { round, points });
+            let seed = self.driver.job.measure.seed;
+            for point in order::shuffled(live.clone(), seed, self.load.load, round) {
+                let room = order::shared_capacity(point, &live);
+                match self.block(point, room, Purpose::Measure)? {
+                    Ok(seen) => self.keep(point, seen, Purpose::Measure, round)?,
+                    Err(error) => self.failed(point, error)?,
+                }
+            }
+            round += 1;
+        }
+    }
+
+    /// The first point once more. All points are done, so a worker that is lost here costs nothing but
+    /// the drift, and takes no result with it.
+    fn drift(&mut self, first: PointId, rounds: u32) -> Result<(), Halt> {
+        let room = self.reserved.filter(|room| {
+            room.batch >= first.batch.get() && u64::from(room.context) >= first.context()
+        });
+        let room = room.unwrap_or(order::capacity(first));
+        match self.block(first, room, Purpose::Drift)? {
+            Ok(seen) => self.keep(first, seen, Purpose::Drift, rounds),
+            Err(WorkerError::Interrupted) => Err(Stop::Interrupted.into()),
+            Err(error) => {
+                let precision = first.precision;
+                let reason = &error.to_string();
+                let event = Event::WorkerLost { precision, reason };
+                self.driver.outlets.tell(event);
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs one block of a point, if there is time for it.
+    fn block(
+        &mut self,
+        point: PointId,
+        room: Capacity,
+        purpose: Purpose,
+    ) -> Result<Result<BlockSeen, WorkerError>, Halt> {
+        self.driver.go_on(self.driver.ledger.next_block(point))?;
+        let measure = self.driver.job.measure;
+        let number = match purpose {
+            Purpose::Measure => self.driver.ledger.blocks(point),
+            Purpose::Drift | Purpose::Energy => self.load.load,
+        };
+        let order = BlockOrder {
+            point,
+            seed: order::block_seed(measure.seed, point, purpose, number),
+            min_seconds: measure.min_block_seconds,
+            min_generations: MIN_GENERATIONS,
+            max_seconds: measure.max_seconds / f64::from(measure.min_blocks),
+            max_generations: u32::MAX,
+        };
+        Ok(self.reserve(room).and_then(|()| self.worker.block(&order)))
+    }
+
+    fn keep(
+        &mut self,
+        point: PointId,
+        seen: BlockSeen,
+        purpose: Purpose,
+        round: u32,
+    ) -> Result<(), Halt> {
+        let block = Block {
+            load: self.load.load,
+            point,
+            purpose,
+            round,
+            started: seen.started,
+            generations: seen.generations,
+            output_sha256: seen.output_sha256,
+            cpu: seen.cpu,
+            peak_memory_bytes: seen.peak_memory_bytes,
+            sensors: None,
+        };
+        let driver = &mut *self.driver;
+        driver.spend(block.cpu.wall_ns);
+        driver.ledger.add(&block);
+        driver.outlets.tell(Event::Block {
+            block: &block,
+            repeated: seen.repeated,
+            blocks: driver.ledger.blocks(point),
+            goal: driver.ledger.goal(point, driver.job.measure.launches - 1),
+            estimate: driver.ledger.estimate(point),
+            ahead: driver.ledger.ahead(),
+        });
+        Ok(driver.outlets.record(Record::Block(Box::new(block)))?)
+    }
+
+    fn reserve(&mut self, room: Capacity) -> Result<(), WorkerError> {
+        if self.reserved == Some(room) {
+            return Ok(());
+        }
+        self.reserved = None;
+        self.worker.reserve(room)?;
+        self.reserved = Some(room);
+        Ok(())
+    }
+
+    /// Records that every point that is left ends like this.
+    fn all_failed(&mut self, error: WorkerError) -> Result<(), Halt> {
+        let mut result = Ok(());
+        for point in self.live() {
+            if !self.driver.ledger.settled(point) {
+                result = self.failed(point, error.clone());
+            }
+        }
+        result
+    }
+
+    /// Records how a point ended, and whether the worker goes on.
+    fn failed(&mut self, point: PointId, error: WorkerError) -> Result<(), Halt> {
+        let (next, loss) = match error {
+            WorkerError::Interrupted => return Err(Stop::Interrupted.into()),
+            WorkerError::Refused(Refusal::Unsupported { reason }) => {
+                self.driver.ledger.conclude(point);
+                let cause = SkipCause::Unsupported;
+                return self.record(Record::Skip(Skip {
+                    point,
+                    cause,
+                    reason,
+                }));
+            }
+            WorkerError::Refused(refusal) => {
+                let next = match refusal {
+                    Refusal::Invalid { .. } => Ok(()),
+                    Refusal::OutOfMemory { .. }
+                    | Refusal::Model { .. }
+                    | Refusal::Device { .. }
+                    | Refusal::Unsupported { .. } => Err(Halt::FreshWorker),
+                };
+                let loss = Loss {
+                    kind: kind_of(&refusal),
+                    reason: refusal.to_string(),
+                    stderr: Vec::new(),
+                };
+                (next, loss)
+            }
+            WorkerError::Lost(loss) => (Err(Halt::FreshWorker), loss),
+        };
+        self.driver.ledger.conclude(point);
+        let kind = loss.kind;
+        self.record(Record::Failure(Failure {
+            load: Some(self.load.load),
+            point: Some(point),
+            precision: point.precision,
+            kind,
+            reason: loss.reason,
+            stderr: loss.stderr,
+        }))?;
+        match kind {
+            FailureKind::Oom => self.skip_larger(point)?,
+            FailureKind::Crashed | FailureKind::Timeout | FailureKind::Invalid => {}
+        }
+        next
+    }
+
+    /// What is at least as large as a point that ran out of memory is not tried.
+    fn skip_larger(&mut self, point: PointId) -> Result<(), Halt> {
+        for larger in self.driver.ledger.dominated_by(point) {
+            if self.driver.ledger.blocks(larger) > 0 {
+                continue;
+            }
+            self.driver.ledger.settle(larger);
+            self.record(Record::Skip(Skip {
+                point: larger,
+                cause: SkipCause::OomDominated,
+                reason: format!("{point} ran out of memory and is no larger in any respect"),
+            }))?;
+        }
+        Ok(())
+    }
+
+    /// Stores a record, after the load that it refers to.
+    fn record(&mut self, record: Record) -> Result<(), Halt> {
+        match self.recorded {
+            Recorded::NotYet => self.waiting.push_back(record),
+            Recorded::Yes => self.driver.outlets.record(record)?,
+        }
+        Ok(())
+    }
+
+    /// Stores the load and what waits for it.
+    fn seal(&mut self) -> Result<(), Halt> {
+        if self.recorded == Recorded::Yes {
+            return Ok(());
+        }
+        self.recorded = Recorded::Yes;
+        let load = Box::new(self.load.clone());
+        self.driver.outlets.record(Record::Load(load))?;
+        while let Some(record) = self.waiting.pop_front() {
+            self.driver.outlets.record(record)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+//! What a card is and how it is set, read once from the driver.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What a card is and how it is set. Each fact may be absent on its own; `absent` says why.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardFacts {
+    /// Product name.
+    pub name: Option<String>,
+    /// Identity of the card.
+    pub uuid: Option<String>,
+    /// PCI bus id in NVML's form.
+    pub pci_bus_id: Option<String>,
+    /// Identity of the MIG slice that is watched, when it is one.
+    pub mig_uuid: Option<String>,
+    /// Driver version.
+    pub driver: Option<String>,
+    /// Version of the NVML library.
+    pub nvml: Option<String>,
+    /// CUDA version of the driver, such as `12.8`.
+    pub cuda: Option<String>,
+    /// Memory of the card, or of the slice.
+    pub memory_bytes: Option<u64>,
+    /// Highest SM clock.
+    pub max_sm_clock_mhz: Option<u64>,
+    /// Highest memory clock.
+    pub max_memory_clock_mhz: Option<u64>,
+    /// Power limit in force.
+    pub power_limit_mw: Option<u64>,
+    /// Power limit as delivered.
+    pub power_limit_default_mw: Option<u64>,
+    /// Whether the driver stays loaded between programs.
+    pub persistence: Option<bool>,
+    /// Whether memory errors are corrected.
+    pub ecc: Option<bool>,
+    /// Whether the card is divided into slices.
+    pub mig: Option<bool>,
+    /// Whether the card has GPM metrics (Hopper and later).
+    pub gpm: Option<bool>,
+    /// Why a fact is absent, by field.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub absent: BTreeMap<String, String>,
+}

@@ -1,0 +1,231 @@
+//! What can be watched on this machine, what cannot, and what helps: the telemetry of `mtok doctor`.
+
+use super::Probe;
+use super::card::Choice;
+use super::nvml::{self, Access};
+use super::sensor::{Absence, Reading, Sensor};
+use super::unavailable::Unavailable;
+use crate::record::card::CardFacts;
+
+/// One line of a diagnosis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub what: &'static str,
+    /// How it is.
+    pub state: String,
+    /// What would make it better for a measurement; `None` when it is as it should be.
+    pub remedy: Option<String>,
+}
+
+/// Asks the driver about the chosen card and judges what it says.
+pub fn examine(access: &Access, choice: &Choice) -> Vec<Finding> {
+    match nvml::open(access, choice) {
+        Ok(mut probe) => {
+            let reading = probe.read(None);
+            of_card(probe.facts(), &reading)
+        }
+        Err(unavailable) => of_absence(&unavailable),
+    }
+}
+
+/// The diagnosis where there is no telemetry.
+pub fn of_absence(unavailable: &Unavailable) -> Vec<Finding> {
+    vec![Finding {
+        what: "NVML",
+        state: unavailable.to_string(),
+        remedy: Some(unavailable.remedy()),
+    }]
+}
+
+/// The diagnosis of a card that answers, before anything runs on it.
+pub fn of_card(facts: &CardFacts, reading: &Reading) -> Vec<Finding> {
+    let judge = Judge { facts, reading };
+    vec![
+        judge.driver(),
+        judge.library(),
+        judge.energy(),
+        judge.gpm(),
+        judge.clocks(),
+        judge.power_limit(),
+        judge.persistence(),
+        judge.ecc(),
+        judge.mig(),
+        judge.processes(),
+    ]
+}
+
+struct Judge<'a> {
+    facts: &'a CardFacts,
+    reading: &'a Reading,
+}
+
+impl Judge<'_> {
+    fn driver(&self) -> Finding {
+        let driver = self.facts.driver.as_deref();
+        let cuda = self.facts.cuda.as_deref();
+        Finding {
+            what: "driver",
+            state: format!("{} (CUDA {})", shown(driver), shown(cuda)),
+            remedy: None,
+        }
+    }
+
+    fn library(&self) -> Finding {
+        Finding {
+            what: "NVML",
+            state: shown(self.facts.nvml.as_deref()),
+            remedy: None,
+        }
+    }
+
+    fn energy(&self) -> Finding {
+        let (state, remedy) = match self.reading.value(Sensor::Energy) {
+            Ok(_) => ("counted by the card".to_owned(), None),
+            Err(absence @ Absence::SharedByMig) => (format!("— ({absence})"), None),
+            Err(absence) => (
+                format!("— ({absence})"),
+                Some("energy is integrated from power instead, which is less exact".to_owned()),
+            ),
+        };
+        finding("energy counter", state, remedy)
+    }
+
+    fn gpm(&self) -> Finding {
+        let (state, remedy) = match self.facts.gpm {
+            Some(true) => ("supported".to_owned(), None),
+            Some(false) | None => (
+                format!("— ({})", self.why_not("gpm", Absence::NotSupported)),
+                Some(
+                    "SM, tensor and DRAM activity stay empty; they need Hopper or later and a \
+                     driver that has them"
+                        .to_owned(),
+                ),
+            ),
+        };
+        finding("GPM", state, remedy)
+    }
+
+    /// An idle card may rest at low clocks; a limit below the maximum shows in the throttle reasons.
+    fn clocks(&self) -> Finding {
+        const APPLICATION_CLOCKS: u64 = 0x2;
+        let state = format!(
+            "SM {} of {} MHz, memory {} of {} MHz",
+            number(self.reading.value(Sensor::SmClock).ok()),
+            number(self.facts.max_sm_clock_mhz),
+            number(self.reading.value(Sensor::MemoryClock).ok()),
+            number(self.facts.max_memory_clock_mhz),
+        );
+        let limited = self
+            .reading
+            .value(Sensor::ThrottleReasons)
+            .is_ok_and(|reasons| reasons & APPLICATION_CLOCKS != 0);
+        let remedy = limited.then(|| {
+            "clocks are locked below the maximum; unlock them (nvidia-smi -rac; nvidia-smi -rgc)"
+                .to_owned()
+        });
+        finding("clocks", state, remedy)
+    }
+
+    fn power_limit(&self) -> Finding {
+        let (limit, default) = (self.facts.power_limit_mw, self.facts.power_limit_default_mw);
+        let state = format!("{} of {} W", watts(limit), watts(default));
+        let remedy = match (limit, default) {
+            (Some(limit), Some(default)) if limit < default => Some(format!(
+                "the card is held below its power as delivered; raise it (nvidia-smi -pl {})",
+                default / 1_000
+            )),
+            (Some(_) | None, Some(_) | None) => None,
+        };
+        finding("power limit", state, remedy)
+    }
+
+    fn persistence(&self) -> Finding {
+        let remedy = (self.facts.persistence == Some(false)).then(|| {
+            "the driver sleeps between programs and wakes slowly; start nvidia-persistenced"
+                .to_owned()
+        });
+        self.switch("persistence", self.facts.persistence, remedy)
+    }
+
+    fn ecc(&self) -> Finding {
+        let errors = self.reading.value(Sensor::EccUncorrected).unwrap_or(0);
+        let remedy = (errors > 0).then(|| {
+            format!(
+                "{errors} uncorrected memory errors since the driver was loaded; reset the card"
+            )
+        });
+        self.switch("ecc", self.facts.ecc, remedy)
+    }
+
+    fn mig(&self) -> Finding {
+        let remedy = (self.facts.mig == Some(true)).then(|| {
+            "power, energy and utilization are those of all slices together and stay empty; \
+             turn MIG off to measure the card (nvidia-smi -mig 0)"
+                .to_owned()
+        });
+        self.switch("mig", self.facts.mig, remedy)
+    }
+
+    fn processes(&self) -> Finding {
+        let (state, remedy) = match self.reading.value(Sensor::ProcessCount) {
+            Ok(0) => ("none listed".to_owned(), None),
+            Ok(count) => {
+                let pids: Vec<String> = self
+                    .reading
+                    .processes
+                    .iter()
+                    .map(|process| process.pid.to_string())
+                    .collect();
+                (
+                    format!("{count} (pid {})", pids.join(", ")),
+                    Some("others use the card; a measurement needs it alone".to_owned()),
+                )
+            }
+            Err(absence) => (
+                format!("— ({absence})"),
+                Some("whether others use the card cannot be told".to_owned()),
+            ),
+        };
+        finding("other processes", state, remedy)
+    }
+
+    fn switch(&self, field: &'static str, on: Option<bool>, remedy: Option<String>) -> Finding {
+        let state = match on {
+            Some(true) => "on".to_owned(),
+            Some(false) => "off".to_owned(),
+            None => format!("— ({})", self.why_not(field, Absence::NotAsked)),
+        };
+        let what = match field {
+            "ecc" => "ECC",
+            "mig" => "MIG",
+            other => other,
+        };
+        finding(what, state, remedy)
+    }
+
+    fn why_not(&self, field: &str, otherwise: Absence) -> String {
+        let reason = self.facts.absent.get(field);
+        reason.cloned().unwrap_or_else(|| otherwise.to_string())
+    }
+}
+
+fn finding(what: &'static str, state: String, remedy: Option<String>) -> Finding {
+    Finding {
+        what,
+        state,
+        remedy,
+    }
+}
+
+fn shown(text: Option<&str>) -> String {
+    text.unwrap_or("—").to_owned()
+}
+
+fn number(value: Option<u64>) -> String {
+    value.map_or_else(|| "—".to_owned(), |value| value.to_string())
+}
+
+fn watts(milliwatts: Option<u64>) -> String {
+    number(milliwatts.map(|milliwatts| milliwatts / 1_000))
+}

@@ -1,0 +1,158 @@
+//! The last readings, in memory that is claimed once.
+
+use std::collections::VecDeque;
+
+use super::sensor::{Absence, Reading, Sensor};
+use crate::record::observation::Sensors;
+use crate::units::Nanos;
+
+/// Readings that are kept: 13 minutes at the shortest period, half an hour at the default, in 15 MB.
+const CAPACITY: usize = 40_000;
+
+/// One reading without its reasons.
+#[derive(Debug, Clone)]
+struct Row {
+    at: Nanos,
+    values: [Option<u64>; Sensor::COUNT],
+}
+
+/// The last readings, and why each sensor was silent last.
+#[derive(Debug)]
+pub(super) struct History {
+    rows: VecDeque<Row>,
+    reasons: [Option<Absence>; Sensor::COUNT],
+}
+
+impl History {
+    pub(super) fn new() -> Self {
+        Self {
+            rows: VecDeque::with_capacity(CAPACITY),
+            reasons: [None; Sensor::COUNT],
+        }
+    }
+
+    /// Keeps a reading; the oldest one makes room.
+    pub(super) fn push(&mut self, at: Nanos, reading: &Reading) {
+        if self.rows.len() == CAPACITY {
+            self.rows.pop_front();
+        }
+        for sensor in Sensor::ALL {
+            match reading.value(sensor) {
+                Ok(_) | Err(Absence::NotAsked) => {}
+                Err(absence) => self.reasons[sensor as usize] = Some(absence),
+            }
+        }
+        let values = Sensor::ALL.map(|sensor| reading.value(sensor).ok());
+        self.rows.push_back(Row { at, values });
+    }
+
+    /// When the last reading was taken.
+    pub(super) fn last(&self) -> Option<Nanos> {
+        self.rows.back().map(|row| row.at)
+    }
+
+    /// The readings from `from` to `to`, and the nearest one on either side, without which neither
+    /// energy nor power is known at the edges. A sensor without a value in all of them is absent.
+    pub(super) fn cut(&self, from: Nanos, to: Nanos, silence: Option<&str>) -> Sensors {
+        let first = self.rows.partition_point(|row| row.at < from);
+        let end = self.rows.partition_point(|row| row.at <= to).max(first);
+        let end = (end + 1).min(self.rows.len());
+        let rows = || self.rows.range(first.saturating_sub(1)..end);
+        let mut sensors = Sensors {
+            at_ns: rows().map(|row| row.at).collect(),
+            ..Sensors::default()
+        };
+        for sensor in Sensor::ALL {
+            let name = sensor.column().to_owned();
+            let column: Vec<_> = rows().map(|row| row.values[sensor as usize]).collect();
+            if column.iter().any(Option::is_some) {
+                sensors.columns.insert(name, column);
+            } else if let Some(reason) = self.reason(sensor, silence) {
+                sensors.absent.insert(name, reason);
+            }
+        }
+        sensors
+    }
+
+    /// Why a sensor is absent; `None` for one that had nothing to tell.
+    fn reason(&self, sensor: Sensor, silence: Option<&str>) -> Option<String> {
+        match (silence, self.reasons[sensor as usize]) {
+            (_, Some(absence)) if absence.is_permanent() => Some(absence.to_string()),
+            (Some(silence), _) => Some(silence.to_owned()),
+            (None, Some(Absence::Quiet)) => None,
+            (None, Some(absence)) => Some(absence.to_string()),
+            (None, None) => Some(Absence::NotAsked.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(times: &[u64]) -> History {
+        let mut history = History::new();
+        for &at in times {
+            let mut reading = Reading::default();
+            reading.set(Sensor::Power, Ok(at * 10));
+            reading.set(Sensor::Energy, Err(Absence::NotSupported));
+            reading.set(Sensor::Xid, Err(Absence::Quiet));
+            history.push(Nanos::new(at), &reading);
+        }
+        history
+    }
+
+    #[track_caller]
+    fn cuts(window: [u64; 2], expected: &[u64]) {
+        let [from, to] = window.map(Nanos::new);
+        let sensors = history(&[10, 20, 30, 40]).cut(from, to, None);
+        let times: Vec<u64> = sensors.at_ns.iter().map(|at| at.value()).collect();
+        assert_eq!(times, expected);
+    }
+
+    #[test]
+    fn a_window_takes_its_neighbours_along() {
+        cuts([20, 30], &[10, 20, 30, 40]);
+        cuts([21, 29], &[20, 30]);
+        cuts([10, 10], &[10, 20]);
+        cuts([1, 5], &[10]);
+        cuts([50, 60], &[40]);
+    }
+
+    #[test]
+    fn a_sensor_is_a_column_or_absent_with_its_reason_or_had_nothing_to_tell() {
+        let sensors = history(&[10, 20]).cut(Nanos::new(0), Nanos::new(99), None);
+        assert_eq!(sensors.columns["power_mw"], [Some(100), Some(200)]);
+        assert_eq!(sensors.absent["energy_mj"], "not supported by this card");
+        assert_eq!(
+            sensors.absent["pcie_rx_kbps"],
+            "not read within this window"
+        );
+        assert!(!sensors.absent.contains_key("xid") && !sensors.columns.contains_key("xid"));
+    }
+
+    #[test]
+    fn silence_is_the_reason_where_no_better_one_is_known() {
+        let sensors = history(&[]).cut(Nanos::new(0), Nanos::new(99), Some("the driver hangs"));
+        assert!(sensors.at_ns.is_empty() && sensors.columns.is_empty());
+        assert_eq!(sensors.absent.len(), Sensor::COUNT);
+        assert!(
+            sensors
+                .absent
+                .values()
+                .all(|reason| reason == "the driver hangs")
+        );
+    }
+
+    #[test]
+    fn the_oldest_reading_makes_room_and_no_memory_is_claimed_anew() {
+        let mut history = History::new();
+        let claimed = history.rows.capacity();
+        for at in 0..=CAPACITY as u64 {
+            history.push(Nanos::new(at), &Reading::default());
+        }
+        assert_eq!(history.rows.len(), CAPACITY);
+        assert_eq!(history.rows.capacity(), claimed);
+        assert_eq!(history.rows[0].at, Nanos::new(1));
+    }
+}

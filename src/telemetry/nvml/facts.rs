@@ -1,0 +1,76 @@
+//! What a card is and how it is set, read once.
+
+use std::collections::BTreeMap;
+
+use nvml_wrapper::enum_wrappers::device::Clock;
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::{Device, Nvml};
+
+use super::fault;
+use crate::record::card::CardFacts;
+use crate::telemetry::card::printable;
+
+/// Reads every fact of `card`, or of the MIG `slice` of it that is watched.
+pub(super) fn read(nvml: &Nvml, card: &Device<'_>, slice: Option<&Device<'_>>) -> CardFacts {
+    let mut absent = Reasons::default();
+    let mut facts = CardFacts {
+        name: absent.note("name", card.name().map(|name| printable(&name))),
+        uuid: absent.note("uuid", card.uuid().map(|uuid| printable(&uuid))),
+        pci_bus_id: absent.note(
+            "pci_bus_id",
+            card.pci_info().map(|pci| printable(&pci.bus_id)),
+        ),
+        mig_uuid: slice.and_then(|slice| absent.note("mig_uuid", slice.uuid())),
+        driver: absent.note("driver", nvml.sys_driver_version()),
+        nvml: absent.note("nvml", nvml.sys_nvml_version()),
+        cuda: absent.note("cuda", nvml.sys_cuda_driver_version().map(cuda_version)),
+        memory_bytes: absent.note(
+            "memory_bytes",
+            slice.unwrap_or(card).memory_info().map(|info| info.total),
+        ),
+        max_sm_clock_mhz: absent.number("max_sm_clock_mhz", card.max_clock_info(Clock::SM)),
+        max_memory_clock_mhz: absent
+            .number("max_memory_clock_mhz", card.max_clock_info(Clock::Memory)),
+        power_limit_mw: absent.number("power_limit_mw", card.enforced_power_limit()),
+        power_limit_default_mw: absent.number(
+            "power_limit_default_mw",
+            card.power_management_limit_default(),
+        ),
+        persistence: absent.note("persistence", card.is_in_persistent_mode()),
+        ecc: absent.note(
+            "ecc",
+            card.is_ecc_enabled().map(|ecc| ecc.currently_enabled),
+        ),
+        mig: absent.note("mig", card.mig_mode().map(|mode| mode.current != 0)),
+        gpm: absent.note("gpm", card.gpm_support()),
+        absent: BTreeMap::new(),
+    };
+    facts.absent = absent.0;
+    facts
+}
+
+/// `12080` is 12.8.
+fn cuda_version(version: i32) -> String {
+    let major = nvml_wrapper::cuda_driver_version_major(version);
+    let minor = nvml_wrapper::cuda_driver_version_minor(version);
+    format!("{major}.{minor}")
+}
+
+/// Why facts are absent, by field.
+#[derive(Default)]
+struct Reasons(BTreeMap<String, String>);
+
+impl Reasons {
+    fn note<T>(&mut self, field: &str, answer: Result<T, NvmlError>) -> Option<T> {
+        answer
+            .map_err(|error| {
+                self.0
+                    .insert(field.to_owned(), fault::absence(&error).to_string())
+            })
+            .ok()
+    }
+
+    fn number(&mut self, field: &str, answer: Result<u32, NvmlError>) -> Option<u64> {
+        self.note(field, answer).map(u64::from)
+    }
+}

@@ -1,0 +1,380 @@
+//! The sensors, the questions that answer them, and one reading of all.
+
+use crate::units::Nanos;
+
+/// One sensor; its column carries its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Sensor {
+    /// Energy since the driver was loaded.
+    Energy,
+    /// Board power as the driver sums it up (a mean over one second on Ampere and later).
+    Power,
+    /// Mean board power.
+    PowerAverage,
+    /// Board power of this moment.
+    PowerInstant,
+    /// Share of time in which any kernel ran.
+    GpuUtilization,
+    /// Share of time in which memory was read or written.
+    MemoryUtilization,
+    /// Memory in use by all processes.
+    MemoryUsed,
+    /// Memory in use by the worker.
+    ProcessMemory,
+    /// Processes with a compute context.
+    ProcessCount,
+    /// Clock of the SMs.
+    SmClock,
+    /// Clock of the memory.
+    MemoryClock,
+    /// Temperature of the die.
+    Temperature,
+    /// Bitmask of the reasons why clocks are not higher, in NVML's bits.
+    ThrottleReasons,
+    /// PCIe traffic to the card in kilobytes per second, over 20 ms.
+    PcieRx,
+    /// PCIe traffic from the card in kilobytes per second, over 20 ms.
+    PcieTx,
+    /// Whether memory errors are corrected, 1 or 0.
+    EccEnabled,
+    /// Uncorrected memory errors since the driver was loaded.
+    EccUncorrected,
+    /// Whether the card is divided into slices, 1 or 0.
+    MigEnabled,
+    /// Share of time with a warp on the SMs, since the previous reading.
+    GpmSmActivity,
+    /// Warps on the SMs against the most that fit, since the previous reading.
+    GpmSmOccupancy,
+    /// Share of time in which tensor cores worked, since the previous reading.
+    GpmTensorActivity,
+    /// Share of the DRAM bandwidth in use, since the previous reading.
+    GpmDramBandwidth,
+    /// Number of an XID error, at the reading that follows it.
+    Xid,
+}
+
+impl Sensor {
+    /// How many sensors there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// Every sensor, in the order of the enum.
+    pub const ALL: [Self; 23] = [
+        Self::Energy,
+        Self::Power,
+        Self::PowerAverage,
+        Self::PowerInstant,
+        Self::GpuUtilization,
+        Self::MemoryUtilization,
+        Self::MemoryUsed,
+        Self::ProcessMemory,
+        Self::ProcessCount,
+        Self::SmClock,
+        Self::MemoryClock,
+        Self::Temperature,
+        Self::ThrottleReasons,
+        Self::PcieRx,
+        Self::PcieTx,
+        Self::EccEnabled,
+        Self::EccUncorrected,
+        Self::MigEnabled,
+        Self::GpmSmActivity,
+        Self::GpmSmOccupancy,
+        Self::GpmTensorActivity,
+        Self::GpmDramBandwidth,
+        Self::Xid,
+    ];
+
+    /// The name of its column in a record.
+    pub const fn column(self) -> &'static str {
+        match self {
+            Self::Energy => "energy_mj",
+            Self::Power => "power_mw",
+            Self::PowerAverage => "power_average_mw",
+            Self::PowerInstant => "power_instant_mw",
+            Self::GpuUtilization => "gpu_utilization_percent",
+            Self::MemoryUtilization => "memory_utilization_percent",
+            Self::MemoryUsed => "memory_used_bytes",
+            Self::ProcessMemory => "process_memory_bytes",
+            Self::ProcessCount => "process_count",
+            Self::SmClock => "sm_clock_mhz",
+            Self::MemoryClock => "memory_clock_mhz",
+            Self::Temperature => "temperature_c",
+            Self::ThrottleReasons => "throttle_reasons",
+            Self::PcieRx => "pcie_rx_kbps",
+            Self::PcieTx => "pcie_tx_kbps",
+            Self::EccEnabled => "ecc_enabled",
+            Self::EccUncorrected => "ecc_uncorrected_count",
+            Self::MigEnabled => "mig_enabled",
+            Self::GpmSmActivity => "gpm_sm_activity_permille",
+            Self::GpmSmOccupancy => "gpm_sm_occupancy_permille",
+            Self::GpmTensorActivity => "gpm_tensor_activity_permille",
+            Self::GpmDramBandwidth => "gpm_dram_bandwidth_permille",
+            Self::Xid => "xid",
+        }
+    }
+}
+
+/// One question to the driver; some answer several sensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Question {
+    /// The energy counter; the first of a reading, so that its time is that of the reading.
+    Energy,
+    /// Board power.
+    Power,
+    /// Mean and momentary board power.
+    PowerFields,
+    /// Utilization of SMs and memory.
+    Utilization,
+    /// Memory in use.
+    Memory,
+    /// Clock of the SMs.
+    SmClock,
+    /// Clock of the memory.
+    MemoryClock,
+    /// Temperature.
+    Temperature,
+    /// Reasons why clocks are not higher.
+    Throttle,
+    /// XID errors since the last time.
+    Events,
+    /// GPM metrics since the last time.
+    Gpm,
+    /// Processes with a compute context.
+    Processes,
+    /// PCIe traffic to the card.
+    PcieRx,
+    /// PCIe traffic from the card.
+    PcieTx,
+    /// ECC mode and errors.
+    Ecc,
+    /// MIG mode.
+    Mig,
+}
+
+impl Question {
+    /// How many questions there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// Every question, in the order in which a reading puts them.
+    pub const ALL: [Self; 16] = [
+        Self::Energy,
+        Self::Power,
+        Self::PowerFields,
+        Self::Utilization,
+        Self::Memory,
+        Self::SmClock,
+        Self::MemoryClock,
+        Self::Temperature,
+        Self::Throttle,
+        Self::Events,
+        Self::Gpm,
+        Self::Processes,
+        Self::PcieRx,
+        Self::PcieTx,
+        Self::Ecc,
+        Self::Mig,
+    ];
+
+    /// The sensors that it answers.
+    pub const fn sensors(self) -> &'static [Sensor] {
+        match self {
+            Self::Energy => &[Sensor::Energy],
+            Self::Power => &[Sensor::Power],
+            Self::PowerFields => &[Sensor::PowerAverage, Sensor::PowerInstant],
+            Self::Utilization => &[Sensor::GpuUtilization, Sensor::MemoryUtilization],
+            Self::Memory => &[Sensor::MemoryUsed],
+            Self::SmClock => &[Sensor::SmClock],
+            Self::MemoryClock => &[Sensor::MemoryClock],
+            Self::Temperature => &[Sensor::Temperature],
+            Self::Throttle => &[Sensor::ThrottleReasons],
+            Self::Events => &[Sensor::Xid],
+            Self::Gpm => &[
+                Sensor::GpmSmActivity,
+                Sensor::GpmSmOccupancy,
+                Sensor::GpmTensorActivity,
+                Sensor::GpmDramBandwidth,
+            ],
+            Self::Processes => &[Sensor::ProcessMemory, Sensor::ProcessCount],
+            Self::PcieRx => &[Sensor::PcieRx],
+            Self::PcieTx => &[Sensor::PcieTx],
+            Self::Ecc => &[Sensor::EccEnabled, Sensor::EccUncorrected],
+            Self::Mig => &[Sensor::MigEnabled],
+        }
+    }
+
+    /// How long to wait before putting it again. What changes rarely or costs much is asked once a
+    /// second: a PCIe question alone holds the caller for the 20 ms over which the driver counts. GPM
+    /// compares two samples, which need some time between them.
+    pub const fn interval(self) -> Nanos {
+        match self {
+            Self::Energy
+            | Self::Power
+            | Self::PowerFields
+            | Self::Utilization
+            | Self::Memory
+            | Self::SmClock
+            | Self::MemoryClock
+            | Self::Temperature
+            | Self::Throttle
+            | Self::Events => Nanos::new(0),
+            Self::Gpm => Nanos::new(100_000_000),
+            Self::Processes | Self::PcieRx | Self::PcieTx | Self::Ecc | Self::Mig => {
+                Nanos::new(1_000_000_000)
+            }
+        }
+    }
+}
+
+/// Why a sensor has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Absence {
+    /// It was not asked in this reading.
+    #[error("not read within this window")]
+    NotAsked,
+    /// It speaks only when something happens.
+    #[error("nothing happened")]
+    Quiet,
+    /// It needs a reading before this one.
+    #[error("the first sample has nothing to be compared with")]
+    NoEarlierSample,
+    /// The card does not have it.
+    #[error("not supported by this card")]
+    NotSupported,
+    /// The driver does not have it.
+    #[error("the driver is too old: its library lacks this function")]
+    SymbolMissing,
+    /// This user may not read it.
+    #[error("no permission to read it")]
+    NoPermission,
+    /// The card is gone, or needs a reset before it answers.
+    #[error("the card is lost")]
+    CardLost,
+    /// The card gives it for all slices together.
+    #[error("the card gives it for all MIG slices together")]
+    SharedByMig,
+    /// It held up the reading for too long once.
+    #[error("the driver took more than {seconds} s to answer; not asked again")]
+    TooSlow {
+        /// What it may take.
+        seconds: u64,
+    },
+    /// No worker is running.
+    #[error("no worker was running")]
+    NoWorker,
+    /// The driver lists processes, but not the worker.
+    #[error("the driver does not list the worker (in a container it shows host ids or none)")]
+    NotListed,
+    /// The driver lists the worker without its memory.
+    #[error("the driver lists the worker without its memory")]
+    NotTold,
+    /// The driver answered with a number that cannot be.
+    #[error("the driver answered with a number out of range")]
+    OutOfRange,
+    /// Another error of the driver.
+    #[error("{0}")]
+    Driver(&'static str),
+}
+
+impl Absence {
+    /// Whether asking again is of no use.
+    pub const fn is_permanent(self) -> bool {
+        match self {
+            Self::NotSupported
+            | Self::SymbolMissing
+            | Self::NoPermission
+            | Self::CardLost
+            | Self::SharedByMig
+            | Self::TooSlow { .. } => true,
+            Self::NotAsked
+            | Self::Quiet
+            | Self::NoEarlierSample
+            | Self::NoWorker
+            | Self::NotListed
+            | Self::NotTold
+            | Self::OutOfRange
+            | Self::Driver(_) => false,
+        }
+    }
+}
+
+/// A process with a compute context on the card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    /// Its id, as the driver sees it.
+    pub pid: u32,
+    /// Its memory, where the driver tells.
+    pub memory_bytes: Option<u64>,
+}
+
+/// What every sensor answered, or why it did not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    values: [Result<u64, Absence>; Sensor::COUNT],
+    /// Processes with a compute context; empty when they were not asked for.
+    pub processes: Vec<Process>,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self {
+            values: [Err(Absence::NotAsked); Sensor::COUNT],
+            processes: Vec::new(),
+        }
+    }
+}
+
+impl Reading {
+    /// What a sensor answered.
+    pub fn value(&self, sensor: Sensor) -> Result<u64, Absence> {
+        self.values[sensor as usize]
+    }
+
+    /// Enters an answer.
+    pub fn set(&mut self, sensor: Sensor, value: Result<u64, Absence>) {
+        self.values[sensor as usize] = value;
+    }
+
+    /// Enters one absence for all sensors of a question.
+    pub fn set_absent(&mut self, question: Question, absence: Absence) {
+        for &sensor in question.sensors() {
+            self.set(sensor, Err(absence));
+        }
+    }
+
+    /// Forgets all answers and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.values = [Err(Absence::NotAsked); Sensor::COUNT];
+        self.processes.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_sensor_is_answered_by_one_question() {
+        for sensor in Sensor::ALL {
+            let questions = Question::ALL
+                .iter()
+                .filter(|question| question.sensors().contains(&sensor));
+            assert_eq!(questions.count(), 1, "{sensor:?}");
+        }
+    }
+
+    #[test]
+    fn the_lists_follow_the_enums() {
+        for (place, sensor) in Sensor::ALL.into_iter().enumerate() {
+            assert_eq!(sensor as usize, place);
+        }
+        for (place, question) in Question::ALL.into_iter().enumerate() {
+            assert_eq!(question as usize, place);
+        }
+    }
+
+    #[test]
+    fn a_column_names_its_sensor_alone() {
+        let names: std::collections::BTreeSet<_> = Sensor::ALL.map(Sensor::column).into();
+        assert_eq!(names.len(), Sensor::COUNT);
+    }
+}

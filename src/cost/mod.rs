@@ -1,11 +1,37 @@
 //! What is concluded about money: from measured tokens to a decision.
 
 pub mod bill;
+pub mod breakeven;
+pub mod capacity;
+pub mod case;
 pub mod conversation;
+pub mod fleet;
+mod hourly;
 pub mod length;
+pub mod measured;
+pub mod memory;
+pub mod owned;
+pub mod parameter;
 pub mod piece;
+pub mod resolve;
+mod resolve_host;
 pub mod scenario;
 pub mod shared;
 pub mod trace;
 pub mod traffic;
 pub mod turns;
+pub mod warning;
+pub use resolve_host::HostFacts;
+pub mod answer;
+pub mod budget;
+pub mod copula;
+mod decide;
+pub mod distribution;
+pub mod horizon;
+mod ledger;
+mod overflow;
+pub mod sensitivity;
+pub mod uncertainty;
+mod verdict;
+pub mod view;
+pub use decide::answer;

@@ -2,7 +2,7 @@
 
 use super::parse::Refusal;
 use super::{Api, Conversation, Retrieval, Route, Scenario, SelfHosted, Traffic, UncertainInput};
-use super::{DistributionKind, Policy};
+use super::{DistributionKind, MeetsQuality, Policy};
 
 /// Larger than any honest count, rate or price; keeps every product finite.
 const HUGE: f64 = 1e15;
@@ -438,6 +438,13 @@ fn self_hosted(prefix: &str, s: &SelfHosted) -> Checked {
 }
 
 fn decision(scenario: &Scenario) -> Checked {
+    let d = &scenario.decision;
+    if d.quality.is_some() && d.self_hosted_meets_quality != MeetsQuality::Unknown {
+        return Err(Refusal::new(
+            "decision.quality",
+            "`quality` and `self_hosted_meets_quality` exclude each other; keep one",
+        ));
+    }
     share(
         "decision.minimum_probability",
         scenario.decision.minimum_probability,

@@ -57,12 +57,9 @@ pub(super) fn rates(prefix: &str, s: &SelfHosted) -> Checked {
 /// The fleet, its people and its power.
 pub(super) fn fleet(prefix: &str, s: &SelfHosted) -> Checked {
     let at = |key: &str| format!("{prefix}.{key}");
-    within(
-        &at("gpus_per_replica"),
-        f64::from(s.gpus_per_replica),
-        1.0,
-        1e5,
-    )?;
+    if let Some(gpus) = s.gpus_per_replica {
+        within(&at("gpus_per_replica"), f64::from(gpus), 1.0, 1e5)?;
+    }
     within(&at("min_replicas"), f64::from(s.min_replicas), 0.0, 1e6)?;
     within(
         &at("redundant_replicas"),

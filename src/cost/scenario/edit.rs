@@ -65,6 +65,29 @@ impl Document {
     }
 }
 
+impl Document {
+    /// Whether the file states a dotted key.
+    pub(crate) fn states(&self, key: &str) -> bool {
+        let mut parts = key.split('.');
+        let first = parts.next().and_then(|part| self.tree.get(part));
+        parts
+            .try_fold(first, |value, part| {
+                let inner = match value? {
+                    Value::Table(table) => table.get(part),
+                    Value::Array(items) => part.parse().ok().and_then(|i: usize| items.get(i)),
+                    Value::String(_)
+                    | Value::Integer(_)
+                    | Value::Float(_)
+                    | Value::Boolean(_)
+                    | Value::Datetime(_) => None,
+                };
+                Some(inner)
+            })
+            .flatten()
+            .is_some()
+    }
+}
+
 /// Whether a self-hosted alternative states a throughput of its own.
 pub(crate) fn states_throughput(document: &Document, index: usize) -> bool {
     document
@@ -200,6 +223,6 @@ set = { "traffic.request_per_day" = 5 }
         assert_eq!(host.owned.unwrap().gpus, 8);
         assert_eq!(host.output_tokens_per_second, Some(100.0));
         assert_eq!((host.staff.fte, host.staff.usd_per_year), (0.5, 100_000.0));
-        assert_eq!(host.gpus_per_replica, 1);
+        assert_eq!(host.gpus_per_replica, Some(1));
     }
 }

@@ -238,7 +238,10 @@ mod tests {
         );
         let host = "[self_hosted]\nusd_per_gpu_hour = 2\ngpus_per_replica = 4.0\noutput_tokens_per_second = 7";
         let document = Document::parse(&format!("{LEAST}{host}")).unwrap();
-        assert_eq!(document.scenario.self_hosted.unwrap().gpus_per_replica, 4);
+        assert_eq!(
+            document.scenario.self_hosted.unwrap().gpus_per_replica,
+            Some(4)
+        );
     }
 
     #[test]

@@ -26,9 +26,9 @@ pub struct SelfHosted {
     pub overhead_gib_per_gpu: f64,
     /// A card of the GPU catalog; a100-80gb-sxm when left out.
     pub gpu: Option<String>,
-    /// Cards that hold one copy of the model.
-    #[serde(deserialize_with = "number::whole_u32")]
-    pub gpus_per_replica: u32,
+    /// Cards that hold one copy of the model; those of the study with `results`, else 2.
+    #[serde(deserialize_with = "number::optional_u32")]
+    pub gpus_per_replica: Option<u32>,
     /// Rate of one card; this, `rental` or `[self_hosted.owned]`.
     pub usd_per_gpu_hour: Option<f64>,
     /// An offer of the rental catalog.
@@ -102,7 +102,7 @@ impl Default for SelfHosted {
             gpu_memory_utilization: 0.90,
             overhead_gib_per_gpu: 1.5,
             gpu: None,
-            gpus_per_replica: 2,
+            gpus_per_replica: None,
             usd_per_gpu_hour: None,
             rental: None,
             output_tokens_per_second: None,
@@ -137,6 +137,9 @@ impl Default for SelfHosted {
 
 /// The card that stands where none is named.
 pub(crate) const DEFAULT_GPU: &str = "a100-80gb-sxm";
+
+/// The cards of a replica where neither the scenario nor a study says.
+pub(crate) const DEFAULT_GPUS_PER_REPLICA: u32 = 2;
 
 /// Whether replicas follow the load.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

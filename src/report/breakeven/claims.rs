@@ -21,7 +21,9 @@ pub(super) fn framework(answer: &Answer) -> Part {
     let rows = vec![
         vec![
             "fixed cost".to_owned(),
-            api.map_or_else(absent, |api| format!("none of {} a month for tokens", usd(tokens(api)))),
+            api.map_or_else(absent, |api| {
+                format!("none of {} a month for tokens", usd(tokens(api)))
+            }),
             host.map_or_else(absent, |host| {
                 format!(
                     "{} for {} GPUs, {} for staff",
@@ -42,7 +44,12 @@ pub(super) fn framework(answer: &Answer) -> Part {
             "cheaper".to_owned(),
             permanent.map_or_else(
                 || "at every volume".to_owned(),
-                |at| format!("for good up to {} requests a month, below the first crossing", count_or_absent(found.and_then(|f| f.requests_per_month).or(Some(at)))),
+                |at| {
+                    format!(
+                        "for good up to {} requests a month, below the first crossing",
+                        count_or_absent(found.and_then(|f| f.requests_per_month).or(Some(at)))
+                    )
+                },
             ),
             permanent.map_or_else(
                 || "never".to_owned(),
@@ -131,7 +138,11 @@ pub(super) fn checked(answer: &Answer) -> Option<Part> {
                 "self-hosting makes no sense below 20 % utilization".to_owned(),
                 format!(
                     "{}: here it breaks even at {}",
-                    if (0.5..2.0).contains(&(utilization / USUAL_UTILIZATION)) { "about" } else { "no" },
+                    if (0.5..2.0).contains(&(utilization / USUAL_UTILIZATION)) {
+                        "about"
+                    } else {
+                        "no"
+                    },
                     percent(utilization)
                 ),
             ]);
@@ -140,7 +151,11 @@ pub(super) fn checked(answer: &Answer) -> Option<Part> {
             let within = (USUAL_SPEND.0..=USUAL_SPEND.1).contains(&spend);
             rows.push(vec![
                 "break-even lies at an API bill of 5,000 to 15,000 USD a month".to_owned(),
-                format!("{}: here at {}", if within { "yes" } else { "no" }, usd(spend)),
+                format!(
+                    "{}: here at {}",
+                    if within { "yes" } else { "no" },
+                    usd(spend)
+                ),
             ]);
         }
     }

@@ -3,7 +3,7 @@
 use super::amount::{
     change, count, count_or_absent, percent, percent_or_absent, times, usd, usd_or_absent,
 };
-use super::{Figure, Part, pictures, section, table};
+use super::{Figure, Part, card, pictures, section, table};
 use crate::cost::answer::{Alternative, Answer, BreakEvenAnswer};
 use crate::cost::horizon::{HorizonAnswer, Month};
 use crate::cost::scenario::Side;
@@ -26,11 +26,7 @@ pub(super) fn parts(answer: &Answer) -> Vec<Part> {
     parts.extend(certainty(answer));
     parts.extend(answer.horizon.as_ref().map(cash));
     parts.extend(levers(answer));
-    parts.push(section(
-        "Look again when",
-        triggers(answer),
-        None,
-    ));
+    parts.push(section("Look again when", triggers(answer), None));
     parts.extend(warnings(answer));
     parts.extend(budget(answer));
     parts.push(ledger(answer));
@@ -42,7 +38,10 @@ fn figures(answer: &Answer) -> Vec<Figure> {
     let mut add = |what, value: String, note: String| figures.push(Figure { what, value, note });
     let volume = count(answer.volume.requests_per_month);
     if let Some(api) = &answer.api {
-        let note = format!("a month at {volume} requests, {} each", usd(api.usd_per_request));
+        let note = format!(
+            "a month at {volume} requests, {} each",
+            usd(api.usd_per_request)
+        );
         add("API", usd(api.usd_per_month), note);
     }
     if let Some(host) = &answer.self_hosted {
@@ -75,7 +74,10 @@ fn figures(answer: &Answer) -> Vec<Figure> {
         }
     }
     if let Some(unsure) = &answer.uncertainty {
-        let note = format!("that self-hosting is cheaper, over {} draws", count(unsure.draws as f64));
+        let note = format!(
+            "that self-hosting is cheaper, over {} draws",
+            count(unsure.draws as f64)
+        );
         add("Probability", unsure.probability_text.clone(), note);
     }
     figures
@@ -107,7 +109,7 @@ fn options(answer: &Answer) -> Part {
     }
     if let Some(host) = &answer.self_hosted {
         rows.push(vec![
-            format!("self-hosted: {}", host.gpu),
+            format!("self-hosted: {}", card(answer)),
             usd(host.usd_per_month),
             range(unsure.map(|unsure| unsure.self_hosted_usd_per_month)),
             usd(host.usd_per_request),
@@ -179,9 +181,16 @@ fn permanent(found: Option<&BreakEvenAnswer>) -> String {
 
 /// Both bills where self-hosting begins to pay for good.
 fn bills_at_break_even(answer: &Answer) -> Option<(f64, f64)> {
-    let at = answer.break_even.as_ref()?.permanent_from_requests_per_month?;
+    let at = answer
+        .break_even
+        .as_ref()?
+        .permanent_from_requests_per_month?;
     let nearest = |a: &f64, b: &f64| (a - at).abs().total_cmp(&(b - at).abs());
-    let volumes = answer.view.curve.iter().map(|point| point.requests_per_month);
+    let volumes = answer
+        .view
+        .curve
+        .iter()
+        .map(|point| point.requests_per_month);
     let volume = volumes.min_by(nearest)?;
     let close = (volume - at).abs() <= at * 1e-6;
     let point = answer
@@ -210,11 +219,27 @@ fn certainty(answer: &Answer) -> Option<Part> {
         vec![what.to_owned(), cell(of.p5), cell(of.p50), cell(of.p95)]
     };
     let rows = vec![
-        row("saving of self-hosting, $/month", unsure.saving_usd_per_month, usd),
+        row(
+            "saving of self-hosting, $/month",
+            unsure.saving_usd_per_month,
+            usd,
+        ),
         row("API bill, $/month", unsure.api_usd_per_month, usd),
-        row("self-hosted bill, $/month", unsure.self_hosted_usd_per_month, usd),
-        row("first break-even, requests/month", unsure.break_even_requests_per_month, count),
-        row("permanent break-even, requests/month", unsure.permanent_from_requests_per_month, count),
+        row(
+            "self-hosted bill, $/month",
+            unsure.self_hosted_usd_per_month,
+            usd,
+        ),
+        row(
+            "first break-even, requests/month",
+            unsure.break_even_requests_per_month,
+            count,
+        ),
+        row(
+            "permanent break-even, requests/month",
+            unsure.permanent_from_requests_per_month,
+            count,
+        ),
     ];
     let notes = vec![
         format!(
@@ -226,7 +251,11 @@ fn certainty(answer: &Answer) -> Option<Part> {
         ),
         format!("Drawn: {}.", list(&unsure.inputs)),
     ];
-    Some(section("How sure", notes, table(1, &["", "P5", "P50", "P95"], rows)))
+    Some(section(
+        "How sure",
+        notes,
+        table(1, &["", "P5", "P50", "P95"], rows),
+    ))
 }
 
 fn list(keys: &[String]) -> String {
@@ -269,7 +298,9 @@ fn cash(horizon: &HorizonAnswer) -> Part {
         (None, Some(month)) => {
             format!("Nothing is saved today; with growth the cash is back in month {month}.")
         }
-        (None, None) => "Nothing is saved today, so nothing is paid back within the horizon.".to_owned(),
+        (None, None) => {
+            "Nothing is saved today, so nothing is paid back within the horizon.".to_owned()
+        }
     };
     let halved = &horizon.volume_halved;
     let notes = vec![
@@ -405,7 +436,11 @@ fn triggers(answer: &Answer) -> Vec<String> {
     }
     for lever in answer.sensitivity.iter().take(TOP) {
         if let Some(flip) = lever.flip_point {
-            let direction = if flip > lever.base { "rises above" } else { "falls below" };
+            let direction = if flip > lever.base {
+                "rises above"
+            } else {
+                "falls below"
+            };
             notes.push(format!(
                 "{} {direction} {} (today {}).",
                 lever_name(lever),
@@ -415,7 +450,9 @@ fn triggers(answer: &Answer) -> Vec<String> {
         }
     }
     if let Some(as_of) = &answer.as_of {
-        notes.push(format!("Prices are older than 90 days: they are counted to {as_of}."));
+        notes.push(format!(
+            "Prices are older than 90 days: they are counted to {as_of}."
+        ));
     }
     notes.push(
         "Not in the numbers: whether the answers are as good, when the API's model is switched off, compliance, and what a seller does with its prices.".to_owned(),
@@ -450,11 +487,18 @@ fn budget(answer: &Answer) -> Option<Part> {
         let when = alert.day.map_or("is not reached".to_owned(), |day| {
             format!("is reached on day {day:.1} of the month")
         });
-        notes.push(format!("The alert at {} ({}) {when}.", percent(alert.at), usd(alert.usd)));
+        notes.push(format!(
+            "The alert at {} ({}) {when}.",
+            percent(alert.at),
+            usd(alert.usd)
+        ));
     }
     if let (Some(session), Some(over)) = (budget.usd_per_session, budget.session_over_budget) {
         let word = if over { "above" } else { "within" };
-        notes.push(format!("A session costs {}, {word} its budget.", usd(session)));
+        notes.push(format!(
+            "A session costs {}, {word} its budget.",
+            usd(session)
+        ));
     }
     let rows = budget
         .cost_centers
@@ -499,7 +543,9 @@ fn value(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::Null => ABSENT.to_owned(),
         serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Number(number) => number.as_f64().map_or(number.to_string(), count_small),
+        serde_json::Value::Number(number) => {
+            number.as_f64().map_or(number.to_string(), count_small)
+        }
         serde_json::Value::Bool(_) | serde_json::Value::Array(_) | serde_json::Value::Object(_) => {
             value.to_string()
         }

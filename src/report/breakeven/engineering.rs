@@ -1,6 +1,8 @@
 //! What the engineer asks: where a replica works, what limits it, and what every number rests on.
 
-use super::amount::{change, count, count_or_absent, percent, percent_or_absent, usd, usd_or_absent};
+use super::amount::{
+    change, count, count_or_absent, percent, percent_or_absent, usd, usd_or_absent,
+};
 use super::decision::{LEVER_HEADER, count_small, lever_row};
 use super::{Part, claims, pictures, section, table};
 use crate::cost::allocation::{Method, Mix, Phases, USUAL_PRICE_RATIO};
@@ -41,25 +43,63 @@ fn operating_point(answer: &Answer) -> Option<Part> {
         count(host.requests_per_replica_month),
     );
     if let Some(point) = &answer.view.operating_point {
-        row("uncached input tok/s of a replica at full load", count_small(point.input_tokens_per_second));
-        row("output tok/s of a replica at full load", count_small(point.output_tokens_per_second));
-        row("prefill tok/s alone", point.prefill_tokens_per_second.map_or(ABSENT.to_owned(), count_small));
-        row("decode tok/s alone", point.decode_tokens_per_second.map_or(ABSENT.to_owned(), count_small));
-        row("κ, mix over its parts alone", host.kappa.map_or(ABSENT.to_owned(), count_small));
-        row("sequences decoded together", count_or_absent(point.batch_size));
-        row("calls per second of a replica at full load", count_small(point.calls_per_second));
-        row("seconds of one call", point.latency_seconds.map_or(ABSENT.to_owned(), count_small));
+        row(
+            "uncached input tok/s of a replica at full load",
+            count_small(point.input_tokens_per_second),
+        );
+        row(
+            "output tok/s of a replica at full load",
+            count_small(point.output_tokens_per_second),
+        );
+        row(
+            "prefill tok/s alone",
+            point
+                .prefill_tokens_per_second
+                .map_or(ABSENT.to_owned(), count_small),
+        );
+        row(
+            "decode tok/s alone",
+            point
+                .decode_tokens_per_second
+                .map_or(ABSENT.to_owned(), count_small),
+        );
+        row(
+            "κ, mix over its parts alone",
+            host.kappa.map_or(ABSENT.to_owned(), count_small),
+        );
+        row(
+            "sequences decoded together",
+            count_or_absent(point.batch_size),
+        );
+        row(
+            "calls per second of a replica at full load",
+            count_small(point.calls_per_second),
+        );
+        row(
+            "seconds of one call",
+            point.latency_seconds.map_or(ABSENT.to_owned(), count_small),
+        );
         row("load of the peak hour", percent(point.peak_load));
-        row("load of the peak hour with one replica lost", percent_or_absent(point.peak_load_one_lost));
+        row(
+            "load of the peak hour with one replica lost",
+            percent_or_absent(point.peak_load_one_lost),
+        );
         row(
             "mean wait in the queue at the target load, s",
-            point.queue_seconds_at_target_load.map_or(ABSENT.to_owned(), count_small),
+            point
+                .queue_seconds_at_target_load
+                .map_or(ABSENT.to_owned(), count_small),
         );
         row(
             "roofline of the cards, output tok/s",
-            point.roofline_output_tokens_per_second.map_or(ABSENT.to_owned(), count_small),
+            point
+                .roofline_output_tokens_per_second
+                .map_or(ABSENT.to_owned(), count_small),
         );
-        row("$ per replica hour, fixed costs included", usd(point.usd_per_replica_hour));
+        row(
+            "$ per replica hour, fixed costs included",
+            usd(point.usd_per_replica_hour),
+        );
         row(
             "what the API would charge for a full replica hour",
             usd_or_absent(point.api_value_usd_per_replica_hour),
@@ -68,7 +108,11 @@ fn operating_point(answer: &Answer) -> Option<Part> {
     let notes = vec![
         "The queue is an approximation (Allen–Cunneen) with every sequence slot a server; a load above 100 % waits without end.".to_owned(),
     ];
-    Some(section("Operating point", notes, table(1, &["", "value"], rows)))
+    Some(section(
+        "Operating point",
+        notes,
+        table(1, &["", "value"], rows),
+    ))
 }
 
 const fn binding(binding: Binding) -> &'static str {
@@ -98,7 +142,10 @@ fn methods(answer: &Answer) -> Option<Part> {
     let named = [
         Some(("A output only", Method::OutputOnly)),
         Some(("B total tokens", Method::TotalTokens)),
-        Some(("C full load on each side: BILLS TWICE", Method::FullLoadEachSide)),
+        Some((
+            "C full load on each side: BILLS TWICE",
+            Method::FullLoadEachSide,
+        )),
         phases.map(|phases| ("D time share", Method::TimeShare(phases))),
         Some(("E price ratio 4", Method::PriceRatio(USUAL_PRICE_RATIO))),
     ];
@@ -126,7 +173,11 @@ fn methods(answer: &Answer) -> Option<Part> {
         "input, in use",
         "output, in use",
     ];
-    Some(section("USD per million tokens", notes, table(2, &header, rows)))
+    Some(section(
+        "USD per million tokens",
+        notes,
+        table(2, &header, rows),
+    ))
 }
 
 fn method_row(
@@ -175,7 +226,13 @@ fn stairs(answer: &Answer) -> Option<Part> {
             ]
         })
         .collect();
-    let header = ["replicas", "GPUs", "up to requests/month", "$/month there", "utilization there"];
+    let header = [
+        "replicas",
+        "GPUs",
+        "up to requests/month",
+        "$/month there",
+        "utilization there",
+    ];
     let table = table(0, &header, rows)?;
     Some(section("Replicas by volume", Vec::new(), Some(table)))
 }
@@ -223,7 +280,8 @@ fn memory(answer: &Answer) -> Option<Part> {
                 count_small(fit.kv_gib),
                 count(fit.kv_tokens.max(0.0)),
                 count(fit.sequences),
-                fit.fewest_gpus.map_or("more than 8".to_owned(), |gpus| gpus.to_string()),
+                fit.fewest_gpus
+                    .map_or("more than 8".to_owned(), |gpus| gpus.to_string()),
             ]
         })
         .collect();
@@ -319,7 +377,10 @@ fn crossings(answer: &Answer) -> Option<Part> {
 
 fn provenance(answer: &Answer) -> Part {
     let mut rows = vec![
-        vec!["price catalog, sha256".to_owned(), answer.catalog_hash.clone()],
+        vec![
+            "price catalog, sha256".to_owned(),
+            answer.catalog_hash.clone(),
+        ],
         vec![
             "prices are aged against".to_owned(),
             answer.as_of.clone().unwrap_or_else(|| ABSENT.to_owned()),
@@ -333,7 +394,10 @@ fn provenance(answer: &Answer) -> Part {
     if let Some(unsure) = &answer.uncertainty {
         rows.push(vec![
             "draws".to_owned(),
-            format!("{} of {} with seed {}", unsure.draws, unsure.generator, unsure.seed),
+            format!(
+                "{} of {} with seed {}",
+                unsure.draws, unsure.generator, unsure.seed
+            ),
         ]);
     }
     section("Provenance", Vec::new(), table(2, &["", ""], rows))

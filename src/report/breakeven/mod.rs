@@ -50,13 +50,27 @@ fn parts(answer: &Answer) -> Vec<Part> {
 
 fn title(answer: &Answer) -> String {
     let api = answer.api.as_ref().map(|api| api.model.as_str());
-    let host = answer.self_hosted.as_ref().map(|host| host.gpu.as_str());
+    let host = answer.self_hosted.as_ref().map(|_| card(answer));
     match (api, host) {
         (Some(api), Some(host)) => format!("{api} or self-hosted on {host}?"),
         (Some(api), None) => format!("What {api} costs"),
         (None, Some(host)) => format!("What self-hosting on {host} costs"),
         (None, None) => "Break-even".to_owned(),
     }
+}
+
+/// The card that the fleet is made of, as far as the scenario says.
+fn card(answer: &Answer) -> String {
+    let stated = answer
+        .assumptions
+        .iter()
+        .find(|line| line.key == "self_hosted.gpu");
+    let chosen = answer.view.fits.iter().find(|fit| fit.chosen);
+    stated
+        .and_then(|line| line.value.as_str())
+        .or(chosen.map(|fit| fit.gpu.as_str()))
+        .unwrap_or("GPUs")
+        .to_owned()
 }
 
 /// The report as one self-contained page.
@@ -169,7 +183,11 @@ fn table(words: usize, header: &[&str], rows: Vec<Vec<String>>) -> Option<Table>
     }
     let heading = |(place, text): (usize, &&str)| Heading {
         text: (*text).to_owned(),
-        align: if place < words { Align::Left } else { Align::Right },
+        align: if place < words {
+            Align::Left
+        } else {
+            Align::Right
+        },
     };
     Some(Table {
         header: header.iter().enumerate().map(heading).collect(),

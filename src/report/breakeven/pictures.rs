@@ -88,14 +88,21 @@ fn cost_against_volume(answer: &Answer) -> Option<Picture> {
         });
     }
     layers.push(Layer::Vertical {
-        name: format!("today, {} requests", count(answer.volume.requests_per_month)),
+        name: format!(
+            "today, {} requests",
+            count(answer.volume.requests_per_month)
+        ),
         x: answer.volume.requests_per_month,
         style: NOW,
     });
     let forecast = answer.forecast.requests_per_month;
     if (forecast / answer.volume.requests_per_month - 1.0).abs() > 0.005 {
         layers.push(Layer::Vertical {
-            name: format!("in {} months, {} requests", answer.forecast.months, count(forecast)),
+            name: format!(
+                "in {} months, {} requests",
+                answer.forecast.months,
+                count(forecast)
+            ),
             x: forecast,
             style: LATER,
         });
@@ -137,7 +144,11 @@ fn crossings(answer: &Answer) -> Vec<At> {
     };
     let (Some(api), highest) = (
         &answer.api,
-        answer.view.curve.last().map_or(0.0, |point| point.requests_per_month),
+        answer
+            .view
+            .curve
+            .last()
+            .map_or(0.0, |point| point.requests_per_month),
     ) else {
         return Vec::new();
     };
@@ -197,7 +208,10 @@ fn price_against_utilization(answer: &Answer) -> Option<Picture> {
         },
     ];
     let tokens = api.input_tokens_per_request + api.output_tokens_per_request;
-    let others = answer.alternatives.iter().filter(|other| other.side == Side::Api);
+    let others = answer
+        .alternatives
+        .iter()
+        .filter(|other| other.side == Side::Api);
     for other in others.take(4).filter(|_| tokens > 0.0) {
         let price = other.usd_per_request * 1e6 / tokens;
         layers.push(Layer::Horizontal {
@@ -221,7 +235,11 @@ fn price_against_utilization(answer: &Answer) -> Option<Picture> {
     }
     let plot = Plot {
         title: "Price of a million tokens against utilization".to_owned(),
-        x: axis("utilization of the billed replicas", Scale::Linear, percent_brief),
+        x: axis(
+            "utilization of the billed replicas",
+            Scale::Linear,
+            percent_brief,
+        ),
         y: axis("USD per million tokens", Scale::Logarithmic, brief_usd),
         layers,
     };
@@ -245,7 +263,11 @@ fn tornado(answer: &Answer) -> Option<Picture> {
             label: lever_name(lever),
             from: lever.saving_usd_at_low,
             to: lever.saving_usd_at_high,
-            style: if lever.flip_point.is_some() { CROSSING } else { API },
+            style: if lever.flip_point.is_some() {
+                CROSSING
+            } else {
+                API
+            },
             note: format!("{} – {}", count_small(lever.low), count_small(lever.high)),
         })
         .collect();
@@ -296,7 +318,11 @@ fn saving(answer: &Answer) -> Option<Picture> {
     }
     let plot = Plot {
         title: "How the saving of self-hosting is spread".to_owned(),
-        x: axis("USD per month that self-hosting saves", Scale::Linear, brief_usd),
+        x: axis(
+            "USD per month that self-hosting saves",
+            Scale::Linear,
+            brief_usd,
+        ),
         y: axis("share of the draws", Scale::Linear, percent_brief),
         layers,
     };
@@ -315,7 +341,12 @@ fn conversations(answer: &Answer) -> Option<Picture> {
         ("full history", HistoryPolicy::Full, false, API),
         ("rolling window", HistoryPolicy::Window, false, SELF_HOSTED),
         ("summary", HistoryPolicy::Summarize, false, CROSSING),
-        ("full history, prompt cache", HistoryPolicy::Full, true, OTHER),
+        (
+            "full history, prompt cache",
+            HistoryPolicy::Full,
+            true,
+            OTHER,
+        ),
     ];
     let of = |policy: HistoryPolicy, cached: bool| {
         let is = move |cost: &&ConversationCost| cost.policy == policy && cost.cached == cached;
@@ -323,7 +354,13 @@ fn conversations(answer: &Answer) -> Option<Picture> {
             x: f64::from(cost.turns),
             y: cost.usd,
         };
-        answer.view.conversations.iter().filter(is).map(at).collect()
+        answer
+            .view
+            .conversations
+            .iter()
+            .filter(is)
+            .map(at)
+            .collect()
     };
     let layers = variants
         .into_iter()
@@ -379,7 +416,8 @@ fn replicas(answer: &Answer) -> Option<Picture> {
     };
     Some(Picture {
         svg: plot.svg()?,
-        caption: "Replicas over the day. The room between the lines is paid for and idle.".to_owned(),
+        caption: "Replicas over the day. The room between the lines is paid for and idle."
+            .to_owned(),
     })
 }
 

@@ -67,13 +67,29 @@ pub(super) struct Column {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Layer {
     /// Points joined by straight lines.
-    Line { name: String, points: Vec<At>, style: usize },
+    Line {
+        name: String,
+        points: Vec<At>,
+        style: usize,
+    },
     /// The room between two lines.
-    Band { name: String, spans: Vec<Span>, style: usize },
+    Band {
+        name: String,
+        spans: Vec<Span>,
+        style: usize,
+    },
     /// Marks without a line.
-    Dots { name: String, points: Vec<At>, style: usize },
+    Dots {
+        name: String,
+        points: Vec<At>,
+        style: usize,
+    },
     /// Columns.
-    Columns { name: String, columns: Vec<Column>, style: usize },
+    Columns {
+        name: String,
+        columns: Vec<Column>,
+        style: usize,
+    },
     /// A place on the horizontal axis.
     Vertical { name: String, x: f64, style: usize },
     /// A value on the vertical axis.
@@ -164,7 +180,11 @@ impl Range {
             Scale::Logarithmic => (low, high),
         };
         // A single value has no length of its own.
-        let (low, high) = if high - low > 1e-12 { (low, high) } else { (low - 0.5, high + 0.5) };
+        let (low, high) = if high - low > 1e-12 {
+            (low, high)
+        } else {
+            (low - 0.5, high + 0.5)
+        };
         Some(Self { scale, low, high })
     }
 
@@ -233,7 +253,10 @@ impl Plot {
             x: Range::around(self.x.scale, reach.iter().filter_map(|(x, _)| *x))?,
             y: Range::around(self.y.scale, reach.iter().filter_map(|(_, y)| *y))?,
         };
-        let named = self.layers.iter().filter(|layer| !layer.name().0.is_empty());
+        let named = self
+            .layers
+            .iter()
+            .filter(|layer| !layer.name().0.is_empty());
         let height = HEIGHT + LEGEND * named.clone().count() as f64;
         let mut svg = open(height, &self.title);
         self.axes(&frame, &mut svg);
@@ -251,32 +274,49 @@ impl Plot {
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
         for tick in frame.y.ticks() {
             let y = frame.y(tick);
-            put(svg, format_args!(
-                "<path class=\"grid\" d=\"M{LEFT:.1} {y:.1}H{right:.1}\"/><text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-                LEFT - 5.0, y + 4.0, html(&(self.y.write)(tick))
-            ));
+            put(
+                svg,
+                format_args!(
+                    "<path class=\"grid\" d=\"M{LEFT:.1} {y:.1}H{right:.1}\"/><text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+                    LEFT - 5.0,
+                    y + 4.0,
+                    html(&(self.y.write)(tick))
+                ),
+            );
         }
         let mut free = LEFT - 20.0;
         for tick in frame.x.ticks() {
             let (x, text) = (frame.x(tick), (self.x.write)(tick));
             // Labels that would touch are left out; their gridlines stay.
             let half = text.chars().count() as f64 * 3.4;
-            put(svg, format_args!("<path class=\"grid\" d=\"M{x:.1} {TOP:.1}V{bottom:.1}\"/>"));
+            put(
+                svg,
+                format_args!("<path class=\"grid\" d=\"M{x:.1} {TOP:.1}V{bottom:.1}\"/>"),
+            );
             if x - half > free && x + half < WIDTH {
                 free = x + half + 6.0;
-                put(svg, format_args!(
-                    "<text class=\"tick middle\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
-                    bottom + 15.0, html(&text)
-                ));
+                put(
+                    svg,
+                    format_args!(
+                        "<text class=\"tick middle\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
+                        bottom + 15.0,
+                        html(&text)
+                    ),
+                );
             }
         }
         let (middle_x, middle_y) = (f64::midpoint(LEFT, right), f64::midpoint(TOP, bottom));
-        put(svg, format_args!(
-            "<path class=\"axis\" d=\"M{LEFT:.1} {TOP:.1}V{bottom:.1}H{right:.1}\"/>\n\
+        put(
+            svg,
+            format_args!(
+                "<path class=\"axis\" d=\"M{LEFT:.1} {TOP:.1}V{bottom:.1}H{right:.1}\"/>\n\
              <text class=\"label middle\" x=\"{middle_x:.1}\" y=\"{:.1}\">{}</text>\n\
              <text class=\"label middle\" transform=\"translate(11 {middle_y:.1}) rotate(-90)\">{}</text>",
-            HEIGHT - 10.0, html(&self.x.label), html(&self.y.label)
-        ));
+                HEIGHT - 10.0,
+                html(&self.x.label),
+                html(&self.y.label)
+            ),
+        );
     }
 }
 
@@ -290,7 +330,10 @@ fn draw(layer: &Layer, frame: &Frame, svg: &mut String) {
                 .map(|at| frame.point(*at))
                 .collect();
             if path.len() > 1 {
-                put(svg, format_args!("<path class=\"line s{style}\" d=\"M{}\"/>", path.join("L")));
+                put(
+                    svg,
+                    format_args!("<path class=\"line s{style}\" d=\"M{}\"/>", path.join("L")),
+                );
             }
         }
         Layer::Band { spans, style, .. } => {
@@ -301,43 +344,70 @@ fn draw(layer: &Layer, frame: &Frame, svg: &mut String) {
                         let ends = [span.low, span.high];
                         ends.iter().all(|y| frame.places(At { x: span.x, y: *y }))
                     })
-                    .map(|span| frame.point(At { x: span.x, y: y(span) }))
+                    .map(|span| {
+                        frame.point(At {
+                            x: span.x,
+                            y: y(span),
+                        })
+                    })
                     .collect::<Vec<_>>()
             };
             let (low, mut high) = (placed(|span| span.low), placed(|span| span.high));
             high.reverse();
             if low.len() > 1 {
-                put(svg, format_args!(
-                    "<path class=\"band s{style}\" d=\"M{}L{}z\"/>",
-                    low.join("L"), high.join("L")
-                ));
+                put(
+                    svg,
+                    format_args!(
+                        "<path class=\"band s{style}\" d=\"M{}L{}z\"/>",
+                        low.join("L"),
+                        high.join("L")
+                    ),
+                );
             }
         }
         Layer::Dots { points, style, .. } => {
             for at in points.iter().filter(|at| frame.places(**at)) {
-                put(svg, format_args!(
-                    "<circle class=\"mark s{style}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.2\"/>",
-                    frame.x(at.x), frame.y(at.y)
-                ));
+                put(
+                    svg,
+                    format_args!(
+                        "<circle class=\"mark s{style}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.2\"/>",
+                        frame.x(at.x),
+                        frame.y(at.y)
+                    ),
+                );
             }
         }
         Layer::Columns { columns, .. } => {
             for column in columns.iter().filter(|column| column.height.is_finite()) {
                 let (from, to) = (frame.x(column.from), frame.x(column.to));
-                let (top, foot) = (frame.y(column.height.max(0.0)), frame.y(column.height.min(0.0)));
-                put(svg, format_args!(
-                    "<rect class=\"bar s{}\" x=\"{from:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>",
-                    column.style, (to - from - 0.5).max(0.5), foot - top
-                ));
+                let (top, foot) = (
+                    frame.y(column.height.max(0.0)),
+                    frame.y(column.height.min(0.0)),
+                );
+                put(
+                    svg,
+                    format_args!(
+                        "<rect class=\"bar s{}\" x=\"{from:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>",
+                        column.style,
+                        (to - from - 0.5).max(0.5),
+                        foot - top
+                    ),
+                );
             }
         }
         Layer::Vertical { x, style, .. } if frame.x.scale.places(*x) => {
             let x = frame.x(*x);
-            put(svg, format_args!("<path class=\"rule s{style}\" d=\"M{x:.1} {TOP:.1}V{bottom:.1}\"/>"));
+            put(
+                svg,
+                format_args!("<path class=\"rule s{style}\" d=\"M{x:.1} {TOP:.1}V{bottom:.1}\"/>"),
+            );
         }
         Layer::Horizontal { y, style, .. } if frame.y.scale.places(*y) => {
             let y = frame.y(*y);
-            put(svg, format_args!("<path class=\"rule s{style}\" d=\"M{LEFT:.1} {y:.1}H{right:.1}\"/>"));
+            put(
+                svg,
+                format_args!("<path class=\"rule s{style}\" d=\"M{LEFT:.1} {y:.1}H{right:.1}\"/>"),
+            );
         }
         Layer::Vertical { .. } | Layer::Horizontal { .. } => {}
     }
@@ -353,19 +423,33 @@ fn legend(layer: &Layer, row: usize, svg: &mut String) {
             format!("<path class=\"rule s{style}\" d=\"M{left} {y:.1}h22\"/>")
         }
         Layer::Band { .. } => {
-            format!("<path class=\"band s{style}\" d=\"M{left} {:.1}h22v10h-22z\"/>", y - 5.0)
+            format!(
+                "<path class=\"band s{style}\" d=\"M{left} {:.1}h22v10h-22z\"/>",
+                y - 5.0
+            )
         }
         Layer::Columns { .. } => {
-            format!("<path class=\"bar s{style}\" d=\"M{left} {:.1}h22v10h-22z\"/>", y - 5.0)
+            format!(
+                "<path class=\"bar s{style}\" d=\"M{left} {:.1}h22v10h-22z\"/>",
+                y - 5.0
+            )
         }
         Layer::Dots { .. } => {
-            format!("<circle class=\"mark s{style}\" cx=\"{:.1}\" cy=\"{y:.1}\" r=\"3.2\"/>", left + 11.0)
+            format!(
+                "<circle class=\"mark s{style}\" cx=\"{:.1}\" cy=\"{y:.1}\" r=\"3.2\"/>",
+                left + 11.0
+            )
         }
     };
-    put(svg, format_args!(
-        "{sign}<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-        left + 30.0, y + 4.0, html(&amount::short(name, 58))
-    ));
+    put(
+        svg,
+        format_args!(
+            "{sign}<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            left + 30.0,
+            y + 4.0,
+            html(&amount::short(name, 58))
+        ),
+    );
 }
 
 /// Bars beside their labels, one per row, from a common line.
@@ -409,33 +493,57 @@ impl Bars {
         for tick in range.ticks() {
             let (place, text) = (x(tick), (self.write)(tick));
             let half = text.chars().count() as f64 * 3.4;
-            put(&mut svg, format_args!("<path class=\"grid\" d=\"M{place:.1} {TOP:.1}V{bottom:.1}\"/>"));
+            put(
+                &mut svg,
+                format_args!("<path class=\"grid\" d=\"M{place:.1} {TOP:.1}V{bottom:.1}\"/>"),
+            );
             if place - half >= free && place + half <= WIDTH {
                 free = place + half + 6.0;
-                put(&mut svg, format_args!(
-                    "<text class=\"tick middle\" x=\"{place:.1}\" y=\"{:.1}\">{}</text>",
-                    bottom + 15.0, html(&text)
-                ));
+                put(
+                    &mut svg,
+                    format_args!(
+                        "<text class=\"tick middle\" x=\"{place:.1}\" y=\"{:.1}\">{}</text>",
+                        bottom + 15.0,
+                        html(&text)
+                    ),
+                );
             }
         }
         for (row, bar) in rows.iter().enumerate() {
             let top = TOP + row_height * row as f64;
             let (from, to) = (x(bar.from.min(bar.to)), x(bar.from.max(bar.to)));
-            put(&mut svg, format_args!(
-                "<text class=\"tick\" x=\"10\" y=\"{:.1}\">{}</text><text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n\
+            put(
+                &mut svg,
+                format_args!(
+                    "<text class=\"tick\" x=\"10\" y=\"{:.1}\">{}</text><text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n\
                  <rect class=\"bar s{}\" x=\"{from:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"11\"/>",
-                top + 13.0, html(&amount::short(&bar.label, 38)), WIDTH - 10.0, top + 13.0,
-                html(&amount::short(&bar.note, 30)), bar.style, top + 18.0, (to - from).max(1.0)
-            ));
+                    top + 13.0,
+                    html(&amount::short(&bar.label, 38)),
+                    WIDTH - 10.0,
+                    top + 13.0,
+                    html(&amount::short(&bar.note, 30)),
+                    bar.style,
+                    top + 18.0,
+                    (to - from).max(1.0)
+                ),
+            );
         }
         if let Some(mark) = self.mark {
             let place = x(mark);
-            put(&mut svg, format_args!("<path class=\"axis\" d=\"M{place:.1} {TOP:.1}V{bottom:.1}\"/>"));
+            put(
+                &mut svg,
+                format_args!("<path class=\"axis\" d=\"M{place:.1} {TOP:.1}V{bottom:.1}\"/>"),
+            );
         }
-        put(&mut svg, format_args!(
-            "<text class=\"label middle\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n</svg>",
-            WIDTH / 2.0, bottom + 33.0, html(&self.label)
-        ));
+        put(
+            &mut svg,
+            format_args!(
+                "<text class=\"label middle\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n</svg>",
+                WIDTH / 2.0,
+                bottom + 33.0,
+                html(&self.label)
+            ),
+        );
         Some(svg)
     }
 }
@@ -502,7 +610,11 @@ mod tests {
             .svg()
             .unwrap();
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
-            assert_eq!(svg.matches("class=\"line").count(), 2, "the line and its legend");
+            assert_eq!(
+                svg.matches("class=\"line").count(),
+                2,
+                "the line and its legend"
+            );
         }
     }
 
@@ -532,7 +644,9 @@ mod tests {
 
     #[test]
     fn names_cannot_leave_the_picture() {
-        let svg = plot(Scale::Linear, vec![at(0.0, 0.0), at(1.0, 1.0)]).svg().unwrap();
+        let svg = plot(Scale::Linear, vec![at(0.0, 0.0), at(1.0, 1.0)])
+            .svg()
+            .unwrap();
         assert!(!svg.contains("<script>") && !svg.contains("<x>"));
         assert_eq!(svg.matches("</svg>").count(), 1);
     }
@@ -545,7 +659,10 @@ mod tests {
                 .ticks()
         };
         assert_eq!(ticks(1e3, 1e7).len(), 5);
-        let near: Vec<i64> = ticks(90.0, 600.0).iter().map(|t| t.round() as i64).collect();
+        let near: Vec<i64> = ticks(90.0, 600.0)
+            .iter()
+            .map(|t| t.round() as i64)
+            .collect();
         assert_eq!(near, [100, 200, 500]);
     }
 

@@ -16,7 +16,7 @@ pub fn render(document: &Document) -> String {
     text
 }
 
-fn of_section(section: &Section) -> String {
+pub(crate) fn of_section(section: &Section) -> String {
     let mut text = format!("\n## {}\n", markdown(section.title));
     for note in &section.notes {
         text.extend([format!("\n{}\n", markdown(note))]);

@@ -166,7 +166,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
                 self.load.accuracy = accuracy;
                 self.judge_accuracy()
             }
-            Err(error) => self.all_failed(error),
+            Err(error) => self.all_failed(&error),
         }
     }
 
@@ -181,7 +181,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
             "accuracy: logits differ from the reference path by {error} at batch {}, more than {:.2e}",
             seen.batch, seen.bound
         );
-        self.all_failed(WorkerError::Refused(Refusal::Invalid { reason }))
+        self.all_failed(&WorkerError::Refused(Refusal::Invalid { reason }))
     }
 
     /// Makes room for the largest point, once for all.
@@ -332,7 +332,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
     }
 
     /// Records that every point that is left ends like this.
-    fn all_failed(&mut self, error: WorkerError) -> Result<(), Halt> {
+    fn all_failed(&mut self, error: &WorkerError) -> Result<(), Halt> {
         let mut result = Ok(());
         for point in self.live() {
             if !self.driver.ledger.settled(point) {

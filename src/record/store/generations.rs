@@ -1,7 +1,7 @@
 //! The numbers of a block, read without a general parser.
 //!
 //! Nearly all of a file is arrays of integers that this program wrote itself, without spaces and with
-//! keys in one order. Reading exactly that form by hand takes a tenth of the time; everything that is
+//! keys in one order. Reading exactly that form by hand takes half the time; everything that is
 //! written in any other way is left to serde.
 
 use crate::record::observation::{Block, Generation};

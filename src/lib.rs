@@ -1,6 +1,7 @@
 //! mtok measures what a million tokens cost.
 
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod cost;
 pub mod engine;

@@ -1,0 +1,3 @@
+//! One file per verb; only here is anything printed.
+
+pub mod breakeven;

@@ -94,6 +94,16 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
     })
 }
 
+/// The break-even of a document and of each of its alternatives, and nothing else.
+pub fn break_evens(
+    document: &Document,
+    sources: Sources<'_>,
+) -> Result<(Option<BreakEvenAnswer>, Vec<Alternative>), ScenarioError> {
+    let mut resolved = resolve(document, sources)?;
+    let others = alternatives(document, &mut resolved, sources)?;
+    Ok((Comparison::new(&resolved.case).break_even, others))
+}
+
 /// Both sides of a case and what their comparison says.
 struct Comparison<'a> {
     evaluation: Evaluation<'a>,
@@ -439,6 +449,15 @@ fn experiment(scenario: &Scenario, resolved: &mut Resolved) -> Result<Experiment
             })
         })
         .collect();
+    for key in settings.correlation.iter().flat_map(|pair| &pair.keys) {
+        if position(key).is_none() {
+            resolved.warnings.push(Warning::new(
+                "correlation_without_draw",
+                format!("`{key}` is correlated but not drawn, so the correlation does nothing"),
+                "add it as an [[uncertainty.input]]",
+            ));
+        }
+    }
     let mut experiment = Experiment::new(settings, inputs);
     experiment.copula = Copula::new(experiment.inputs.len(), &pairs)
         .map_err(|error| Refusal::new("uncertainty.correlation", error.to_string()))?;

@@ -215,7 +215,7 @@ set = { "traffic.request_per_day" = 5 }
             .unwrap();
         assert_eq!(scenario.traffic.requests_per_day, Some(5.0));
         assert_eq!(scenario.api.unwrap().route[0].share, Some(0.25));
-        assert_eq!(scenario.traffic.retrieval.unwrap().chunks, 3.0);
+        assert!((scenario.traffic.retrieval.unwrap().chunks - 3.0).abs() < 1e-12);
     }
 
     #[test]

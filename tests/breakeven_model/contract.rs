@@ -1,7 +1,6 @@
 //! Sentences of the break-even contract, one test each.
 
-mod breakeven_fixture;
-use breakeven_fixture::{Files, GUIDE, close, guide_with, llama_70b, refuse, solve, try_with};
+use super::fixture::{Files, GUIDE, close, guide_with, llama_70b, refuse, solve, try_with};
 use mtok::cost::answer::{Answer, Cheaper, Kind, Method};
 use mtok::cost::capacity::Binding;
 use mtok::cost::measured::{Estimate, Measured, MeasuredPoint};

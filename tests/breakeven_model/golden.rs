@@ -1,7 +1,8 @@
 //! Values of the arithmetic reference, reproduced through the public types.
 
-mod breakeven_fixture;
-use breakeven_fixture::{Files, GUIDE, close, guide_with, llama_70b, solve, try_with};
+use std::fmt::Write as _;
+
+use super::fixture::{Files, GUIDE, close, guide_with, llama_70b, solve, try_with};
 use mtok::catalog::book::GpuCard;
 use mtok::cost::bill::{break_even_hit_rate, share_needed};
 use mtok::cost::breakeven::{Terms, closed_form};
@@ -14,7 +15,7 @@ use mtok::study::model::Precision;
 use serde_json::Value;
 
 fn golden(key: &str) -> Value {
-    let text = include_str!("golden/cost_golden.json");
+    let text = include_str!("../golden/cost_golden.json");
     let all: Value = serde_json::from_str(text).unwrap();
     all.get(key)
         .unwrap_or_else(|| panic!("no golden value {key}"))
@@ -295,7 +296,7 @@ fn g4_the_break_even_and_its_utilization() {
 
 #[test]
 fn g4b_hosted_open_models_take_the_case_away() {
-    let all: Value = serde_json::from_str(include_str!("golden/cost_golden.json")).unwrap();
+    let all: Value = serde_json::from_str(include_str!("../golden/cost_golden.json")).unwrap();
     let prices = [
         ("gpt-4o", 2.5, 10.0),
         ("gpt-4o-mini", 0.15, 0.6),
@@ -323,9 +324,7 @@ fn g4b_hosted_open_models_take_the_case_away() {
     assert_eq!(listed, prices.len());
     let mut text = GUIDE.to_owned();
     for (name, input, output) in prices {
-        text.push_str(&format!(
-            "[[api.alternative]]\nname = \"{name}\"\ninput_usd_per_mtok = {input}\noutput_usd_per_mtok = {output}\n"
-        ));
+        write!(text, "[[api.alternative]]\nname = \"{name}\"\ninput_usd_per_mtok = {input}\noutput_usd_per_mtok = {output}\n").unwrap();
     }
     let answer = solve(&text);
     assert_eq!(answer.alternatives.len(), prices.len());
@@ -642,6 +641,10 @@ fn g12_weights_and_cache_in_memory() {
         "g12.kv_bytes_per_token.llama3.1-70b",
         footprint.kv_bytes_per_token,
     );
+}
+
+#[test]
+fn g12_a_model_in_its_cards() {
     let aic = 3.5 + 342.0 / 1_024.0 + 2.0 * 8_192.0 * 8_192.0 * 6.0 / GIB;
     is("g12.aic_overhead_gib_per_gpu_tp2_8192tok", aic);
     let four = 3.5 + 392.0 / 1_024.0 + 2.0 * 8_192.0 * 8_192.0 * 5.0 / GIB;
@@ -779,7 +782,7 @@ fn g12_fewest_cards_by_model_and_precision() {
 
 fn a100() -> GpuCard {
     use mtok::catalog::book::PriceBook as _;
-    breakeven_fixture::Book::new().gpu("a100-80gb-sxm").unwrap()
+    super::fixture::Book::new().gpu("a100-80gb-sxm").unwrap()
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Malformed and hostile scenarios: refused with line and column, never a panic, never a NaN.
 
-mod breakeven_fixture;
-use breakeven_fixture::{Files, GUIDE, guide_with, refuse, solve, try_with};
+use super::fixture::{Files, GUIDE, guide_with, refuse, solve, try_with};
 use proptest::prelude::*;
 
 #[track_caller]

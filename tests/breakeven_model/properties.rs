@@ -1,7 +1,6 @@
 //! Properties of the break-even that hold for every scenario.
 
-mod breakeven_fixture;
-use breakeven_fixture::solve;
+use super::fixture::solve;
 use mtok::cost::breakeven::{ApiLine, BreakEven, Terms, closed_form};
 use mtok::cost::capacity::{Binding, Capacity, Work};
 use mtok::cost::fleet::{CardRate, FixedCase, Fleet, FleetCase, SpotCase};
@@ -46,8 +45,8 @@ fn demand(profile: Profile) -> Demand {
 }
 
 fn solve_case(document: &Document) -> Demand {
-    let book = breakeven_fixture::Book::new();
-    let files = breakeven_fixture::Files::default();
+    let book = super::fixture::Book::new();
+    let files = super::fixture::Files::default();
     let sources = mtok::cost::resolve::Sources {
         book: &book,
         evidence: &files,
@@ -325,7 +324,7 @@ proptest! {
 
     #[test]
     fn requests_per_day_at_break_even_do_not_depend_on_the_calendar(hours in 600.0..760.0f64, redundant in 0u32..3) {
-        let guide = breakeven_fixture::GUIDE.replace("target_load = 1.0", &format!("redundant_replicas = {redundant}"));
+        let guide = super::fixture::GUIDE.replace("target_load = 1.0", &format!("redundant_replicas = {redundant}"));
         let base = solve(&guide).break_even.unwrap();
         let other = solve(&guide.replace("hours_per_month = 720", &format!("hours_per_month = {hours}"))).break_even.unwrap();
         let close = |a: Option<f64>, b: Option<f64>| (a.unwrap() / b.unwrap() - 1.0).abs() < 1e-9;

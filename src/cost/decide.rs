@@ -13,7 +13,7 @@ use super::distribution::Distribution;
 use super::horizon;
 use super::ledger::ledger;
 use super::parameter::Parameter;
-use super::resolve::{Resolved, Sources, resolve, resolve_alternative};
+use super::resolve::{Resolved, Sources, resolve, resolve_alternative, resolve_scenario};
 use super::scenario::edit::states_throughput;
 use super::scenario::parse::Refusal;
 use super::scenario::{Document, MeetsQuality, Scenario, ScenarioError, Side};
@@ -33,7 +33,7 @@ const ASSUMED_BETWEEN_HOST_CV: f64 = 0.05;
 pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, ScenarioError> {
     let place = |refusal| document.place(refusal);
     let scenario = &document.scenario;
-    let mut resolved = resolve(scenario, sources).map_err(place)?;
+    let mut resolved = resolve(document, sources)?;
     let experiment = experiment(scenario, &mut resolved).map_err(place)?;
     let uncertainty = draw(&resolved.case, &experiment).map(|mut drawn| {
         drawn.between_host_cv = host_cv(scenario, &resolved);
@@ -92,6 +92,16 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
         warnings,
         uncertainty,
     })
+}
+
+/// The break-even of a document and of each of its alternatives, and nothing else.
+pub fn break_evens(
+    document: &Document,
+    sources: Sources<'_>,
+) -> Result<(Option<BreakEvenAnswer>, Vec<Alternative>), ScenarioError> {
+    let mut resolved = resolve(document, sources)?;
+    let others = alternatives(document, &mut resolved, sources)?;
+    Ok((Comparison::new(&resolved.case).break_even, others))
 }
 
 /// Both sides of a case and what their comparison says.
@@ -288,7 +298,7 @@ fn what_ifs(
     let mut rows = Vec::new();
     for (index, what_if) in document.scenario.what_if.iter().enumerate() {
         let scenario = document.with_what_if(index, what_if)?;
-        let resolved = resolve(&scenario, sources).map_err(|refusal| {
+        let resolved = resolve_scenario(&scenario, sources).map_err(|refusal| {
             document.place(Refusal {
                 key: format!("what_if.{index}.set"),
                 ..refusal
@@ -338,7 +348,7 @@ fn alternatives(
             .clone()
             .unwrap_or_else(|| format!("self-hosted alternative {}", index + 1));
         let other = document.with_alternative(index)?;
-        let other = resolve(&other, sources).map_err(|refusal| {
+        let other = resolve_scenario(&other, sources).map_err(|refusal| {
             document.place(Refusal {
                 key: format!("self_hosted.alternative.{index}"),
                 problem: format!("`{name}`: {}", refusal.problem),
@@ -439,6 +449,15 @@ fn experiment(scenario: &Scenario, resolved: &mut Resolved) -> Result<Experiment
             })
         })
         .collect();
+    for key in settings.correlation.iter().flat_map(|pair| &pair.keys) {
+        if position(key).is_none() {
+            resolved.warnings.push(Warning::new(
+                "correlation_without_draw",
+                format!("`{key}` is correlated but not drawn, so the correlation does nothing"),
+                "add it as an [[uncertainty.input]]",
+            ));
+        }
+    }
     let mut experiment = Experiment::new(settings, inputs);
     experiment.copula = Copula::new(experiment.inputs.len(), &pairs)
         .map_err(|error| Refusal::new("uncertainty.correlation", error.to_string()))?;

@@ -37,4 +37,4 @@ pub mod sensitivity;
 pub mod uncertainty;
 mod verdict;
 pub mod view;
-pub use decide::answer;
+pub use decide::{answer, break_evens};

@@ -10,7 +10,7 @@ use super::measured::Measured;
 use super::resolve_host::HostFacts;
 use super::scenario::api::Inline;
 use super::scenario::parse::Refusal;
-use super::scenario::{Api, MeetsQuality, Policy, Scenario};
+use super::scenario::{Api, Document, MeetsQuality, Policy, Scenario, ScenarioError};
 use super::shared::SharedCase;
 use super::trace::Trace;
 use super::traffic::{Demand, Profile};
@@ -78,8 +78,16 @@ pub struct Resolved {
     pub quality: MeetsQuality,
 }
 
+/// Works a document into numbers.
+pub fn resolve(document: &Document, sources: Sources<'_>) -> Result<Resolved, ScenarioError> {
+    resolve_scenario(&document.scenario, sources).map_err(|refusal| document.place(refusal))
+}
+
 /// Works a scenario into numbers.
-pub(crate) fn resolve(scenario: &Scenario, sources: Sources<'_>) -> Result<Resolved, Refusal> {
+pub(crate) fn resolve_scenario(
+    scenario: &Scenario,
+    sources: Sources<'_>,
+) -> Result<Resolved, Refusal> {
     let trace = match &scenario.traffic.trace {
         Some(path) => Some(
             sources

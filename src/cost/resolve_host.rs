@@ -9,7 +9,7 @@ use super::memory::{Fit, Footprint, Roofline, Room, gib};
 use super::owned::OwnedRate;
 use super::resolve::{Desk, Used, number};
 use super::scenario::parse::Refusal;
-use super::scenario::self_hosted::{DEFAULT_GPU, DEFAULT_GPUS_PER_REPLICA, Slo};
+use super::scenario::self_hosted::{DEFAULT_GPU, DEFAULT_GPUS_PER_REPLICA};
 use super::scenario::{FleetMode, SelfHosted};
 use super::traffic::Profile;
 use super::warning::Warning;
@@ -98,7 +98,7 @@ impl Desk<'_> {
                 .with_hint("measure it: `mtok run` writes a study that `results` can name"));
         }
         facts.roofline = facts.roofline_at(gpus, host.batch_size);
-        self.refuse_impossible(section, &host, &facts, &work)?;
+        refuse_impossible(section, &host, &facts, &work)?;
         self.doubt_host(section, (&host, &facts), case, &work);
         Ok((host, facts))
     }
@@ -119,7 +119,7 @@ impl Desk<'_> {
         study: &Measured,
         work: &Work,
     ) -> Result<MeasuredPoint, Refusal> {
-        let slo = section.slo.clone().unwrap_or_else(Slo::default);
+        let slo = section.slo.clone().unwrap_or_default();
         let Some(point) = study.cheapest(work, &slo, section.precision) else {
             let problem = format!(
                 "none of the {} measured points of {} meets the objective",
@@ -296,51 +296,6 @@ impl Desk<'_> {
         Refusal::new("self_hosted", problem).with_hint(hint)
     }
 
-    /// Refuses throughput above the roofline where model, precision and batch size are all stated
-    /// or measured.
-    fn refuse_impossible(
-        &self,
-        section: &SelfHosted,
-        host: &HostCase,
-        facts: &HostFacts,
-        work: &Work,
-    ) -> Result<(), Refusal> {
-        let stated =
-            section.model.is_some() && section.precision.is_some() && section.batch_size.is_some();
-        let (Some(roofline), true) = (facts.roofline, stated || facts.measured.is_some()) else {
-            return Ok(());
-        };
-        let per_call = work.output_tokens / work.calls;
-        let decode = roofline.decode_tokens_per_second;
-        let claims = [
-            ("output_tokens_per_second", host.rates.output, Some(decode)),
-            ("decode_tokens_per_second", host.rates.decode, Some(decode)),
-            (
-                "requests_per_second",
-                host.rates.goodput.filter(|_| work.calls > 0.0),
-                (per_call > 0.0).then(|| decode / per_call),
-            ),
-            (
-                "input_tokens_per_second",
-                host.rates.input,
-                roofline.prefill_tokens_per_second,
-            ),
-            (
-                "prefill_tokens_per_second",
-                host.rates.prefill,
-                roofline.prefill_tokens_per_second,
-            ),
-        ];
-        for (key, claim, bound) in claims {
-            if let (Some(claim), Some(bound)) = (claim, bound)
-                && claim > bound
-            {
-                return Err(above_roofline(section, facts, host, (key, claim, bound)));
-            }
-        }
-        Ok(())
-    }
-
     fn doubt_host(
         &mut self,
         section: &SelfHosted,
@@ -472,6 +427,50 @@ fn rates(section: &SelfHosted, facts: &HostFacts) -> Rates {
         decode: section.decode_tokens_per_second,
         goodput: section.requests_per_second,
     }
+}
+
+/// Refuses throughput above the roofline where model, precision and batch size are all stated
+/// or measured.
+fn refuse_impossible(
+    section: &SelfHosted,
+    host: &HostCase,
+    facts: &HostFacts,
+    work: &Work,
+) -> Result<(), Refusal> {
+    let stated =
+        section.model.is_some() && section.precision.is_some() && section.batch_size.is_some();
+    let (Some(roofline), true) = (facts.roofline, stated || facts.measured.is_some()) else {
+        return Ok(());
+    };
+    let per_call = work.output_tokens / work.calls;
+    let decode = roofline.decode_tokens_per_second;
+    let claims = [
+        ("output_tokens_per_second", host.rates.output, Some(decode)),
+        ("decode_tokens_per_second", host.rates.decode, Some(decode)),
+        (
+            "requests_per_second",
+            host.rates.goodput.filter(|_| work.calls > 0.0),
+            (per_call > 0.0).then(|| decode / per_call),
+        ),
+        (
+            "input_tokens_per_second",
+            host.rates.input,
+            roofline.prefill_tokens_per_second,
+        ),
+        (
+            "prefill_tokens_per_second",
+            host.rates.prefill,
+            roofline.prefill_tokens_per_second,
+        ),
+    ];
+    for (key, claim, bound) in claims {
+        if let (Some(claim), Some(bound)) = (claim, bound)
+            && claim > bound
+        {
+            return Err(above_roofline(section, facts, host, (key, claim, bound)));
+        }
+    }
+    Ok(())
 }
 
 fn above_roofline(

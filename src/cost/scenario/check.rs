@@ -521,13 +521,6 @@ fn uncertainty(scenario: &Scenario) -> Checked {
             -1.0,
             1.0,
         )?;
-        for key in &pair.keys {
-            if !keys.contains(&key.as_str()) {
-                let problem = format!("`{key}` is correlated but not drawn");
-                let hint = "add it as an [[uncertainty.input]]";
-                return Err(Refusal::new(format!("{prefix}.keys"), problem).with_hint(hint));
-            }
-        }
         if pair.keys[0] == pair.keys[1] {
             let problem = "a key cannot be correlated with itself";
             return Err(Refusal::new(format!("{prefix}.keys"), problem));

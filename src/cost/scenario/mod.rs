@@ -61,6 +61,11 @@ pub struct Scenario {
     pub uncertainty: Uncertainty,
 }
 
+/// The JSON Schema of a scenario.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Scenario)
+}
+
 /// `[calendar]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

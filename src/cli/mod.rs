@@ -1,7 +1,9 @@
 //! The command line: one file per verb. Only here is anything printed.
 
 mod args;
-mod breakeven;
+pub mod breakeven;
+mod compare;
+mod decide;
 mod doctor;
 mod exit;
 mod folder;
@@ -60,6 +62,8 @@ fn dispatch(verb: Verb) -> Result<Exit, CliError> {
         Verb::Plan(args) => plan::run(&args),
         Verb::Report(args) => reports::run(&args),
         Verb::Verify(args) => verify::run(&args),
+        Verb::Compare(args) => compare::run(&args),
+        Verb::Breakeven(args) => decide::run(&args),
         Verb::Prices(args) => prices::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Schema(args) => schema::run(&args),

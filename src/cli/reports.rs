@@ -9,7 +9,7 @@ use crate::catalog::Catalog;
 use crate::record::observation::{Device, Record, Session};
 use crate::record::store;
 use crate::report::document::{Document, Inputs, Questions};
-use crate::report::{csv, json, markdown};
+use crate::report::{csv, html, json, markdown};
 
 /// The last session of a record and the device it ran on.
 pub(super) fn identity(records: &[Record]) -> (Option<&Session>, Option<&Device>) {
@@ -57,6 +57,7 @@ pub(super) fn conclude(
 fn rendered(document: &Document) -> Vec<(&'static str, String)> {
     vec![
         ("report.md", markdown::render(document)),
+        ("report.html", html::render(document)),
         ("points.csv", csv::render(document)),
     ]
 }

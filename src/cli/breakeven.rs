@@ -114,6 +114,18 @@ pub fn run(args: &BreakevenArgs, outside: Outside<'_>, streams: Streams<'_>) -> 
     })
 }
 
+/// The answer to a scenario file, or the line that says why there is none.
+pub(super) fn answer(scenario: &Path, outside: Outside<'_>) -> Result<Answer, String> {
+    let args = BreakevenArgs {
+        scenario: scenario.to_owned(),
+        results: None,
+        out: None,
+        json: false,
+        strict: false,
+    };
+    solve(&args, outside).map_err(|refused| refused.message)
+}
+
 /// Why a scenario was not answered.
 struct Refused {
     message: String,

@@ -16,6 +16,7 @@ use crate::metrics::stats;
 use crate::record::store;
 use crate::report::document::{self, Document};
 use crate::study::workload::PointId;
+use crate::units::TokensPerSecond;
 
 /// Answers a scenario.
 pub(super) fn run(args: &BreakevenVerb) -> Result<Exit, CliError> {
@@ -24,14 +25,7 @@ pub(super) fn run(args: &BreakevenVerb) -> Result<Exit, CliError> {
     } else {
         Catalog::bundled()
     };
-    let outside = Outside {
-        book: &catalog,
-        card: &|name| cards::find(name).map_err(|error| error.to_string()),
-        measured: &|folder| measured(folder).map_err(|error| format!("{:#}", error.error)),
-        quality: &|folder| quality(folder),
-        report: &write_reports,
-        today: host::today(),
-    };
+    let outside = outside(&catalog);
     let (mut out, mut talk) = (std::io::stdout().lock(), std::io::stderr().lock());
     let streams = Streams {
         out: &mut out,
@@ -48,17 +42,41 @@ pub(super) fn run(args: &BreakevenVerb) -> Result<Exit, CliError> {
     })
 }
 
-fn write_reports(answer: &Answer, folder: &Path) -> anyhow::Result<()> {
-    let study = StudyFolder::new(folder.to_owned());
-    study.create().map_err(|error| error.error)?;
-    for (name, text) in [
+/// What a scenario may ask for.
+fn outside(catalog: &Catalog) -> Outside<'_> {
+    Outside {
+        book: catalog,
+        card: &|name| cards::find(name).map_err(|error| error.to_string()),
+        measured: &|folder| measured(folder).map_err(|error| format!("{:#}", error.error)),
+        quality: &|folder| quality(folder),
+        report: &write_reports,
+        today: host::today(),
+    }
+}
+
+/// Every report of a folder's scenario by file name, from the bundled prices.
+pub(super) fn rendered(scenario: &Path) -> Result<Vec<(&'static str, String)>, CliError> {
+    let catalog = Catalog::bundled();
+    let answer = breakeven::answer(scenario, outside(&catalog))
+        .map_err(|message| CliError::new(Exit::Input, anyhow::anyhow!(message)))?;
+    Ok(reports_of(&answer))
+}
+
+fn reports_of(answer: &Answer) -> Vec<(&'static str, String)> {
+    vec![
         (
             "breakeven.md",
             crate::report::breakeven::to_markdown(answer),
         ),
         ("breakeven.html", crate::report::breakeven::to_html(answer)),
         ("breakeven.csv", crate::report::breakeven::to_csv(answer)),
-    ] {
+    ]
+}
+
+fn write_reports(answer: &Answer, folder: &Path) -> anyhow::Result<()> {
+    let study = StudyFolder::new(folder.to_owned());
+    study.create().map_err(|error| error.error)?;
+    for (name, text) in reports_of(answer) {
         write_whole(&study.generated(name), &text).map_err(|error| error.error)?;
     }
     Ok(())
@@ -111,11 +129,11 @@ fn point(id: PointId, measured: &document::Measured) -> MeasuredPoint {
         batch: f64::from(id.batch.get()),
         isl: f64::from(id.isl.get()),
         osl: f64::from(id.osl.get()),
-        prefill_tokens_per_second: estimate(&latency.prefill(), |rate| rate.value()),
+        prefill_tokens_per_second: estimate(&latency.prefill(), TokensPerSecond::value),
         decode_tokens_per_second: latency
             .decode()
-            .map(|rate| estimate(&rate, |rate| rate.value())),
-        output_tokens_per_second: estimate(&latency.output(), |rate| rate.value()),
+            .map(|rate| estimate(&rate, TokensPerSecond::value)),
+        output_tokens_per_second: estimate(&latency.output(), TokensPerSecond::value),
         ttft_ms: Some(latency.ttft.value.milliseconds()),
         tpot_ms: latency.tpot.map(|tpot| tpot.value.milliseconds()),
     }

@@ -10,7 +10,7 @@ mod folder;
 mod host;
 mod output;
 mod plan;
-pub mod prices;
+mod prices;
 mod pricing;
 mod progress;
 mod reports;

@@ -14,6 +14,7 @@ use crate::engine::Capacity;
 use crate::engine::worker::{
     BlockOrder, BlockSeen, CheckOrder, Host, Loaded, Loss, Worker, WorkerError,
 };
+use crate::record::observation::SkipCause;
 use crate::record::observation::{
     Accuracy, Block, Device, EngineFacts, FailureKind, Load, Peak, Purpose,
 };

@@ -210,6 +210,7 @@ impl Tally {
 }
 
 /// What attention does with a token.
+#[derive(Clone, Copy)]
 struct Attention {
     layers: u64,
     heads: u64,

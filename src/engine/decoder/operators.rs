@@ -8,11 +8,13 @@ use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 use half::{bf16, f16};
 
 use crate::engine::floats::floats;
-use crate::engine::kernels::{dense, rows};
+use crate::engine::kernels::{blocks, dense, rows};
 use crate::engine::weights::{Matrix, Stack};
 
 /// Rows up to which our streaming product beats a packed one.
 const FEW_ROWS: usize = 32;
+/// Rows up to which reading fewer bytes beats tiles that multiply bytes with one instruction.
+const FEW_ROWS_BESIDE_TILES: usize = 1;
 /// Rows of a half-precision matrix that are widened at a time for a packed product.
 const WIDENED_ROWS: usize = 512;
 
@@ -89,7 +91,11 @@ impl Operators {
     /// `x · matrixᵀ`, `[rows, columns]` to `[rows, outputs]`.
     pub(super) fn project(self, matrix: &Matrix, x: &Tensor) -> Result<Tensor> {
         match (self, matrix) {
-            (_, Matrix::Quant(matrix)) => quantized(matrix, x),
+            (Self::Fused, Matrix::Quant(matrix)) => quantized(matrix, x),
+            // Candle's kernels read quantized inputs as contiguous rows only.
+            (Self::Candle, Matrix::Quant(matrix)) => {
+                x.contiguous()?.apply_op1_no_bwd(matrix.as_ref())
+            }
             (Self::Fused, Matrix::Dense(matrix)) => dense(matrix, x),
             (Self::Candle, Matrix::Dense(matrix)) => x.matmul(&matrix.t()?),
         }
@@ -107,9 +113,22 @@ impl Operators {
     }
 }
 
-/// A product with quantized weights, which candle runs on the blocks as they are.
+/// A product with quantized weights: with the blocks as they are, or through candle's tiles where those
+/// multiply faster.
 fn quantized(matrix: &Arc<QTensor>, x: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op1_no_bwd(matrix.as_ref())
+    let (count, columns) = x.dims2()?;
+    let few = if blocks::tiles_are_fast() {
+        FEW_ROWS_BESIDE_TILES
+    } else {
+        usize::MAX
+    };
+    if count <= few {
+        let product = blocks::multiply(&floats(x)?, &matrix.data()?, matrix.dtype(), columns);
+        if let Some(values) = product {
+            return Tensor::from_vec(values, (count, matrix.shape().dims2()?.0), &Device::Cpu);
+        }
+    }
+    x.apply_op1_no_bwd(matrix.as_ref())
 }
 
 /// A product with dense weights of any floating-point type and single-precision activations.

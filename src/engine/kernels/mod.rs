@@ -9,6 +9,7 @@
 )]
 
 pub(super) mod attend;
+pub(super) mod blocks;
 pub(super) mod dense;
 pub(super) mod element;
 pub(super) mod rows;

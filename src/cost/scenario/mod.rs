@@ -6,6 +6,7 @@
 pub(crate) mod api;
 mod check;
 mod check_host;
+mod check_traffic;
 pub mod edit;
 mod number;
 pub mod parse;

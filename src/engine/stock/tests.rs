@@ -31,7 +31,10 @@ fn config(model_type: &str, shape: &Shape) -> serde_json::Value {
 }
 
 fn with(mut config: serde_json::Value, mut more: serde_json::Value) -> serde_json::Value {
-    config.as_object_mut().unwrap().append(more.as_object_mut().unwrap());
+    config
+        .as_object_mut()
+        .unwrap()
+        .append(more.as_object_mut().unwrap());
     config
 }
 

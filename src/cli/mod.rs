@@ -13,6 +13,8 @@ mod plan;
 mod prices;
 mod pricing;
 mod progress;
+#[cfg(test)]
+mod readme;
 mod reports;
 mod run;
 mod schema;

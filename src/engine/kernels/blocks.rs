@@ -456,7 +456,7 @@ mod x86 {
             // SAFETY: 128 bytes of nibbles follow the head.
             unsafe {
                 let both = _mm256_loadu_si256(block.add(16 + part / 2 * SMALL).cast());
-                let both = if part % 2 == 0 {
+                let both = if part.is_multiple_of(2) {
                     both
                 } else {
                     _mm256_srli_epi16::<4>(both)
@@ -487,7 +487,7 @@ mod x86 {
             // SAFETY: 32 bytes of fifth bits and 128 bytes of nibbles follow the head.
             unsafe {
                 let both = _mm256_loadu_si256(block.add(48 + part / 2 * SMALL).cast());
-                let both = if part % 2 == 0 {
+                let both = if part.is_multiple_of(2) {
                     both
                 } else {
                     _mm256_srli_epi16::<4>(both)

@@ -655,7 +655,6 @@ mod tests {
             folder
         };
         let norm = "model.norm.weight";
-        type Change<'a> = &'a dyn Fn(&mut serde_json::Map<String, Value>);
         let cases: [(Change<'_>, &str); 5] = [
             (
                 &|map| _ = map.insert(norm.into(), "c.safetensors".into()),
@@ -710,4 +709,7 @@ mod tests {
             refused(folder.path(), "b.safetensors", "");
         }
     }
+
+    /// A change of an index.
+    type Change<'a> = &'a dyn Fn(&mut serde_json::Map<String, Value>);
 }

@@ -20,6 +20,7 @@ mod run;
 mod schema;
 mod signals;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -19,7 +19,7 @@ const LEGEND: f64 = 17.0;
 const TICKS: f64 = 5.0;
 
 /// What an axis shows.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(super) struct Axis {
     /// Its label with the unit.
     pub(super) label: String,
@@ -97,7 +97,7 @@ pub(super) enum Layer {
 }
 
 /// A picture.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(super) struct Plot {
     /// What it shows, for readers who cannot see it.
     pub(super) title: String,
@@ -453,7 +453,7 @@ fn legend(layer: &Layer, row: usize, svg: &mut String) {
 }
 
 /// Bars beside their labels, one per row, from a common line.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(super) struct Bars {
     pub(super) title: String,
     /// What the bars measure, with the unit.

@@ -1,5 +1,7 @@
 //! SkyPilot's tables of instances, by made-up ones with every quirk of the real.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use jiff::civil::date;
 use mtok::catalog::import::skypilot::{Selection, Statistic, import};
 use mtok::catalog::import::{Implausible, Import, ImportError, ImportOptions};

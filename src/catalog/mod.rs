@@ -131,7 +131,7 @@ fn bundled_file(text: &str) -> CatalogFile {
 /// Line and column of a byte, both from 1, the column in characters.
 fn position(text: &str, byte: usize) -> (u64, u64) {
     let before = &text.as_bytes()[..byte.min(text.len())];
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = before.split(|byte| *byte == b'\n').count();
     let start = before
         .iter()
         .rposition(|byte| *byte == b'\n')

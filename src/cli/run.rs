@@ -24,6 +24,7 @@ use crate::report::document::{Document, Status};
 use crate::report::{json, terminal};
 use crate::study::model::Precision;
 use crate::study::plan::{Machine, Plan, Subject};
+use crate::study::spec::StudyFile;
 use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Seconds};
 
 /// Path of this executable, which is also the worker.

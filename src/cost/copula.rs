@@ -48,13 +48,13 @@ impl Copula {
             matrix[pair.second][pair.first] = normal;
         }
         let mut rows: Vec<Vec<f64>> = Vec::with_capacity(inputs);
-        for i in 0..inputs {
+        for (i, wanted) in matrix.iter().enumerate() {
             let mut row = vec![0.0; i + 1];
             for j in 0..=i {
                 let known: f64 = (0..j)
                     .map(|k| row[k] * if j == i { row[k] } else { rows[j][k] })
                     .sum();
-                let left = matrix[i][j] - known;
+                let left = wanted[j] - known;
                 if j == i {
                     // Perfect correlation leaves a pivot of 0, give or take rounding.
                     if left < -1e-9 {

@@ -1,19 +1,19 @@
 //! From a scenario to its answer.
 
 use super::answer::{
-    Alternative, Answer, ApiAnswer, BreakEvenAnswer, Cheaper, ForecastAnswer, HostAnswer, Method,
-    SCHEMA, SharedAnswer, VolumeAnswer, WhatIfAnswer,
+    Alternative, Answer, ApiAnswer, BreakEvenAnswer, ForecastAnswer, HostAnswer, SCHEMA,
+    SharedAnswer, VolumeAnswer, WhatIfAnswer,
 };
 use super::bill::ApiCase;
 use super::budget;
-use super::capacity::Basis;
 use super::case::{Case, Evaluation};
+use super::comparison::{Comparison, cheaper};
 use super::copula::{Copula, Pair};
 use super::distribution::Distribution;
 use super::horizon;
 use super::ledger::ledger;
 use super::parameter::Parameter;
-use super::resolve::{Resolved, Sources, resolve, resolve_alternative};
+use super::resolve::{Resolved, Sources, resolve, resolve_alternative, resolve_scenario};
 use super::scenario::edit::states_throughput;
 use super::scenario::parse::Refusal;
 use super::scenario::{Document, MeetsQuality, Scenario, ScenarioError, Side};
@@ -22,10 +22,7 @@ use super::uncertainty::{Drawn, Experiment, draw};
 use super::verdict::{Grounds, verdict};
 use super::view::View;
 use super::warning::Warning;
-use crate::units::TOKENS_PER_MTOK;
 
-/// Bills closer than this, relatively, are equal.
-const EQUAL: f64 = 1e-9;
 /// Variation between hosts where a study measured one host and the scenario says nothing.
 const ASSUMED_BETWEEN_HOST_CV: f64 = 0.05;
 
@@ -33,7 +30,7 @@ const ASSUMED_BETWEEN_HOST_CV: f64 = 0.05;
 pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, ScenarioError> {
     let place = |refusal| document.place(refusal);
     let scenario = &document.scenario;
-    let mut resolved = resolve(scenario, sources).map_err(place)?;
+    let mut resolved = resolve(document, sources)?;
     let experiment = experiment(scenario, &mut resolved).map_err(place)?;
     let uncertainty = draw(&resolved.case, &experiment).map(|mut drawn| {
         drawn.between_host_cv = host_cv(scenario, &resolved);
@@ -94,170 +91,14 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
     })
 }
 
-/// Both sides of a case and what their comparison says.
-struct Comparison<'a> {
-    evaluation: Evaluation<'a>,
-    api: Option<ApiAnswer>,
-    host: Option<HostAnswer>,
-    break_even: Option<BreakEvenAnswer>,
-    cheaper: Option<Cheaper>,
-}
-
-impl<'a> Comparison<'a> {
-    fn new(case: &'a Case) -> Self {
-        let evaluation = Evaluation::new(case);
-        Self {
-            api: api_answer(&evaluation),
-            host: host_answer(&evaluation),
-            break_even: break_even_answer(&evaluation),
-            cheaper: cheaper(&evaluation, evaluation.requests),
-            evaluation,
-        }
-    }
-}
-
-fn cheaper(evaluation: &Evaluation<'_>, requests: f64) -> Option<Cheaper> {
-    let api = evaluation.api_usd(requests)?;
-    let host = evaluation.fleet_bill(requests)?.usd();
-    Some(if (api - host).abs() <= EQUAL * api.max(host) {
-        Cheaper::Equal
-    } else if host < api {
-        Cheaper::SelfHosted
-    } else {
-        Cheaper::Api
-    })
-}
-
-fn api_answer(evaluation: &Evaluation<'_>) -> Option<ApiAnswer> {
-    let bill = evaluation.api?;
-    let requests = evaluation.requests;
-    let input = bill.charge.input_usd * requests;
-    let output = bill.charge.output_usd * requests;
-    let other = bill.router_usd * requests
-        + bill.fixed_usd_per_month
-        + evaluation.shared.month_usd(requests);
-    Some(ApiAnswer {
-        model: evaluation.case.api.as_ref()?.prices.name.to_string(),
-        usd_per_month: input + output + other,
-        input_usd_per_month: input,
-        output_usd_per_month: output,
-        other_usd_per_month: other,
-        usd_per_request: (input + output + other) / requests,
-        blended_usd_per_mtok: bill.blended_usd_per_mtok(),
-        input_tokens_per_request: bill.charge.input_tokens(),
-        uncached_tokens_per_request: bill.charge.uncached_tokens,
-        cache_read_tokens_per_request: bill.charge.read_tokens,
-        cache_write_tokens_per_request: bill.charge.written_tokens,
-        output_tokens_per_request: bill.charge.output_tokens,
-        marginal_usd_per_request: bill.marginal_usd(),
-    })
-}
-
-fn host_answer(evaluation: &Evaluation<'_>) -> Option<HostAnswer> {
-    let fleet = evaluation.fleet.as_ref()?;
-    let host = evaluation.case.host.as_ref()?;
-    let requests = evaluation.requests;
-    let bill = fleet.bill(requests);
-    let shared = evaluation.shared.month_usd(requests);
-    let split = Split::new(evaluation, bill.usd())?;
-    let full = |price: Option<f64>| price.map(|price| price * bill.utilization);
-    let seconds = fleet.capacity.seconds_per_request;
-    Some(HostAnswer {
-        usd_per_month: bill.usd() + shared,
-        gpu_usd_per_month: bill.gpu_usd,
-        staff_usd_per_month: bill.staff_usd,
-        other_usd_per_month: bill.other_usd + shared,
-        replicas: bill.replicas,
-        gpus: bill.gpus,
-        utilization: bill.utilization,
-        usd_per_request: (bill.usd() + shared) / requests,
-        method: split.method,
-        input_usd_per_mtok: split.input,
-        output_usd_per_mtok: split.output,
-        full_load_input_usd_per_mtok: full(split.input),
-        full_load_output_usd_per_mtok: full(split.output),
-        uncached_input_usd_per_mtok: split.uncached_input,
-        kappa: split.kappa,
-        usd_per_gpu_hour: fleet.usd_per_gpu_hour(),
-        requests_per_replica_month: fleet.monthly_capacity(1.0),
-        output_tokens_per_second: if seconds > 0.0 {
-            evaluation.work.output_tokens / seconds
-        } else {
-            host.rates.output.unwrap_or(0.0)
-        },
-        binding: fleet.capacity.binding,
-    })
-}
-
-/// The self-hosted bill split over tokens: the parts times their tokens are the bill.
-struct Split {
-    method: Method,
-    input: Option<f64>,
-    uncached_input: Option<f64>,
-    output: Option<f64>,
-    kappa: Option<f64>,
-}
-
-impl Split {
-    fn new(evaluation: &Evaluation<'_>, usd: f64) -> Option<Self> {
-        let rates = evaluation.case.host.as_ref()?.rates;
-        let work = &evaluation.work;
-        let per_mtok = |usd: f64, tokens_per_request: f64| {
-            let tokens = tokens_per_request * evaluation.requests;
-            (tokens > 0.0).then(|| usd * TOKENS_PER_MTOK / tokens)
-        };
-        let kappa = work.kappa(&rates);
-        let (method, input_share) = match (rates.basis()?, rates.prefill.zip(rates.decode)) {
-            (Basis::OutputOnly { .. }, _) => (Method::OutputOnly, 0.0),
-            (_, Some((prefill, decode))) => {
-                let read = work.uncached_tokens / prefill;
-                let share = read / (read + work.output_tokens / decode);
-                (Method::TimeShare, share)
-            }
-            (_, None) => {
-                let tokens = work.uncached_tokens + work.output_tokens;
-                (Method::TotalTokens, work.uncached_tokens / tokens)
-            }
-        };
-        if method == Method::OutputOnly {
-            return Some(Self {
-                method,
-                input: None,
-                uncached_input: None,
-                output: per_mtok(usd, work.output_tokens),
-                kappa: None,
-            });
-        }
-        Some(Self {
-            method,
-            input: per_mtok(usd * input_share, work.input_tokens),
-            uncached_input: per_mtok(usd * input_share, work.uncached_tokens),
-            output: per_mtok(usd * (1.0 - input_share), work.output_tokens),
-            kappa,
-        })
-    }
-}
-
-fn break_even_answer(evaluation: &Evaluation<'_>) -> Option<BreakEvenAnswer> {
-    let found = evaluation.break_even()?;
-    let fleet = evaluation.fleet.as_ref()?;
-    let ratio = found.required_throughput_ratio.filter(|ratio| *ratio > 0.0);
-    let seconds = fleet.capacity.seconds_per_request;
-    let exists = found.exists();
-    let first = found.first.filter(|_| exists);
-    Some(BreakEvenAnswer {
-        exists,
-        requests_per_month: first.map(|point| point.requests_per_month),
-        requests_per_day: first.map(|point| point.requests_per_month * 24.0 / fleet.hours),
-        utilization: first.map(|point| point.utilization),
-        usd_per_month: first.map(|point| point.usd_per_month),
-        permanent_from_requests_per_month: found.permanent.map(|point| point.requests_per_month),
-        required_usd_per_gpu_hour: ratio.map(|ratio| fleet.usd_per_gpu_hour() / ratio),
-        required_output_tokens_per_second: ratio
-            .filter(|_| seconds > 0.0)
-            .map(|ratio| evaluation.work.output_tokens / seconds * ratio),
-        crossings: found.crossings,
-    })
+/// The break-even of a document and of each of its alternatives, and nothing else.
+pub fn break_evens(
+    document: &Document,
+    sources: Sources<'_>,
+) -> Result<(Option<BreakEvenAnswer>, Vec<Alternative>), ScenarioError> {
+    let mut resolved = resolve(document, sources)?;
+    let others = alternatives(document, &mut resolved, sources)?;
+    Ok((Comparison::new(&resolved.case).break_even, others))
 }
 
 fn forecast(evaluation: &Evaluation<'_>) -> ForecastAnswer {
@@ -288,7 +129,7 @@ fn what_ifs(
     let mut rows = Vec::new();
     for (index, what_if) in document.scenario.what_if.iter().enumerate() {
         let scenario = document.with_what_if(index, what_if)?;
-        let resolved = resolve(&scenario, sources).map_err(|refusal| {
+        let resolved = resolve_scenario(&scenario, sources).map_err(|refusal| {
             document.place(Refusal {
                 key: format!("what_if.{index}.set"),
                 ..refusal
@@ -338,7 +179,7 @@ fn alternatives(
             .clone()
             .unwrap_or_else(|| format!("self-hosted alternative {}", index + 1));
         let other = document.with_alternative(index)?;
-        let other = resolve(&other, sources).map_err(|refusal| {
+        let other = resolve_scenario(&other, sources).map_err(|refusal| {
             document.place(Refusal {
                 key: format!("self_hosted.alternative.{index}"),
                 problem: format!("`{name}`: {}", refusal.problem),
@@ -439,6 +280,15 @@ fn experiment(scenario: &Scenario, resolved: &mut Resolved) -> Result<Experiment
             })
         })
         .collect();
+    for key in settings.correlation.iter().flat_map(|pair| &pair.keys) {
+        if position(key).is_none() {
+            resolved.warnings.push(Warning::new(
+                "correlation_without_draw",
+                format!("`{key}` is correlated but not drawn, so the correlation does nothing"),
+                "add it as an [[uncertainty.input]]",
+            ));
+        }
+    }
     let mut experiment = Experiment::new(settings, inputs);
     experiment.copula = Copula::new(experiment.inputs.len(), &pairs)
         .map_err(|error| Refusal::new("uncertainty.correlation", error.to_string()))?;

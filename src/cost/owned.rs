@@ -39,12 +39,11 @@ impl OwnedRate {
         let yearly =
             (capital - resale) * capital_recovery_factor(owned.cost_of_capital, owned.years);
         let kw = owned.kw / gpus;
-        let (energy, colocation) = match owned.colocation_usd_per_kw_month {
-            Some(price) => (0.0, kw * price),
-            None => {
-                let price = owned.usd_per_kwh.unwrap_or(DEFAULT_USD_PER_KWH);
-                (kw * owned.pue * price, 0.0)
-            }
+        let (energy, colocation) = if let Some(price) = owned.colocation_usd_per_kw_month {
+            (0.0, kw * price)
+        } else {
+            let price = owned.usd_per_kwh.unwrap_or(DEFAULT_USD_PER_KWH);
+            (kw * owned.pue * price, 0.0)
         };
         Self {
             capital_usd_per_gpu_hour: yearly / (HOURS_PER_YEAR * gpus),

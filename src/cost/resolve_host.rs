@@ -7,21 +7,17 @@ use super::fleet::{CardRate, FixedCase, FleetCase, SpotCase};
 use super::measured::{Measured, MeasuredPoint};
 use super::memory::{Fit, Footprint, Roofline, Room, gib};
 use super::owned::OwnedRate;
-use super::resolve::{Desk, Used, number};
+use super::price_row::number;
+use super::resolve::{Desk, Used};
 use super::scenario::parse::Refusal;
-use super::scenario::self_hosted::{DEFAULT_GPU, DEFAULT_GPUS_PER_REPLICA, Slo};
+use super::scenario::self_hosted::{DEFAULT_GPU, DEFAULT_GPUS_PER_REPLICA};
 use super::scenario::{FleetMode, SelfHosted};
-use super::traffic::Profile;
 use super::warning::Warning;
 use crate::catalog::book::{GpuCard, Rental};
 use crate::study::model::{Precision, Shape};
 
 /// A costed mix further from the measured one than this is worth a warning.
 const FAR_MIX: f64 = 0.2;
-/// Above this planned load, queues grow long.
-const HIGH_TARGET_LOAD: f64 = 0.8;
-/// A time-share factor outside these bounds says that the rates do not fit each other.
-const KAPPA: std::ops::RangeInclusive<f64> = 0.8..=1.2;
 const BYTES_PER_GB: f64 = 1e9;
 const MINUTES_PER_HOUR: f64 = 60.0;
 
@@ -98,7 +94,7 @@ impl Desk<'_> {
                 .with_hint("measure it: `mtok run` writes a study that `results` can name"));
         }
         facts.roofline = facts.roofline_at(gpus, host.batch_size);
-        self.refuse_impossible(section, &host, &facts, &work)?;
+        super::claim::refuse_impossible(section, &host, &facts, &work)?;
         self.doubt_host(section, (&host, &facts), case, &work);
         Ok((host, facts))
     }
@@ -119,7 +115,7 @@ impl Desk<'_> {
         study: &Measured,
         work: &Work,
     ) -> Result<MeasuredPoint, Refusal> {
-        let slo = section.slo.clone().unwrap_or_else(Slo::default);
+        let slo = section.slo.clone().unwrap_or_default();
         let Some(point) = study.cheapest(work, &slo, section.precision) else {
             let problem = format!(
                 "none of the {} measured points of {} meets the objective",
@@ -295,138 +291,6 @@ impl Desk<'_> {
         };
         Refusal::new("self_hosted", problem).with_hint(hint)
     }
-
-    /// Refuses throughput above the roofline where model, precision and batch size are all stated
-    /// or measured.
-    fn refuse_impossible(
-        &self,
-        section: &SelfHosted,
-        host: &HostCase,
-        facts: &HostFacts,
-        work: &Work,
-    ) -> Result<(), Refusal> {
-        let stated =
-            section.model.is_some() && section.precision.is_some() && section.batch_size.is_some();
-        let (Some(roofline), true) = (facts.roofline, stated || facts.measured.is_some()) else {
-            return Ok(());
-        };
-        let per_call = work.output_tokens / work.calls;
-        let decode = roofline.decode_tokens_per_second;
-        let claims = [
-            ("output_tokens_per_second", host.rates.output, Some(decode)),
-            ("decode_tokens_per_second", host.rates.decode, Some(decode)),
-            (
-                "requests_per_second",
-                host.rates.goodput.filter(|_| work.calls > 0.0),
-                (per_call > 0.0).then(|| decode / per_call),
-            ),
-            (
-                "input_tokens_per_second",
-                host.rates.input,
-                roofline.prefill_tokens_per_second,
-            ),
-            (
-                "prefill_tokens_per_second",
-                host.rates.prefill,
-                roofline.prefill_tokens_per_second,
-            ),
-        ];
-        for (key, claim, bound) in claims {
-            if let (Some(claim), Some(bound)) = (claim, bound)
-                && claim > bound
-            {
-                return Err(above_roofline(section, facts, host, (key, claim, bound)));
-            }
-        }
-        Ok(())
-    }
-
-    fn doubt_host(
-        &mut self,
-        section: &SelfHosted,
-        side: (&HostCase, &HostFacts),
-        case: &Case,
-        work: &Work,
-    ) {
-        let (host, facts) = side;
-        self.doubt_memory(host, facts, case, work);
-        if section.target_load > HIGH_TARGET_LOAD {
-            self.warnings.push(Warning::new(
-                "high_target_load",
-                format!(
-                    "replicas are planned for {:.0} % load",
-                    section.target_load * 100.0
-                ),
-                "queues grow without bound near 100 %; plan for 60 to 80 %",
-            ));
-        }
-        if host.rates.output.is_some()
-            && host.rates.input.is_none()
-            && host.rates.prefill.is_none()
-            && host.rates.goodput.is_none()
-        {
-            self.warnings.push(Warning::new(
-                "prefill_ignored",
-                "only an output rate is given, so reading the prompts costs nothing here",
-                "give input_tokens_per_second as well, or prefill and decode rates",
-            ));
-        }
-        if let Some(kappa) = work.kappa(&host.rates)
-            && !KAPPA.contains(&kappa)
-        {
-            self.warnings.push(Warning::new(
-                "kappa",
-                format!(
-                    "prefill and decode rates explain {:.2} of the measured time",
-                    1.0 / kappa
-                ),
-                "measure prefill and decode at the batch size and lengths of the mix",
-            ));
-        }
-        let followed = section.fleet == FleetMode::Autoscaled;
-        if followed && section.owned.is_some() {
-            self.warnings.push(Warning::new(
-                "owned_is_static",
-                "bought cards cost the same whether they run or not; the fleet counts as static",
-                "remove `fleet = \"autoscaled\"`",
-            ));
-        } else if followed && matches!(case.demand.profile, Profile::Peak(_)) {
-            self.warnings.push(Warning::new(
-                "no_profile",
-                "an autoscaled fleet follows hours, and only the peak is given: it counts as static",
-                "give traffic.hourly or a trace",
-            ));
-        }
-    }
-
-    fn doubt_memory(&mut self, host: &HostCase, facts: &HostFacts, case: &Case, work: &Work) {
-        let Some(fit) = host.fit else { return };
-        if !fit.fits() {
-            let fewest = facts.fewest_gpus();
-            self.warnings.push(Warning::new(
-                "does_not_fit",
-                format!(
-                    "the weights take {:.1} GiB and {} x {} leave {:.1} GiB for the cache",
-                    fit.weights_gib, host.fleet.gpus_per_replica, facts.gpu, fit.kv_gib
-                ),
-                match fewest {
-                    Some(gpus) => format!("use {gpus} of these cards, or fewer bits per weight"),
-                    None => "use larger cards or fewer bits per weight".to_owned(),
-                },
-            ));
-        } else if let (Some(batch), Some(sequences)) =
-            (host.batch_size, host.sequences(work, &case.demand))
-            && batch > sequences
-        {
-            self.warnings.push(Warning::new(
-                "kv_below_batch",
-                format!(
-                    "the cache surely holds {sequences} sequences, fewer than a batch of {batch}"
-                ),
-                "lower batch_size, add cards, or hold keys and values in fewer bits",
-            ));
-        }
-    }
 }
 
 impl HostFacts {
@@ -472,29 +336,4 @@ fn rates(section: &SelfHosted, facts: &HostFacts) -> Rates {
         decode: section.decode_tokens_per_second,
         goodput: section.requests_per_second,
     }
-}
-
-fn above_roofline(
-    section: &SelfHosted,
-    facts: &HostFacts,
-    host: &HostCase,
-    claim: (&str, f64, f64),
-) -> Refusal {
-    let (key, value, bound) = claim;
-    let place = if section.results.is_some() {
-        "self_hosted.results".to_owned()
-    } else {
-        format!("self_hosted.{key}")
-    };
-    let problem = format!(
-        "{key} = {value} is above the roofline of {} x {}: at most {bound:.1} with {} in {} at batch {}",
-        host.fleet.gpus_per_replica,
-        facts.gpu,
-        facts.model.as_deref().unwrap_or("this model"),
-        facts.precision,
-        host.batch_size.unwrap_or(1.0),
-    );
-    Refusal::new(place, problem).with_hint(
-        "every step reads the weights once for the whole batch; raise batch_size, use fewer bits per weight, or correct the rate",
-    )
 }

@@ -50,6 +50,7 @@ impl Profile {
 
     /// The load after the share that can wait has been moved out of the peak: the lowest level that
     /// takes all of it fills the valleys.
+    #[must_use]
     pub fn with_batch(&self, batch_share: f64) -> Self {
         if batch_share <= 0.0 {
             return self.clone();

@@ -1,5 +1,7 @@
 //! What the facts say: estimates with intervals, the hardware's limits, doubts, and comparisons.
 
+pub mod comparison;
+pub(crate) mod difference;
 pub mod energy;
 pub mod facts;
 #[cfg(test)]

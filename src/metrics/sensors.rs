@@ -78,7 +78,7 @@ pub(crate) fn any(block: &Block) -> bool {
             .columns
             .values()
             .flatten()
-            .any(|reading| reading.is_some())
+            .any(std::option::Option::is_some)
     })
 }
 

@@ -412,7 +412,10 @@ fn of_statistics(facts: &Facts<'_>, latency: &Latency) -> Vec<Verdict> {
             wanted: measure.min_blocks,
         });
     }
-    let half_width = latency.e2el.rising(|t| t.value()).relative_half_width();
+    let half_width = latency
+        .e2el
+        .rising(super::super::units::Seconds::value)
+        .relative_half_width();
     if let Some(half_width) = half_width.filter(|half| *half > measure.target_ci) {
         verdicts.push(Verdict::WideInterval {
             half_width,

@@ -164,34 +164,34 @@ impl Frame {
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
         for tick in ticks(self.y_high) {
             let y = self.y(tick);
-            svg.push_str(&format!(
+            svg.extend([format!(
                 "<path class=\"grid\" d=\"M{LEFT:.1} {y:.1}H{right:.1}\"/><text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
                 LEFT - 6.0,
                 y + 4.0,
                 label(tick)
-            ));
+            )]);
         }
         let places = match self.scale {
             Scale::Linear => ticks(self.x_high),
             Scale::Doubling => distinct(chart.placeable().map(|mark| mark.x).collect()),
         };
         for place in places {
-            svg.push_str(&format!(
+            svg.extend([format!(
                 "<text class=\"tick middle\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
                 self.x(place),
                 bottom + 16.0,
                 label(place)
-            ));
+            )]);
         }
         let (middle_x, middle_y) = (f64::midpoint(LEFT, right), f64::midpoint(TOP, bottom));
-        svg.push_str(&format!(
+        svg.extend([format!(
             "<path class=\"axis\" d=\"M{LEFT:.1} {TOP:.1}V{bottom:.1}H{right:.1}\"/>\n\
              <text class=\"label middle\" x=\"{middle_x:.1}\" y=\"{:.1}\">{}</text>\n\
              <text class=\"label middle\" transform=\"translate(14 {middle_y:.1}) rotate(-90)\">{}</text>\n",
             HEIGHT - 10.0,
             html(&chart.x_label),
             html(&chart.y_label)
-        ));
+        )]);
     }
 
     fn line(&self, series: &Series, index: usize, svg: &mut String) {
@@ -208,7 +208,7 @@ impl Frame {
             .collect();
         if path.len() > 1 {
             let path = path.join("L");
-            svg.push_str(&format!("<path class=\"line s{style}\" d=\"M{path}\"/>\n"));
+            svg.extend([format!("<path class=\"line s{style}\" d=\"M{path}\"/>\n")]);
         }
         for mark in marks {
             let x = self.x(mark.x);
@@ -217,11 +217,11 @@ impl Frame {
                 .filter(|(l, h)| l.is_finite() && h.is_finite())
             {
                 let (low, high) = (self.y(low), self.y(high));
-                svg.push_str(&format!(
+                svg.extend([format!(
                     "<path class=\"interval s{style}\" d=\"M{x:.1} {low:.1}V{high:.1}M{:.1} {low:.1}h6M{:.1} {high:.1}h6\"/>\n",
                     x - 3.0,
                     x - 3.0
-                ));
+                )]);
             }
             svg.push_str(&shape(style, x, self.y(mark.y)));
         }
@@ -249,31 +249,31 @@ impl BarChart {
                     "grid"
                 },
             );
-            svg.push_str(&format!(
+            svg.extend([format!(
                 "<path class=\"{class}\" d=\"M{x:.1} {TOP:.1}V{bottom:.1}\"/><text class=\"tick middle\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>\n",
                 bottom + 16.0,
                 label(tick)
-            ));
+            )]);
         }
         for (row, group) in self.groups.iter().enumerate() {
             let top = TOP + group_height * row as f64 + GAP / 2.0;
-            svg.push_str(&format!(
+            svg.extend([format!(
                 "<text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
                 BAR_LEFT - 6.0,
                 top + BAR * self.names.len() as f64 / 2.0 + 4.0,
                 html(&group.label)
-            ));
+            )]);
             for (place, value) in group.values.iter().enumerate() {
                 let Some(value) = finite(*value) else {
                     continue;
                 };
-                svg.push_str(&format!(
+                svg.extend([format!(
                     "<rect class=\"bar s{}\" x=\"{BAR_LEFT:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>\n",
                     place % STYLES,
                     top + BAR * place as f64,
                     x(value) - BAR_LEFT,
                     BAR - 2.0
-                ));
+                )]);
             }
         }
         for (index, name) in self.names.iter().enumerate() {
@@ -294,12 +294,12 @@ fn open(height: f64, title: &str) -> String {
 fn legend(name: &str, index: usize, svg: &mut String) {
     let (x, y) = (WIDTH - RIGHT + 16.0, TOP + 8.0 + 18.0 * index as f64);
     svg.push_str(&shape(index % STYLES, x, y));
-    svg.push_str(&format!(
+    svg.extend([format!(
         "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
         x + 10.0,
         y + 4.0,
         html(name)
-    ));
+    )]);
 }
 
 /// A mark whose form tells the series apart without colour.

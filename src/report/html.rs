@@ -16,7 +16,7 @@ const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 pub fn render(document: &Document) -> String {
     let mut body = String::new();
     for line in section::lead(document) {
-        body.push_str(&format!("<p>{}</p>\n", html(&line)));
+        body.extend([format!("<p>{}</p>\n", html(&line))]);
     }
     for (index, section) in section::all(document).iter().enumerate() {
         body.push_str(&of_section(section));
@@ -42,7 +42,7 @@ pub(crate) fn page(title: &str, body: &str) -> String {
 pub(crate) fn of_section(section: &Section) -> String {
     let mut text = format!("<section>\n<h2>{}</h2>\n", html(section.title));
     for note in &section.notes {
-        text.push_str(&format!("<p>{}</p>\n", html(note)));
+        text.extend([format!("<p>{}</p>\n", html(note))]);
     }
     if let Some(table) = &section.table {
         text.push_str(&of_table(table));
@@ -58,9 +58,9 @@ fn of_pictures(pictures: &[Picture]) -> String {
     let mut text = "<section>\n<h2>Pictures</h2>\n<div class=\"pictures\">\n".to_owned();
     for picture in pictures {
         let (svg, caption) = (&picture.svg, html(&picture.caption));
-        text.push_str(&format!(
+        text.extend([format!(
             "<figure>\n{svg}<figcaption>{caption}</figcaption>\n</figure>\n"
-        ));
+        )]);
     }
     text.push_str("</div>\n</section>\n");
     text
@@ -75,13 +75,13 @@ fn of_table(table: &Table) -> String {
     let mut text = "<div class=\"wide\" tabindex=\"0\">\n<table>\n<thead><tr>".to_owned();
     for (column, heading) in table.header.iter().enumerate() {
         let (class, heading) = (class(column), html(&heading.text));
-        text.push_str(&format!("<th scope=\"col\"{class}>{heading}</th>"));
+        text.extend([format!("<th scope=\"col\"{class}>{heading}</th>")]);
     }
     text.push_str("</tr></thead>\n<tbody>\n");
     for row in &table.rows {
         text.push_str("<tr>");
         for (column, cell) in row.iter().enumerate() {
-            text.push_str(&format!("<td{}>{}</td>", class(column), html(cell)));
+            text.extend([format!("<td{}>{}</td>", class(column), html(cell))]);
         }
         text.push_str("</tr>\n");
     }

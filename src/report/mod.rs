@@ -3,6 +3,7 @@
 pub mod breakeven;
 pub mod chart;
 pub mod columns;
+pub mod comparison;
 pub mod csv;
 pub mod document;
 pub(crate) mod escape;

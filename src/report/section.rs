@@ -54,7 +54,7 @@ pub enum Align {
 }
 
 impl Table {
-    fn new<const N: usize>(header: [(&str, Align); N]) -> Self {
+    pub(crate) fn new<const N: usize>(header: [(&str, Align); N]) -> Self {
         Self {
             header: header.into_iter().map(Heading::from).collect(),
             rows: Vec::new(),
@@ -189,7 +189,11 @@ fn summary_row(row: &Row) -> Vec<String> {
         latency.map_or(number::ABSENT.to_owned(), |l| l.blocks.to_string()),
         percent(half),
         center(latency.map(|l| rate(l.prefill()))),
-        center(latency.and_then(|l| l.decode()).map(rate)),
+        center(
+            latency
+                .and_then(super::super::metrics::latency::Latency::decode)
+                .map(rate),
+        ),
         center(latency.map(|l| milliseconds(l.ttft))),
         center(latency.and_then(|l| l.tpot).map(milliseconds)),
         center(price.map(|p| dollars(p.input))),
@@ -299,10 +303,18 @@ fn throughput(document: &Document) -> Section {
             row.status.word().to_owned(),
             n.unwrap_or(number::ABSENT.to_owned()),
             shown(latency.map(|l| rate(l.prefill()))),
-            shown(latency.and_then(|l| l.decode()).map(rate)),
+            shown(
+                latency
+                    .and_then(super::super::metrics::latency::Latency::decode)
+                    .map(rate),
+            ),
             shown(latency.map(|l| rate(l.output()))),
             shown(latency.map(|l| rate(l.total()))),
-            shown(latency.and_then(|l| l.per_user()).map(rate)),
+            shown(
+                latency
+                    .and_then(super::super::metrics::latency::Latency::per_user)
+                    .map(rate),
+            ),
         ]);
     }
     Section {
@@ -534,7 +546,7 @@ fn places(alike: &[&Warning]) -> String {
     let named = points.len().min(NAMED_POINTS);
     let mut text = points[..named].join(", ");
     if points.len() > named {
-        text.push_str(&format!(" and {} more", points.len() - named));
+        text.extend([format!(" and {} more", points.len() - named)]);
     }
     text
 }

@@ -66,6 +66,22 @@ impl Document {
 }
 
 impl Document {
+    /// The same scenario with its throughput taken from another study folder.
+    pub fn with_results(mut self, folder: &str) -> Result<Self, ScenarioError> {
+        let mut tree = self.tree.clone();
+        let Some(Value::Table(section)) = tree.get_mut("self_hosted") else {
+            let problem = "there is no [self_hosted] whose throughput a study could give";
+            return Err(self.place(Refusal::new("", problem)));
+        };
+        let mut over = Table::new();
+        over.insert("results".to_owned(), Value::String(folder.to_owned()));
+        lay_over(section, over);
+        let scenario = from_tree(tree.clone()).map_err(|refusal| self.place(refusal))?;
+        self.scenario = scenario;
+        self.tree = tree;
+        Ok(self)
+    }
+
     /// Whether the file states a dotted key.
     pub(crate) fn states(&self, key: &str) -> bool {
         let mut parts = key.split('.');
@@ -199,7 +215,7 @@ set = { "traffic.request_per_day" = 5 }
             .unwrap();
         assert_eq!(scenario.traffic.requests_per_day, Some(5.0));
         assert_eq!(scenario.api.unwrap().route[0].share, Some(0.25));
-        assert_eq!(scenario.traffic.retrieval.unwrap().chunks, 3.0);
+        assert!((scenario.traffic.retrieval.unwrap().chunks - 3.0).abs() < 1e-12);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub(crate) mod api;
 mod check;
 mod check_host;
+mod check_traffic;
 pub mod edit;
 mod number;
 pub mod parse;
@@ -59,6 +60,11 @@ pub struct Scenario {
     /// What is drawn.
     #[serde(default)]
     pub uncertainty: Uncertainty,
+}
+
+/// The JSON Schema of a scenario.
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Scenario)
 }
 
 /// `[calendar]`

@@ -255,7 +255,7 @@ impl Supply for GgufSupply<'_> {
             .iter()
             .map(|&slot| self.file.tensor(slot))
             .collect::<Result<Vec<Stored<'_>>, EngineError>>()?;
-        let failed = |error| placing_failed(error, &slots[0].gguf_name());
+        let failed = |error| placing_failed(&error, &slots[0].gguf_name());
         parts
             .chunk_by(|a, b| lie_alike(a.form, b.form))
             .map(|alike| self.matrix(alike).map_err(failed))
@@ -274,7 +274,7 @@ impl Supply for GgufSupply<'_> {
             activation, device, ..
         } = self.placement;
         floats::place(&floats, &[length], *activation, device)
-            .map_err(|error| placing_failed(error, &slots[0].gguf_name()))
+            .map_err(|error| placing_failed(&error, &slots[0].gguf_name()))
     }
 }
 

@@ -355,7 +355,7 @@ impl Supply for CheckpointSupply<'_> {
                 .and_then(|packed| quantize::place(packed, device))
                 .map(|placed| Matrix::Quant(Arc::new(placed))),
         };
-        let failed = |error| placing_failed(error, &slots[0].checkpoint_name());
+        let failed = |error| placing_failed(&error, &slots[0].checkpoint_name());
         Ok(Stack(vec![matrix.map_err(failed)?]))
     }
 
@@ -366,7 +366,7 @@ impl Supply for CheckpointSupply<'_> {
             activation, device, ..
         } = self.placement;
         floats::place(&parts, &[length], *activation, device)
-            .map_err(|error| placing_failed(error, &slots[0].checkpoint_name()))
+            .map_err(|error| placing_failed(&error, &slots[0].checkpoint_name()))
     }
 }
 
@@ -394,7 +394,7 @@ mod tests {
 
     /// A value for each element that differs by tensor, row and column and that bfloat16 can hold.
     fn value(tensor: usize, element: usize) -> f32 {
-        ((tensor * 37 + element * 11) % 251) as f32 / 128.0 - 0.9921875
+        ((tensor * 37 + element * 11) % 251) as f32 / 128.0 - 0.992_187_5
     }
 
     type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
@@ -655,7 +655,7 @@ mod tests {
             folder
         };
         let norm = "model.norm.weight";
-        let cases: [(&dyn Fn(&mut serde_json::Map<String, Value>), &str); 5] = [
+        let cases: [(Change<'_>, &str); 5] = [
             (
                 &|map| _ = map.insert(norm.into(), "c.safetensors".into()),
                 "missing shards: c.safetensors",
@@ -709,4 +709,7 @@ mod tests {
             refused(folder.path(), "b.safetensors", "");
         }
     }
+
+    /// A change of an index.
+    type Change<'a> = &'a dyn Fn(&mut serde_json::Map<String, Value>);
 }

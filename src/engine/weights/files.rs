@@ -58,10 +58,16 @@ pub(crate) fn sha256(path: &Path) -> Result<String, EngineError> {
         let count = file.read(&mut buffer).map_err(failed)?;
         if count == 0 {
             let digest = hash.finalize();
-            return Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect());
+            return Ok(hex(&digest));
         }
         hash.update(&buffer[..count]);
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

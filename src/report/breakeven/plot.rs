@@ -212,7 +212,7 @@ impl Range {
             wide if wide > 1.2 => &[1.0, 3.0],
             _ => &[1.0, 2.0, 5.0],
         };
-        let stride = (((high - low) as f64 / TICKS).ceil() as usize).max(1);
+        let stride = ((f64::from(high - low) / TICKS).ceil() as usize).max(1);
         (low..=high)
             .step_by(stride)
             .flat_map(|power| leads.iter().map(move |lead| lead * 10_f64.powi(power)))

@@ -13,7 +13,7 @@ use mtok::cost::scenario::{Document, MeetsQuality, ScenarioError};
 use mtok::cost::trace::Trace;
 use mtok::study::model::{Family, ModelCard, Shape};
 
-pub fn provenance() -> Provenance {
+pub(crate) fn provenance() -> Provenance {
     Provenance {
         source: "https://example.org/prices".to_owned(),
         as_of: "2026-11-20".parse().unwrap(),
@@ -30,7 +30,7 @@ fn prices(input: &str, output: &str, cached: Option<&str>, write: Option<&str>) 
 }
 
 /// A handful of rows.
-pub struct Book {
+pub(crate) struct Book {
     apis: BTreeMap<&'static str, ApiPrice>,
 }
 
@@ -50,7 +50,7 @@ fn row(id: &'static str, prices: TokenPrices) -> ApiPrice {
 }
 
 impl Book {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut gpt = row("gpt-4o", prices("2.50", "10", Some("1.25"), None));
         gpt.batch = Some(BatchPrices {
             input_usd_per_mtok: "1.25".parse().unwrap(),
@@ -199,7 +199,7 @@ impl PriceBook for Book {
 }
 
 /// The shape of Llama 3.x 70B.
-pub fn llama_70b() -> Shape {
+pub(crate) fn llama_70b() -> Shape {
     Shape {
         layers: 80,
         hidden: 8_192,
@@ -221,10 +221,10 @@ pub fn llama_70b() -> Shape {
 
 /// Files that a scenario may name; only the model card always exists.
 #[derive(Default)]
-pub struct Files {
-    pub measured: Option<Measured>,
-    pub trace: Option<Trace>,
-    pub quality: Option<MeetsQuality>,
+pub(crate) struct Files {
+    pub(crate) measured: Option<Measured>,
+    pub(crate) trace: Option<Trace>,
+    pub(crate) quality: Option<MeetsQuality>,
 }
 
 impl Evidence for Files {
@@ -260,7 +260,7 @@ impl Evidence for Files {
     }
 }
 
-pub fn try_with(text: &str, files: &Files) -> Result<Answer, ScenarioError> {
+pub(crate) fn try_with(text: &str, files: &Files) -> Result<Answer, ScenarioError> {
     let document = Document::parse(text)?;
     let book = Book::new();
     mtok::cost::answer(
@@ -273,7 +273,7 @@ pub fn try_with(text: &str, files: &Files) -> Result<Answer, ScenarioError> {
 }
 
 #[track_caller]
-pub fn solve(text: &str) -> Answer {
+pub(crate) fn solve(text: &str) -> Answer {
     match try_with(text, &Files::default()) {
         Ok(answer) => answer,
         Err(error) => panic!("{error} {:?}\n{text}", error.hint),
@@ -281,7 +281,7 @@ pub fn solve(text: &str) -> Answer {
 }
 
 #[track_caller]
-pub fn refuse(text: &str) -> ScenarioError {
+pub(crate) fn refuse(text: &str) -> ScenarioError {
     match try_with(text, &Files::default()) {
         Ok(_) => panic!("accepted:\n{text}"),
         Err(error) => error,
@@ -289,7 +289,7 @@ pub fn refuse(text: &str) -> ScenarioError {
 }
 
 /// The guide's example: 500/150 tokens, 10,000 requests a day, 720 hours, two A100 at 2.00.
-pub const GUIDE: &str = r#"
+pub(crate) const GUIDE: &str = r#"
 as_of = 2026-11-23
 [calendar]
 hours_per_month = 720
@@ -310,7 +310,7 @@ target_load = 1.0
 "#;
 
 /// The guide's example with a key set or added.
-pub fn guide_with(section: &str, line: &str) -> String {
+pub(crate) fn guide_with(section: &str, line: &str) -> String {
     let header = format!("[{section}]");
     let key = line.split('=').next().unwrap().trim();
     let mut current = String::new();
@@ -318,7 +318,7 @@ pub fn guide_with(section: &str, line: &str) -> String {
     let mut done = false;
     for old in GUIDE.lines() {
         if old.starts_with('[') {
-            current = old.to_owned();
+            old.clone_into(&mut current);
         }
         let same = current == header && old.split('=').next().unwrap().trim() == key;
         if !same {
@@ -332,13 +332,13 @@ pub fn guide_with(section: &str, line: &str) -> String {
         }
     }
     if !done {
-        text.push_str(&format!("{header}\n{line}\n"));
+        text.extend([header.as_str(), "\n", line, "\n"]);
     }
     text
 }
 
 #[track_caller]
-pub fn close(got: f64, want: f64) {
+pub(crate) fn close(got: f64, want: f64) {
     let slack = 2e-6 * want.abs().max(1e-3);
     assert!((got - want).abs() <= slack, "{got} for {want}");
 }

@@ -1,7 +1,6 @@
 //! The guide's own example, to the cent.
 
-mod breakeven_fixture;
-use breakeven_fixture::{GUIDE, close, guide_with, solve};
+use super::fixture::{GUIDE, close, guide_with, solve};
 use mtok::cost::answer::{Cheaper, Method};
 
 #[test]
@@ -40,4 +39,19 @@ fn a_quarter_of_an_engineer_moves_the_break_even() {
     let found = answer.break_even.unwrap();
     close(found.requests_per_month.unwrap(), 2_562_424.242_424);
     close(found.utilization.unwrap(), 0.197_718_0);
+}
+
+#[test]
+fn the_guides_verdict_reads_as_a_decision() {
+    insta::assert_snapshot!(solve(GUIDE).verdict, @"At 300,000 requests a month the API costs 825.00 USD and self-hosting 2,880 USD. Self-hosting is cheaper for good above 1,047,273 requests a month (3.49 x this volume); this holds while measured throughput ≥ 60.6 output tokens/s per replica. Stay with the API at this volume.");
+}
+
+#[test]
+fn doubts_of_the_guides_example_are_named_with_a_remedy() {
+    let codes: Vec<&str> = solve(GUIDE)
+        .warnings
+        .iter()
+        .map(|warning| warning.code)
+        .collect();
+    insta::assert_snapshot!(codes.join(" "), @"high_target_load prefill_ignored quality_unknown single_replica");
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device};
 
-use super::header::Value;
+use super::reader::Value;
 use super::*;
 use crate::study::model::RopeScaling;
 
@@ -313,7 +313,7 @@ fn impossible_or_contradicting_numbers_are_refused() {
             |header| {
                 _ = header
                     .metadata
-                    .insert(key.to_owned(), Value::Integer(value))
+                    .insert(key.to_owned(), Value::Integer(value));
             },
             place,
             reason,

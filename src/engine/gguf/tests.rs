@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device};
 
-use super::header::Value;
+use super::reader::Value;
 use super::*;
 use crate::study::model::RopeScaling;
 

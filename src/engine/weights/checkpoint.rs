@@ -22,7 +22,7 @@ const TOKENIZER: &str = "tokenizer.json";
 const INDEX: &str = "model.safetensors.index.json";
 const SINGLE: &str = "model.safetensors";
 /// Largest index that is read; that of a 405-billion-parameter model has 200 KiB.
-const INDEX_LIMIT: u64 = 16 << 20;
+const INDEX_LIMIT: u64 = 4 << 20;
 
 /// An opened and validated model folder.
 pub(crate) struct Checkpoint {
@@ -137,6 +137,15 @@ impl Checkpoint {
             Some(self.shards[place.shard].floats(entry, entry.kind()?))
         });
         found.ok_or_else(|| self.missing(&name))
+    }
+
+    fn release(&self, slots: &[Slot]) {
+        for place in slots
+            .iter()
+            .filter_map(|slot| self.tensors.get(&slot.checkpoint_name()))
+        {
+            self.shards[place.shard].release(self.entry(*place));
+        }
     }
 
     fn missing(&self, name: &str) -> EngineError {
@@ -356,7 +365,9 @@ impl Supply for CheckpointSupply<'_> {
                 .map(|placed| Matrix::Quant(Arc::new(placed))),
         };
         let failed = |error| placing_failed(&error, &slots[0].checkpoint_name());
-        Ok(Stack(vec![matrix.map_err(failed)?]))
+        let stack = Stack(vec![matrix.map_err(failed)?]);
+        self.checkpoint.release(slots);
+        Ok(stack)
     }
 
     fn vector(&mut self, slots: &[Slot]) -> Result<Tensor, EngineError> {
@@ -645,9 +656,11 @@ mod tests {
         Checkpoint::open(single(&frequencies).path()).unwrap();
     }
 
+    type Edit<'a> = &'a dyn Fn(&mut serde_json::Map<String, Value>);
+
     #[test]
     fn an_index_that_contradicts_the_shards_is_refused() {
-        let change = |change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
+        let change = |change: Edit<'_>| {
             let folder = sharded();
             let mut index = index_of(folder.path());
             change(index["weight_map"].as_object_mut().unwrap());
@@ -655,7 +668,7 @@ mod tests {
             folder
         };
         let norm = "model.norm.weight";
-        let cases: [(Change<'_>, &str); 5] = [
+        let cases: [(Edit<'_>, &str); 5] = [
             (
                 &|map| _ = map.insert(norm.into(), "c.safetensors".into()),
                 "missing shards: c.safetensors",
@@ -709,7 +722,4 @@ mod tests {
             refused(folder.path(), "b.safetensors", "");
         }
     }
-
-    /// A change of an index.
-    type Change<'a> = &'a dyn Fn(&mut serde_json::Map<String, Value>);
 }

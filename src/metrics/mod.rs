@@ -2,6 +2,7 @@
 
 pub mod comparison;
 pub(crate) mod difference;
+pub mod doubt;
 pub mod facts;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -2,6 +2,7 @@
 
 pub mod comparison;
 pub(crate) mod difference;
+pub mod doubt;
 pub mod energy;
 pub mod facts;
 #[cfg(test)]

@@ -73,13 +73,10 @@ impl fmt::Display for Throttling {
 
 /// Whether the block holds any reading.
 pub(crate) fn any(block: &Block) -> bool {
-    block.sensors.as_ref().is_some_and(|sensors| {
-        sensors
-            .columns
-            .values()
-            .flatten()
-            .any(std::option::Option::is_some)
-    })
+    block
+        .sensors
+        .as_ref()
+        .is_some_and(|sensors| sensors.columns.values().flatten().any(Option::is_some))
 }
 
 /// All readings of one sensor.

@@ -1,16 +1,21 @@
-//! Records which commit the executable was built from.
+//! Records which commit a release executable was built from.
+//!
+//! Development builds leave it out: every commit would compile the whole crate again.
 
 use std::process::Command;
 
 fn main() {
-    println!("cargo:rerun-if-changed=.git/HEAD");
-    println!("cargo:rerun-if-changed=.git/index");
-    let commit = git(&["rev-parse", "HEAD"]).unwrap_or_default();
-    let dirty = git(&["status", "--porcelain", "--untracked-files=no"])
-        .map(|status| if status.is_empty() { "false" } else { "true" })
-        .unwrap_or_default();
-    println!("cargo:rustc-env=MTOK_COMMIT={commit}");
-    println!("cargo:rustc-env=MTOK_DIRTY={dirty}");
+    println!("cargo:rerun-if-changed=build.rs");
+    let (mut commit, mut dirty) = (None, None);
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        println!("cargo:rerun-if-changed=.git/HEAD");
+        println!("cargo:rerun-if-changed=.git/index");
+        commit = git(&["rev-parse", "HEAD"]);
+        dirty = git(&["status", "--porcelain", "--untracked-files=no"])
+            .map(|status| (!status.is_empty()).to_string());
+    }
+    println!("cargo:rustc-env=MTOK_COMMIT={}", commit.unwrap_or_default());
+    println!("cargo:rustc-env=MTOK_DIRTY={}", dirty.unwrap_or_default());
 }
 
 /// What git prints, `None` outside a checkout or without git.

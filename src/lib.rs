@@ -1,4 +1,4 @@
-//! mtok measures what a million tokens cost.
+#![doc = include_str!("../README.md")]
 
 pub mod catalog;
 pub mod cli;

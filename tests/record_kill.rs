@@ -1,5 +1,14 @@
 //! A writer that is killed at any moment leaves a file that verifies and goes on.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "the child tells its killer how far it is"
+)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests, which clippy only sees inside test functions"
+)]
+
 mod session;
 
 use std::io::{BufRead, BufReader};

@@ -1,5 +1,10 @@
 //! Whatever befalls a worker process, the run records it, goes on, and leaves a file that verifies.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests, which clippy only sees inside test functions"
+)]
+
 mod session;
 
 use std::ffi::OsString;
@@ -93,7 +98,7 @@ impl Run {
             before: &before,
         };
         let outlets = Outlets {
-            sink: &mut |record| Ok(writer.append(&record).map_err(SinkError::from)?),
+            sink: &mut |record| writer.append(&record).map_err(SinkError::from),
             observer: &mut |event| observe(&event),
             interrupt: &self.interrupt,
             clock: &Monotonic,

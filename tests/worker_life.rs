@@ -1,5 +1,10 @@
 //! A worker lives exactly as long as it is wanted, and sees nothing it should not.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests, which clippy only sees inside test functions"
+)]
+
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::PathBuf;

@@ -296,6 +296,11 @@ mod tests {
         }
     }
 
+    #[track_caller]
+    fn is(got: f64, want: f64) {
+        assert!((got - want).abs() < 1e-12, "{got} for {want}");
+    }
+
     #[test]
     fn an_hour_half_inside_a_window_is_half_off_peak() {
         let off_peak = OffPeak {
@@ -306,10 +311,10 @@ mod tests {
             }],
             prices: prices("0.15"),
         };
-        assert_eq!(off_peak.share_of_hour(24), 0.0);
-        assert_eq!(off_peak.share_of_hour(25), 0.5);
-        assert_eq!(off_peak.share_of_hour(26), 1.0);
-        assert_eq!(off_peak.share_of_hour(1), 0.0);
+        is(off_peak.share_of_hour(24), 0.0);
+        is(off_peak.share_of_hour(25), 0.5);
+        is(off_peak.share_of_hour(26), 1.0);
+        is(off_peak.share_of_hour(1), 0.0);
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn bundled_file(text: &str) -> CatalogFile {
 /// Line and column of a byte, both from 1, the column in characters.
 fn position(text: &str, byte: usize) -> (u64, u64) {
     let before = &text.as_bytes()[..byte.min(text.len())];
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = before.split(|byte| *byte == b'\n').count();
     let start = before
         .iter()
         .rposition(|byte| *byte == b'\n')
@@ -233,7 +233,7 @@ mod tests {
             usd_per_gpu_hour = "0.10"
             quantum_gpus = 2
             source = "a quote"
-            retrieved = 2026-11-01
+            retrieved = "2026-11-01"
             confidence = "primary"
         "#;
         let above = below.clone().overlaid("mine.toml", text).unwrap();
@@ -261,7 +261,7 @@ mod tests {
         );
         assert_eq!(error.line, 5, "{error}");
         let error = refused(
-            "[[api]]\nid = \"x\"\nprovider = \"p\"\nkind = \"chat\"\nsource = \"s\"\nretrieved = 2026-01-01\nconfidence = \"primary\"\n[api.rates]\ninput_usd_per_mtok = \"1\"\n",
+            "[[api]]\nid = \"x\"\nprovider = \"p\"\nkind = \"chat\"\nsource = \"s\"\nretrieved = \"2026-01-01\"\nconfidence = \"primary\"\n[api.rates]\ninput_usd_per_mtok = \"1\"\n",
         );
         assert_eq!(
             error.to_string(),

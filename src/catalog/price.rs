@@ -31,6 +31,10 @@ impl Price {
     }
 
     /// The nearest `f64`, for arithmetic.
+    ///
+    /// # Panics
+    ///
+    /// Never: a decimal prints as a number.
     pub fn value(self) -> f64 {
         self.0
             .to_string()

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use rust_decimal::Decimal;
 
+use super::breakeven::BreakevenArgs;
 use super::exit::{CliError, Exit};
 use super::prices::PricesArgs;
 use crate::study::input;
@@ -34,6 +35,10 @@ pub(super) enum Verb {
     Report(ReportArgs),
     /// Check that a record is intact and every number derivable.
     Verify(VerifyArgs),
+    /// Tell whether one run differs from another, by a test.
+    Compare(CompareArgs),
+    /// Compare a token-priced API with self-hosting and find where they break even.
+    Breakeven(BreakevenVerb),
     /// Tell what this machine can run and measure, and what is missing.
     Doctor(DoctorArgs),
     /// Show prices, or take over a public price list.
@@ -211,6 +216,45 @@ pub(super) struct VerifyArgs {
     pub(super) folder: PathBuf,
 }
 
+/// `mtok compare`
+#[derive(Debug, Args)]
+pub(super) struct CompareArgs {
+    /// The study to compare with.
+    #[arg(value_name = "BASE")]
+    pub(super) base: PathBuf,
+    /// The study in question.
+    #[arg(value_name = "NEW")]
+    pub(super) new: PathBuf,
+    /// Change that nobody cares about, as a share.
+    #[arg(long, value_name = "X", default_value_t = 0.01, value_parser = share)]
+    pub(super) noise_threshold: f64,
+    /// End with exit code 7 when NEW is slower.
+    #[arg(long)]
+    pub(super) fail_on_regression: bool,
+    /// Print one JSON document and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A share of at least 0 and below 1.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
+        _ => Err("it must be at least 0 and below 1".to_owned()),
+    }
+}
+
+/// `mtok breakeven`
+#[derive(Debug, Args)]
+pub(super) struct BreakevenVerb {
+    /// The scenario and what to do with its answer.
+    #[command(flatten)]
+    pub(super) scenario: BreakevenArgs,
+    /// Use the prices imported with mtok prices import on top of the bundled ones.
+    #[arg(long)]
+    pub(super) user_prices: bool,
+}
+
 /// `mtok doctor`
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -232,6 +276,8 @@ pub(super) struct SchemaArgs {
 pub(super) enum SchemaOf {
     /// `study.toml`
     Study,
+    /// A break-even scenario.
+    Scenario,
     /// `run.jsonl`
     Record,
 }

@@ -7,6 +7,9 @@ use serde::Serialize;
 use super::args::DoctorArgs;
 use super::exit::{CliError, Exit};
 use super::{host, output};
+use crate::telemetry::card::{Choice, DeviceOrder};
+use crate::telemetry::findings;
+use crate::telemetry::nvml::Access;
 
 /// How a thing stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -58,14 +61,41 @@ pub(super) fn run(args: &DoctorArgs) -> Result<Exit, CliError> {
 fn findings() -> Vec<Finding> {
     let host = host::host();
     let memory = host.memory_bytes as f64 / f64::from(1_u32 << 30);
-    vec![
+    let mut findings = vec![
         Finding::ok("program", format!("mtok {}", env!("CARGO_PKG_VERSION"))),
         build(),
         Finding::ok("CPU", format!("{}, {} threads", host.cpu, host.threads)),
         Finding::ok("memory", format!("{memory:.1} GiB")),
         governor(),
         disk(),
-    ]
+    ];
+    findings.extend(sensors());
+    findings
+}
+
+/// What the driver's library says of the first card, and what a report would miss without it.
+fn sensors() -> Vec<Finding> {
+    let choice = Choice::Ordinal {
+        ordinal: 0,
+        visible: std::env::var_os("CUDA_VISIBLE_DEVICES")
+            .map(|value| value.to_string_lossy().into_owned()),
+        order: match std::env::var_os("CUDA_DEVICE_ORDER") {
+            Some(order) if order == "PCI_BUS_ID" => DeviceOrder::PciBusId,
+            Some(_) | None => DeviceOrder::FastestFirst,
+        },
+    };
+    findings::examine(&Access::default(), &choice)
+        .into_iter()
+        .map(|finding| Finding {
+            what: finding.what.to_owned(),
+            state: match finding.remedy {
+                None => State::Ok,
+                Some(_) => State::Doubtful,
+            },
+            found: finding.state,
+            remedy: finding.remedy,
+        })
+        .collect()
 }
 
 /// Whether this build can use a card.

@@ -37,6 +37,41 @@ pub(super) enum Exit {
     Terminated = 143,
 }
 
+impl Exit {
+    /// Every exit code with what it means, in the order of documentation.
+    #[cfg(test)]
+    pub(super) const MEANINGS: [(Self, &str); 13] = [
+        (Self::Success, "done"),
+        (
+            Self::Failure,
+            "anything that has no number of its own; `report --check` found a difference",
+        ),
+        (Self::Usage, "the command line makes no sense"),
+        (
+            Self::Input,
+            "study, scenario or prices make no sense, or a newer schema",
+        ),
+        (Self::Model, "the model or its tokenizer cannot be used"),
+        (
+            Self::Device,
+            "the device, an endpoint or required telemetry is not there",
+        ),
+        (
+            Self::NotValid,
+            "finished, but not valid under `--strict`, or a record that does not verify",
+        ),
+        (Self::Regression, "`compare --fail-on-regression` found one"),
+        (
+            Self::Partial,
+            "some points failed; a point planned as not fitting is no failure",
+        ),
+        (Self::Storage, "something could not be written or read"),
+        (Self::Locked, "another run writes the same folder"),
+        (Self::Interrupted, "interrupted; what was measured is kept"),
+        (Self::Terminated, "terminated; what was measured is kept"),
+    ];
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

@@ -1,20 +1,26 @@
 //! The command line: one file per verb. Only here is anything printed.
 
 mod args;
+pub mod breakeven;
+mod compare;
+mod decide;
 mod doctor;
 mod exit;
 mod folder;
 mod host;
 mod output;
 mod plan;
-pub mod prices;
+mod prices;
 mod pricing;
 mod progress;
+#[cfg(test)]
+mod readme;
 mod reports;
 mod run;
 mod schema;
 mod signals;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -59,6 +65,8 @@ fn dispatch(verb: Verb) -> Result<Exit, CliError> {
         Verb::Plan(args) => plan::run(&args),
         Verb::Report(args) => reports::run(&args),
         Verb::Verify(args) => verify::run(&args),
+        Verb::Compare(args) => compare::run(&args),
+        Verb::Breakeven(args) => decide::run(&args),
         Verb::Prices(args) => prices::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Schema(args) => schema::run(&args),

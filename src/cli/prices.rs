@@ -26,15 +26,15 @@ const NAMED: usize = 5;
 
 /// `mtok prices`
 #[derive(Debug, Args)]
-pub struct PricesArgs {
+pub(super) struct PricesArgs {
     /// What to do.
     #[command(subcommand)]
-    pub verb: PricesVerb,
+    pub(super) verb: PricesVerb,
 }
 
 /// What to do with prices.
 #[derive(Debug, Subcommand)]
-pub enum PricesVerb {
+pub(super) enum PricesVerb {
     /// Show prices with their source and age.
     List(ListArgs),
     /// Take over a public price list from a file.
@@ -44,24 +44,24 @@ pub enum PricesVerb {
 
 /// `mtok prices list`
 #[derive(Debug, Args)]
-pub struct ListArgs {
+pub(super) struct ListArgs {
     /// Only rentals of cards with these words, such as h100.
     #[arg(long, value_name = "WORDS")]
-    pub gpu: Option<String>,
+    pub(super) gpu: Option<String>,
     /// Only API prices with these words, such as gpt-4o.
     #[arg(long, value_name = "WORDS")]
-    pub model: Option<String>,
+    pub(super) model: Option<String>,
     /// Count ages to this date instead of today.
     #[arg(long, value_name = "DATE")]
-    pub as_of: Option<Date>,
+    pub(super) as_of: Option<Date>,
     /// Print one JSON document and nothing else.
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// `mtok prices import`
 #[derive(Debug, Subcommand)]
-pub enum ImportVerb {
+pub(super) enum ImportVerb {
     /// API prices from LiteLLM's model_prices_and_context_window.json.
     Litellm(LitellmArgs),
     /// Hourly rates from SkyPilot's catalogs/v8/<cloud>/vms.csv.
@@ -70,47 +70,47 @@ pub enum ImportVerb {
 
 /// `mtok prices import litellm`
 #[derive(Debug, Args)]
-pub struct LitellmArgs {
+pub(super) struct LitellmArgs {
     /// The downloaded file.
     #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    pub(super) file: PathBuf,
     /// The date of the prices, today unless given: the file states none.
     #[arg(long, value_name = "DATE")]
-    pub as_of: Option<Date>,
+    pub(super) as_of: Option<Date>,
     /// Take over prices that are hard to believe as well.
     #[arg(long)]
-    pub allow: bool,
+    pub(super) allow: bool,
     /// Print one JSON document and nothing else.
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// `mtok prices import skypilot`
 #[derive(Debug, Args)]
-pub struct SkypilotArgs {
+pub(super) struct SkypilotArgs {
     /// The downloaded file.
     #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    pub(super) file: PathBuf,
     /// The cloud it is of, such as runpod.
     #[arg(long, value_name = "NAME", value_parser = cloud_name)]
-    pub cloud: String,
+    pub(super) cloud: String,
     /// Only this region, such as us-east-1 or us.
     #[arg(long, value_name = "R")]
-    pub region: Option<String>,
+    pub(super) region: Option<String>,
     /// Which of the prices of one instance in several regions.
     #[arg(long, value_enum, default_value_t = StatisticArg::Min)]
-    pub stat: StatisticArg,
+    pub(super) stat: StatisticArg,
     /// The date of the prices, today unless given: the file states none.
     #[arg(long, value_name = "DATE")]
-    pub as_of: Option<Date>,
+    pub(super) as_of: Option<Date>,
     /// Print one JSON document and nothing else.
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 /// Which of several prices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StatisticArg {
+pub(super) enum StatisticArg {
     /// The lowest.
     Min,
     /// The middle one.
@@ -128,7 +128,7 @@ fn cloud_name(text: &str) -> Result<String, String> {
 }
 
 /// Does what was asked.
-pub fn run(args: &PricesArgs) -> Result<Exit, CliError> {
+pub(super) fn run(args: &PricesArgs) -> Result<Exit, CliError> {
     match &args.verb {
         PricesVerb::List(args) => list(args),
         PricesVerb::Import(ImportVerb::Litellm(args)) => import_litellm(args),
@@ -137,7 +137,7 @@ pub fn run(args: &PricesArgs) -> Result<Exit, CliError> {
 }
 
 /// The bundled catalog with the user's on top, file by file in the order of their names.
-pub fn catalog() -> Result<Catalog, CliError> {
+pub(super) fn catalog() -> Result<Catalog, CliError> {
     let mut catalog = Catalog::bundled();
     let folder = user_folder()?;
     for path in catalog_files(&folder)? {
@@ -167,7 +167,7 @@ fn import_litellm(args: &LitellmArgs) -> Result<Exit, CliError> {
         },
     };
     let bytes = read(&args.file)?;
-    let import = litellm::import(&bytes, options).map_err(|error| refused(&args.file, error))?;
+    let import = litellm::import(&bytes, options).map_err(|error| refused(&args.file, &error))?;
     finish(&import, "litellm", args.json)
 }
 
@@ -186,7 +186,7 @@ fn import_skypilot(args: &SkypilotArgs) -> Result<Exit, CliError> {
     };
     let bytes = read(&args.file)?;
     let import = skypilot::import(&bytes, &selection, options)
-        .map_err(|error| refused(&args.file, error))?;
+        .map_err(|error| refused(&args.file, &error))?;
     finish(&import, &format!("skypilot-{}", args.cloud), args.json)
 }
 
@@ -207,7 +207,7 @@ fn finish(import: &Import, name: &str, json: bool) -> Result<Exit, CliError> {
     Ok(Exit::Success)
 }
 
-fn refused(file: &Path, error: ImportError) -> CliError {
+fn refused(file: &Path, error: &ImportError) -> CliError {
     let place = file.display();
     let message = match error {
         ImportError::Malformed { .. } => anyhow::anyhow!("{place}:{error}"),

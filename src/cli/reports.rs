@@ -4,12 +4,12 @@ use super::args::ReportArgs;
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
 use super::pricing;
-use super::{host, output};
+use super::{decide, host, output};
 use crate::catalog::Catalog;
 use crate::record::observation::{Device, Record, Session};
 use crate::record::store;
 use crate::report::document::{Document, Inputs, Questions};
-use crate::report::{csv, json, markdown};
+use crate::report::{csv, html, json, markdown};
 
 /// The last session of a record and the device it ran on.
 pub(super) fn identity(records: &[Record]) -> (Option<&Session>, Option<&Device>) {
@@ -53,47 +53,62 @@ pub(super) fn conclude(
     Document::new(&inputs).map_err(|error| CliError::new(Exit::NotValid, error))
 }
 
-/// Every report of a study by file name.
-fn rendered(document: &Document) -> Vec<(&'static str, String)> {
+/// A generated file: its name and its text.
+type Report = (&'static str, String);
+
+/// Every report of a study.
+fn rendered(document: &Document) -> Vec<Report> {
     vec![
         ("report.md", markdown::render(document)),
+        ("report.html", html::render(document)),
         ("points.csv", csv::render(document)),
     ]
 }
 
 /// Writes the reports of a record into its folder.
 pub(super) fn write(folder: &StudyFolder, records: &[Record]) -> Result<(), CliError> {
-    for (name, text) in rendered(&conclude(records, None)?) {
-        write_whole(&folder.generated(name), &text)?;
+    write_all(folder, &rendered(&conclude(records, None)?))
+}
+
+fn write_all(folder: &StudyFolder, reports: &[Report]) -> Result<(), CliError> {
+    for (name, text) in reports {
+        write_whole(&folder.generated(name), text)?;
     }
     Ok(())
 }
 
-/// Writes, checks or prints the reports of a study.
+/// Writes, checks or prints the reports of a study or of a scenario.
 pub(super) fn run(args: &ReportArgs) -> Result<Exit, CliError> {
     let folder = StudyFolder::new(args.folder.clone());
-    let records = store::read(&folder.record())?;
-    if args.json {
-        let document = conclude(&records, Some(host::today()))?;
-        output::data(&json::render(&document))?;
-        return Ok(Exit::Success);
-    }
+    let scenario = folder.generated("scenario.toml");
+    let reports = if scenario.exists() && !folder.record().exists() {
+        decide::rendered(&scenario)?
+    } else {
+        let records = store::read(&folder.record())?;
+        if args.json {
+            let document = conclude(&records, Some(host::today()))?;
+            output::data(&json::render(&document))?;
+            return Ok(Exit::Success);
+        }
+        rendered(&conclude(&records, None)?)
+    };
     if args.check {
-        return check(&folder, &records);
+        return Ok(check(&folder, &reports));
     }
-    write(&folder, &records)?;
-    output::data(&format!("{}\n", folder.generated("report.md").display()))?;
+    write_all(&folder, &reports)?;
+    for (name, _) in &reports {
+        output::data(&format!("{}\n", folder.generated(name).display()))?;
+    }
     Ok(Exit::Success)
 }
 
 /// Names every report that is not what the facts say.
-fn check(folder: &StudyFolder, records: &[Record]) -> Result<Exit, CliError> {
-    let mut differing = 0;
-    for (name, text) in rendered(&conclude(records, None)?) {
+fn check(folder: &StudyFolder, reports: &[Report]) -> Exit {
+    let mut exit = Exit::Success;
+    for (name, text) in reports {
         let path = folder.generated(name);
-        let found = std::fs::read_to_string(&path).ok();
-        if found.as_deref() != Some(text.as_str()) {
-            differing += 1;
+        if std::fs::read_to_string(&path).ok().as_deref() != Some(text.as_str()) {
+            exit = Exit::Failure;
             output::say(&format!(
                 "{}: differs from what the facts say; mtok report {} writes it again",
                 path.display(),
@@ -101,9 +116,5 @@ fn check(folder: &StudyFolder, records: &[Record]) -> Result<Exit, CliError> {
             ));
         }
     }
-    Ok(if differing == 0 {
-        Exit::Success
-    } else {
-        Exit::Failure
-    })
+    exit
 }

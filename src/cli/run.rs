@@ -10,6 +10,7 @@ use super::plan::{Prepared, prepare};
 use super::pricing;
 use super::progress::Progress;
 use super::signals::Interrupts;
+use super::watch::{Requirement, Watch};
 use super::{host, output, reports};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock as _, Monotonic};
@@ -24,6 +25,7 @@ use crate::report::document::{Document, Status};
 use crate::report::{json, terminal};
 use crate::study::model::Precision;
 use crate::study::plan::{Machine, Plan, Subject};
+use crate::study::spec::StudyFile;
 use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Seconds};
 
 /// Path of this executable, which is also the worker.
@@ -48,6 +50,12 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         before.is_empty(),
         &progress,
     )?;
+    let required = if args.study.require_telemetry {
+        Requirement::Required
+    } else {
+        Requirement::Optional
+    };
+    let watch = Watch::start(&seen.device, required)?;
     let session = session(&prepared)?;
     if let (Some(session_before), Some(device_before)) = reports::identity(&before) {
         check_resume((session_before, device_before), (&session, &seen.device))
@@ -71,7 +79,16 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
             .map(|minutes| Seconds::new(minutes * 60.0)),
         before: &before,
     };
-    let status = measure(&job, &mut processes, &mut writer, (&interrupts, progress))?;
+    let status = measure(
+        &job,
+        &mut processes,
+        &mut writer,
+        Around {
+            interrupts: &interrupts,
+            progress,
+            watch,
+        },
+    )?;
     drop(writer);
     conclude(args, &folder, status, &interrupts)
 }
@@ -138,6 +155,9 @@ fn write_study(folder: &StudyFolder, prepared: &Prepared) -> Result<(), CliError
     let path = folder.study();
     if path.exists() {
         return Ok(());
+    }
+    if prepared.written == StudyFile::default() {
+        return write_whole(&path, "# everything by default; see `mtok schema study`\n");
     }
     let text =
         toml::to_string(&prepared.written).map_err(|error| CliError::new(Exit::Failure, error))?;
@@ -266,13 +286,30 @@ fn planned(plan: &Plan) -> Vec<Planned> {
         .collect()
 }
 
+/// What accompanies the measuring.
+struct Around<'a> {
+    interrupts: &'a Interrupts,
+    progress: Progress,
+    watch: Watch,
+}
+
 fn measure(
     job: &Job<'_>,
     processes: &mut Processes,
     writer: &mut Writer,
-    (interrupts, mut progress): (&Interrupts, Progress),
+    around: Around<'_>,
 ) -> Result<EndStatus, CliError> {
-    let mut sink = |record: Record| writer.append(&record).map_err(Into::into);
+    let Around {
+        interrupts,
+        mut progress,
+        watch,
+    } = around;
+    let mut sink = |mut record: Record| {
+        if let Record::Block(block) = &mut record {
+            block.sensors = watch.during(block);
+        }
+        writer.append(&record).map_err(Into::into)
+    };
     let mut observer = |event: measure::Event<'_>| progress.show(&event);
     let outlets = Outlets {
         sink: &mut sink,

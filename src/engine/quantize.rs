@@ -169,11 +169,7 @@ pub(crate) fn stretches(
 
 /// The largest prime that is at most `limit`, or 1: a tile of that many items lines up with no row.
 pub(crate) fn prime_at_most(limit: usize) -> usize {
-    let is_prime = |n: &usize| {
-        (2..)
-            .take_while(|d| d * d <= *n)
-            .all(|d| !n.is_multiple_of(d))
-    };
+    let is_prime = |n: &usize| (2..=n.isqrt()).all(|divisor| !n.is_multiple_of(divisor));
     (2..=limit).rev().find(is_prime).unwrap_or(1)
 }
 
@@ -251,7 +247,7 @@ mod tests {
     #[test]
     fn a_tile_is_repeated_from_its_start() {
         assert_eq!(stretches(5, 3, 9).collect::<Vec<_>>(), [3..5, 0..5, 0..2]);
-        assert_eq!(stretches(5, 13, 1).collect::<Vec<_>>(), [3..4]);
+        assert_eq!(stretches(5, 13, 3).collect::<Vec<_>>(), [3..5, 0..1]);
         let tile = Tile::new(Precision::Q4K, &ramp(7 * 256 + 3)).unwrap();
         let laid = tile.lay((2, 1024), 5).unwrap();
         let once = tile.lay((7, 256), 0).unwrap();

@@ -11,9 +11,9 @@ use super::EngineError;
 use super::weights::files;
 
 /// Largest `tokenizer.json` that is read; Gemma's, the largest in use, has 33 MB.
-const LIMIT: u64 = 256 << 20;
+const LIMIT: u64 = 64 << 20;
 /// Longest that parsing may take; the largest in use takes a few seconds on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Name of the thread that parses, whose panics are reported as errors and not on stderr.
 const THREAD: &str = "tokenizer";
 

@@ -86,8 +86,8 @@ impl<'a> Ledger<'a> {
             Purpose::Drift | Purpose::Energy => return,
         }
         if let Some(row) = self.row_mut(block.point) {
-            let tokens = row.point.batch.get() as f64
-                * row.point.osl.get() as f64
+            let tokens = f64::from(row.point.batch.get())
+                * f64::from(row.point.osl.get())
                 * block.generations.len() as f64;
             let steps = block.generations.iter().flat_map(|g| g.steps_ns.iter());
             let time: Nanos = steps.copied().sum();

@@ -2,16 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::driver::{Driver, Stop, kind_of};
+use super::driver::{Driver, Stop};
 use super::outlets::Event;
 use super::{MeasureError, order};
 use crate::engine::Capacity;
-use crate::engine::worker::{
-    BlockOrder, BlockSeen, CheckOrder, Loss, Refusal, Worker, WorkerError,
-};
-use crate::record::observation::{
-    Block, Failure, FailureKind, Load, Purpose, Record, Skip, SkipCause,
-};
+use crate::engine::worker::{BlockOrder, BlockSeen, CheckOrder, Refusal, Worker, WorkerError};
+use crate::record::observation::{Block, Load, Purpose, Record};
 use crate::study::workload::PointId;
 use crate::units::Seconds;
 
@@ -26,12 +22,12 @@ const CHECK_STEPS: u64 = 3;
 
 /// A worker with a model, and its place in the record.
 pub(super) struct Session<'d, 'j, 'o> {
-    driver: &'d mut Driver<'j, 'o>,
+    pub(super) driver: &'d mut Driver<'j, 'o>,
     worker: Box<dyn Worker>,
-    load: Load,
+    pub(super) load: Load,
     /// Outcomes that were found before the load is on record, which they refer to.
-    waiting: VecDeque<Record>,
-    recorded: Recorded,
+    pub(super) waiting: VecDeque<Record>,
+    pub(super) recorded: Recorded,
     reserved: Option<Capacity>,
     warm: Seconds,
 }
@@ -59,7 +55,7 @@ impl From<MeasureError> for Halt {
 
 /// Whether the load is on record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Recorded {
+pub(super) enum Recorded {
     NotYet,
     Yes,
 }
@@ -101,7 +97,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
     }
 
     /// Points that this load has still to measure.
-    fn live(&self) -> Vec<PointId> {
+    pub(super) fn live(&self) -> Vec<PointId> {
         let (precision, launch) = (self.load.precision, self.load.launch);
         self.driver.ledger.wanted(precision, launch)
     }
@@ -166,7 +162,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
                 self.load.accuracy = accuracy;
                 self.judge_accuracy()
             }
-            Err(error) => self.all_failed(error),
+            Err(error) => self.all_failed(&error),
         }
     }
 
@@ -181,7 +177,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
             "accuracy: logits differ from the reference path by {error} at batch {}, more than {:.2e}",
             seen.batch, seen.bound
         );
-        self.all_failed(WorkerError::Refused(Refusal::Invalid { reason }))
+        self.all_failed(&WorkerError::Refused(Refusal::Invalid { reason }))
     }
 
     /// Makes room for the largest point, once for all.
@@ -328,103 +324,6 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         self.reserved = None;
         self.worker.reserve(room)?;
         self.reserved = Some(room);
-        Ok(())
-    }
-
-    /// Records that every point that is left ends like this.
-    fn all_failed(&mut self, error: WorkerError) -> Result<(), Halt> {
-        let mut result = Ok(());
-        for point in self.live() {
-            if !self.driver.ledger.settled(point) {
-                result = self.failed(point, error.clone());
-            }
-        }
-        result
-    }
-
-    /// Records how a point ended, and whether the worker goes on.
-    fn failed(&mut self, point: PointId, error: WorkerError) -> Result<(), Halt> {
-        let (next, loss) = match error {
-            WorkerError::Interrupted => return Err(Stop::Interrupted.into()),
-            WorkerError::Refused(Refusal::Unsupported { reason }) => {
-                self.driver.ledger.conclude(point);
-                let cause = SkipCause::Unsupported;
-                return self.record(Record::Skip(Skip {
-                    point,
-                    cause,
-                    reason,
-                }));
-            }
-            WorkerError::Refused(refusal) => {
-                let next = match refusal {
-                    Refusal::Invalid { .. } => Ok(()),
-                    Refusal::OutOfMemory { .. }
-                    | Refusal::Model { .. }
-                    | Refusal::Device { .. }
-                    | Refusal::Unsupported { .. } => Err(Halt::FreshWorker),
-                };
-                let loss = Loss {
-                    kind: kind_of(&refusal),
-                    reason: refusal.to_string(),
-                    stderr: Vec::new(),
-                };
-                (next, loss)
-            }
-            WorkerError::Lost(loss) => (Err(Halt::FreshWorker), loss),
-        };
-        self.driver.ledger.conclude(point);
-        let kind = loss.kind;
-        self.record(Record::Failure(Failure {
-            load: Some(self.load.load),
-            point: Some(point),
-            precision: point.precision,
-            kind,
-            reason: loss.reason,
-            stderr: loss.stderr,
-        }))?;
-        match kind {
-            FailureKind::Oom => self.skip_larger(point)?,
-            FailureKind::Crashed | FailureKind::Timeout | FailureKind::Invalid => {}
-        }
-        next
-    }
-
-    /// What is at least as large as a point that ran out of memory is not tried.
-    fn skip_larger(&mut self, point: PointId) -> Result<(), Halt> {
-        for larger in self.driver.ledger.dominated_by(point) {
-            if self.driver.ledger.blocks(larger) > 0 {
-                continue;
-            }
-            self.driver.ledger.settle(larger);
-            self.record(Record::Skip(Skip {
-                point: larger,
-                cause: SkipCause::OomDominated,
-                reason: format!("{point} ran out of memory and is no larger in any respect"),
-            }))?;
-        }
-        Ok(())
-    }
-
-    /// Stores a record, after the load that it refers to.
-    fn record(&mut self, record: Record) -> Result<(), Halt> {
-        match self.recorded {
-            Recorded::NotYet => self.waiting.push_back(record),
-            Recorded::Yes => self.driver.outlets.record(record)?,
-        }
-        Ok(())
-    }
-
-    /// Stores the load and what waits for it.
-    fn seal(&mut self) -> Result<(), Halt> {
-        if self.recorded == Recorded::Yes {
-            return Ok(());
-        }
-        self.recorded = Recorded::Yes;
-        let load = Box::new(self.load.clone());
-        self.driver.outlets.record(Record::Load(load))?;
-        while let Some(record) = self.waiting.pop_front() {
-            self.driver.outlets.record(record)?;
-        }
         Ok(())
     }
 }

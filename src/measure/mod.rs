@@ -29,6 +29,7 @@ mod driver;
 mod ledger;
 mod load;
 mod order;
+mod outcome;
 mod outlets;
 pub mod stopping;
 

@@ -14,6 +14,7 @@ use crate::engine::Capacity;
 use crate::engine::worker::{
     BlockOrder, BlockSeen, CheckOrder, Host, Loaded, Loss, Worker, WorkerError,
 };
+use crate::record::observation::SkipCause;
 use crate::record::observation::{
     Accuracy, Block, Device, EngineFacts, FailureKind, Load, Peak, Purpose,
 };
@@ -198,19 +199,25 @@ fn story(records: &[Record]) -> Vec<String> {
 }
 
 fn blocks(records: &[Record]) -> Vec<&Block> {
-    let block = |record| match record {
-        &Record::Block(ref block) if block.purpose == Purpose::Measure => Some(block.as_ref()),
-        _ => None,
-    };
-    records.iter().filter_map(block).collect()
+    let mut blocks = Vec::new();
+    for record in records {
+        if let Record::Block(block) = record
+            && block.purpose == Purpose::Measure
+        {
+            blocks.push(block.as_ref());
+        }
+    }
+    blocks
 }
 
 fn loads(records: &[Record]) -> Vec<&Load> {
-    let load = |record| match record {
-        &Record::Load(ref load) => Some(load.as_ref()),
-        _ => None,
-    };
-    records.iter().filter_map(load).collect()
+    let mut loads = Vec::new();
+    for record in records {
+        if let Record::Load(load) = record {
+            loads.push(load.as_ref());
+        }
+    }
+    loads
 }
 
 #[track_caller]

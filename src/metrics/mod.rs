@@ -1,5 +1,8 @@
 //! What the facts say: estimates with intervals, the hardware's limits, doubts, and comparisons.
 
+pub mod comparison;
+pub(crate) mod difference;
+pub mod doubt;
 pub mod energy;
 pub mod facts;
 #[cfg(test)]

@@ -12,11 +12,11 @@ pub(crate) const GPU_UTILIZATION: &str = "gpu_utilization_percent";
 /// Clock of the multiprocessors.
 pub(crate) const SM_CLOCK: &str = "sm_clock_mhz";
 /// Its maximum.
-pub(crate) const SM_CLOCK_MAX: &str = "sm_clock_max_mhz";
+pub(crate) const SM_CLOCK_MAX: &str = "max_sm_clock_mhz";
 /// Reasons why clocks are lowered, NVML's bits.
-pub(crate) const THROTTLE_REASONS: &str = "throttle_reasons_bits";
-/// Compute processes on the card besides the worker.
-pub(crate) const OTHER_PROCESSES: &str = "other_processes";
+pub(crate) const THROTTLE_REASONS: &str = "throttle_reasons";
+/// Processes with a compute context on the card; the worker is one of them.
+pub(crate) const PROCESS_COUNT: &str = "process_count";
 
 /// A longer time without a reading is a gap.
 pub(crate) const MAX_GAP_PERIODS: f64 = 3.0;
@@ -73,13 +73,10 @@ impl fmt::Display for Throttling {
 
 /// Whether the block holds any reading.
 pub(crate) fn any(block: &Block) -> bool {
-    block.sensors.as_ref().is_some_and(|sensors| {
-        sensors
-            .columns
-            .values()
-            .flatten()
-            .any(|reading| reading.is_some())
-    })
+    block
+        .sensors
+        .as_ref()
+        .is_some_and(|sensors| sensors.columns.values().flatten().any(Option::is_some))
 }
 
 /// All readings of one sensor.

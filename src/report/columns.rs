@@ -7,7 +7,7 @@ use crate::metrics::latency::{Latency, Percentiles};
 use crate::metrics::roofline::Roofline;
 use crate::metrics::stats::Estimate;
 use crate::record::observation::EngineFacts;
-use crate::units::{Seconds, TokensPerSecond, UsdPerMtok};
+use crate::units::{BytesPerSecond, Seconds, TokensPerSecond, UsdPerMtok};
 
 /// One value of the table.
 #[derive(Debug, Clone, PartialEq)]
@@ -191,9 +191,9 @@ impl Cells {
         self.estimate("mbu_of_data_sheet", roofline.and_then(|r| r.mbu_of_sheet));
         self.estimate("mfu_of_data_sheet", roofline.and_then(|r| r.mfu_of_sheet));
         self.number("bytes_read_per_step", roofline.map(|r| r.work.step.value()));
-        let read = roofline.and_then(|r| r.read).map(|rate| rate.value());
+        let read = roofline.and_then(|r| r.read).map(BytesPerSecond::value);
         self.number("read_bytes_per_second", read);
-        let copy = roofline.and_then(|r| r.copy).map(|rate| rate.value());
+        let copy = roofline.and_then(|r| r.copy).map(BytesPerSecond::value);
         self.number("copy_bytes_per_second", copy);
         let in_cache = roofline.and_then(|r| r.in_cache);
         self.push("in_cache", in_cache.map(Cell::Flag));

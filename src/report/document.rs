@@ -5,10 +5,11 @@ use jiff::civil::Date;
 use super::provenance::{self, Fact};
 use crate::cost::allocation::{Method, USUAL_PRICE_RATIO};
 use crate::cost::rate::{HourlyPrice, MethodPrice, Origin, PointPrice, phases};
+use crate::metrics::doubt;
 use crate::metrics::facts::{Facts, NoSession};
 use crate::metrics::latency::{Drift, Latency, drifts};
 use crate::metrics::roofline::{Ceilings, DataSheet, Roofline};
-use crate::metrics::verdict::{self, PRICE_AGE_LIMIT_DAYS, Verdict, Warning};
+use crate::metrics::verdict::{PRICE_AGE_LIMIT_DAYS, Verdict, Warning};
 use crate::record::observation::{DeviceKind, EndStatus, FailureKind, Load, Peak, Record};
 use crate::study::model::EngineKind;
 use crate::study::workload::PointId;
@@ -228,12 +229,12 @@ impl Document {
         let row = |point: &PointId| Row::new(&facts, &ceilings, rate, *point);
         let rows: Vec<Row> = points.iter().map(row).collect();
         let drifts = drifts(&facts);
-        let mut warnings = verdict::of_run(&facts);
+        let mut warnings = doubt::of_run(&facts);
         warnings.extend(of_price(price, simulated, inputs.date));
-        warnings.extend(verdict::of_drifts(&facts, &drifts));
+        warnings.extend(doubt::of_drifts(&facts, &drifts));
         for measured in rows.iter().filter_map(|row| row.measured.as_ref()) {
             let roofline = measured.roofline.as_ref();
-            warnings.extend(verdict::of_point(&facts, &measured.latency, roofline));
+            warnings.extend(doubt::of_point(&facts, &measured.latency, roofline));
         }
         Ok(Self {
             model: session.model.name.clone(),

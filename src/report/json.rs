@@ -10,6 +10,9 @@ use crate::metrics::verdict::Warning;
 const SCHEMA: u32 = 1;
 
 /// The document as indented JSON with a newline at its end.
+///
+/// # Panics
+/// Never: the shape has text for keys and finite numbers.
 pub fn render(document: &Document) -> String {
     let shape = Shape {
         schema: SCHEMA,

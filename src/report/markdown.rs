@@ -8,7 +8,7 @@ use super::section::{self, Align, Section, Table};
 pub fn render(document: &Document) -> String {
     let mut text = format!("# {}\n", markdown(&section::title(document)));
     for line in section::lead(document) {
-        text.push_str(&format!("\n{}\n", markdown(&line)));
+        text.extend([format!("\n{}\n", markdown(&line))]);
     }
     for section in section::all(document) {
         text.push_str(&of_section(&section));
@@ -16,10 +16,10 @@ pub fn render(document: &Document) -> String {
     text
 }
 
-fn of_section(section: &Section) -> String {
+pub(crate) fn of_section(section: &Section) -> String {
     let mut text = format!("\n## {}\n", markdown(section.title));
     for note in &section.notes {
-        text.push_str(&format!("\n{}\n", markdown(note)));
+        text.extend([format!("\n{}\n", markdown(note))]);
     }
     if let Some(table) = &section.table {
         text.push('\n');

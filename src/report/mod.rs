@@ -1,14 +1,19 @@
 //! What is told: one document model and its renderings. A report is a function of its inputs alone.
 
+pub mod breakeven;
+pub mod chart;
 pub mod columns;
+pub mod comparison;
 pub mod csv;
 pub mod document;
 pub(crate) mod escape;
 #[cfg(test)]
 pub(crate) mod example;
+pub mod html;
 pub mod json;
 pub mod markdown;
 pub(crate) mod number;
+pub(crate) mod pictures;
 pub mod provenance;
 pub mod section;
 pub mod terminal;

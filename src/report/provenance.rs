@@ -18,9 +18,9 @@ const SHOWN_HASH: usize = 16;
 /// Everything that identifies the run.
 pub(crate) fn of(facts: &Facts<'_>) -> Vec<Fact> {
     let session = facts.session;
-    let mut lines = vec![fact("run date", session.run_date)];
+    let mut lines = vec![fact("run date", session.run_date.to_string())];
     lines.extend(of_model(&session.model));
-    lines.push(fact("engine", &session.engine));
+    lines.push(fact("engine", session.engine.to_string()));
     lines.extend(facts.device.map(of_device).unwrap_or_default());
     lines.extend(of_host(&session.host));
     lines.extend(of_harness(&session.harness));
@@ -28,10 +28,10 @@ pub(crate) fn of(facts: &Facts<'_>) -> Vec<Fact> {
     lines
 }
 
-fn fact(label: &'static str, value: impl ToString) -> Fact {
+fn fact(label: &'static str, value: impl Into<String>) -> Fact {
     Fact {
         label,
-        value: value.to_string(),
+        value: value.into(),
     }
 }
 
@@ -44,7 +44,7 @@ fn of_model(model: &Model) -> Vec<Fact> {
     let mut lines = vec![
         fact("model", format!("{} ({})", model.name, model.source)),
         fact("weights", weights),
-        fact("parameters", model.shape.parameters()),
+        fact("parameters", model.shape.parameters().to_string()),
     ];
     for (file, hash) in &model.files {
         lines.push(fact("file", format!("{file} sha256 {}", short(hash))));
@@ -76,7 +76,7 @@ fn of_host(host: &Host) -> Vec<Fact> {
             "host",
             format!("{}, {} threads, {memory}", host.cpu, host.threads),
         ),
-        fact("system", &host.system),
+        fact("system", host.system.as_str()),
     ]
 }
 
@@ -100,7 +100,7 @@ fn of_harness(harness: &Harness) -> Vec<Fact> {
             "executable",
             format!("sha256 {}", short(&harness.binary_sha256)),
         ),
-        fact("candle", &harness.candle),
+        fact("candle", harness.candle.as_str()),
         fact("features", features),
     ]
 }
@@ -108,8 +108,8 @@ fn of_harness(harness: &Harness) -> Vec<Fact> {
 fn of_study(session: &Session) -> Vec<Fact> {
     let measure = &session.study.measure;
     vec![
-        fact("seed", measure.seed),
-        fact("launches", measure.launches),
+        fact("seed", measure.seed.to_string()),
+        fact("launches", measure.launches.to_string()),
         fact(
             "blocks",
             format!(

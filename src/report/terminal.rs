@@ -18,15 +18,15 @@ pub fn render(document: &Document) -> String {
         let point = document
             .cheapest(limits)
             .map_or("none".to_owned(), |row| row.point.to_string());
-        text.push_str(&format!("cheapest, {}: {point}\n", visible(&limits.name)));
+        text.extend([format!("cheapest, {}: {point}\n", visible(&limits.name))]);
     }
     for warning in &document.warnings {
         let place = warning
             .point
             .map_or(String::new(), |point| format!(" {point}"));
         let (code, remedy) = (warning.verdict.code(), warning.verdict.remedy());
-        text.push_str(&format!("warning[{code}]{place}: {}\n", warning.verdict));
-        text.push_str(&format!("  remedy: {remedy}\n"));
+        text.extend([format!("warning[{code}]{place}: {}\n", warning.verdict)]);
+        text.extend([format!("  remedy: {remedy}\n")]);
     }
     text
 }
@@ -35,7 +35,7 @@ pub fn render(document: &Document) -> String {
 pub(crate) fn of_section(section: &Section) -> String {
     let mut text = format!("{}\n", section.title);
     for note in &section.notes {
-        text.push_str(&format!("{}\n", visible(note)));
+        text.extend([format!("{}\n", visible(note))]);
     }
     if let Some(table) = &section.table {
         text.push_str(&aligned(table));

@@ -341,6 +341,7 @@ impl Precision {
     ///
     /// A k-quant needs rows that are a multiple of 256; the nearest 32-block type with at least as
     /// many bits steps in (as llama.cpp does), and F16 where not even 32 divides.
+    #[must_use]
     pub fn for_columns(self, columns: u64) -> Self {
         let Some(block) = self.block() else {
             return self;

@@ -379,7 +379,7 @@ mod tests {
     #[test]
     fn beyond_the_context_is_refused_by_the_plan() {
         let plan = plan(1e9, |file| {
-            file.sweep.osl = Some(vec![129.try_into().unwrap()])
+            file.sweep.osl = Some(vec![129.try_into().unwrap()]);
         });
         assert!(
             plan.skips()

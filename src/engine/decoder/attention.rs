@@ -4,8 +4,8 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::cache::{Cache, Slots};
-use super::operators::floats;
 use super::rope::Rope;
+use crate::engine::floats::floats;
 use crate::engine::kernels::attend::{Attend, Heads};
 use crate::engine::kernels::element::Element;
 use crate::engine::kernels::rows;

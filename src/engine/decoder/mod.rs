@@ -8,10 +8,9 @@
 mod attention;
 mod cache;
 mod facts;
-mod generate;
 mod operators;
 #[cfg(test)]
-mod random;
+pub(super) mod random;
 mod reference;
 mod rope;
 #[cfg(test)]
@@ -25,6 +24,7 @@ use self::facts::Sizes;
 use self::operators::Operators;
 use self::rope::Rope;
 use crate::clock::Clock;
+use crate::engine::generate::{Forward, generate, relative_error};
 use crate::engine::kernels::attend::Heads;
 use crate::engine::weights::{Matrix, Weights};
 use crate::engine::{Capacity, Engine, EngineError, Progress, Prompts, TokenId, Trace, device};
@@ -137,61 +137,6 @@ impl Decoder {
         })
     }
 
-    /// One step: logits of the last position, `[batch, vocab]`, of `ids`, `[batch · length]`.
-    fn forward(&mut self, ids: &Tensor) -> Result<Tensor, EngineError> {
-        let Some(room) = &mut self.room else {
-            return Err(no_room("nothing reserved"));
-        };
-        let weights = &self.weights;
-        let (batch, epsilon, operators) = (room.past.len(), weights.shape.norm_eps, self.operators);
-        let length = ids.elem_count() / batch;
-        let mut step = Step {
-            heads: self.heads,
-            epsilon,
-            rope: &room.rope,
-            angles: room.angles.as_ref(),
-            window: weights.shape.sliding_window.map(|window| window as usize),
-            capacity: room.capacity.context as usize,
-            past: &room.past,
-            length,
-            wanted: length,
-        };
-        let mut x = operators.embed(&weights.embedding, ids, weights.activation)?;
-        let norm_after = |layer: usize| {
-            weights
-                .layers
-                .get(layer + 1)
-                .map_or(&weights.norm, |next| &next.attention_norm)
-        };
-        let first_norm = weights
-            .layers
-            .first()
-            .map_or(&weights.norm, |first| &first.attention_norm);
-        let mut input = operators.norm(&x, first_norm, epsilon)?; // [batch · length, hidden]
-        for (index, layer) in weights.layers.iter().enumerate() {
-            let qkv = operators.project_stack(&layer.qkv, &input)?;
-            if index + 1 == weights.layers.len() && length > 1 {
-                step.wanted = 1;
-                x = last_rows(&x, batch)?;
-            }
-            let mixed = step.run(&qkv, layer, (&mut room.cache, index))?;
-            let delta = operators.project(&layer.output, &mixed)?;
-            (x, input) = operators.add_norm(&x, &delta, &layer.ffn_norm, epsilon)?;
-            let gated = operators.gate(&operators.project_stack(&layer.gate_up, &input)?)?;
-            let delta = operators.project(&layer.down, &gated)?;
-            (x, input) = operators.add_norm(&x, &delta, norm_after(index), epsilon)?;
-        }
-        let logits = operators
-            .project(self.head(), &input)?
-            .to_dtype(DType::F32)?;
-        if let Some(room) = &mut self.room {
-            for past in &mut room.past {
-                *past += length;
-            }
-        }
-        Ok(logits)
-    }
-
     /// The output projection.
     fn head(&self) -> &Matrix {
         self.weights
@@ -290,6 +235,62 @@ impl Decoder {
     }
 }
 
+impl Forward for Decoder {
+    fn forward(&mut self, ids: &Tensor) -> Result<Tensor, EngineError> {
+        let Some(room) = &mut self.room else {
+            return Err(no_room("nothing reserved"));
+        };
+        let weights = &self.weights;
+        let (batch, epsilon, operators) = (room.past.len(), weights.shape.norm_eps, self.operators);
+        let length = ids.elem_count() / batch;
+        let mut step = Step {
+            heads: self.heads,
+            epsilon,
+            rope: &room.rope,
+            angles: room.angles.as_ref(),
+            window: weights.shape.sliding_window.map(|window| window as usize),
+            capacity: room.capacity.context as usize,
+            past: &room.past,
+            length,
+            wanted: length,
+        };
+        let mut x = operators.embed(&weights.embedding, ids, weights.activation)?;
+        let norm_after = |layer: usize| {
+            weights
+                .layers
+                .get(layer + 1)
+                .map_or(&weights.norm, |next| &next.attention_norm)
+        };
+        let first_norm = weights
+            .layers
+            .first()
+            .map_or(&weights.norm, |first| &first.attention_norm);
+        let mut input = operators.norm(&x, first_norm, epsilon)?; // [batch · length, hidden]
+        for (index, layer) in weights.layers.iter().enumerate() {
+            let qkv = operators.project_stack(&layer.qkv, &input)?;
+            if index + 1 == weights.layers.len() && length > 1 {
+                step.wanted = 1;
+                x = last_rows(&x, batch)?;
+            }
+            let mixed = step.run(&qkv, layer, (&mut room.cache, index))?;
+            let delta = operators.project(&layer.output, &mixed)?;
+            (x, input) = operators.add_norm(&x, &delta, &layer.ffn_norm, epsilon)?;
+            let gated = operators.gate(&operators.project_stack(&layer.gate_up, &input)?)?;
+            let delta = operators.project(&layer.down, &gated)?;
+            (x, input) = operators.add_norm(&x, &delta, norm_after(index), epsilon)?;
+        }
+        let logits = operators
+            .project(self.head(), &input)?
+            .to_dtype(DType::F32)?;
+        if let Some(room) = &mut self.room {
+            for past in &mut room.past {
+                *past += length;
+            }
+        }
+        Ok(logits)
+    }
+}
+
 impl Engine for Decoder {
     fn describe(&self) -> EngineFacts {
         let shape = &self.weights.shape;
@@ -360,7 +361,7 @@ impl Engine for Decoder {
         self.admit(prompts.ids())?;
         self.begin(prompts.batch(), prompts.length() + tokens.saturating_sub(1))?;
         let device = self.device.clone();
-        device.with_context(|| self.run(prompts, tokens, (clock, progress)))
+        device.with_context(|| generate(self, &device, (prompts, tokens), (clock, progress)))
     }
 
     fn check(&mut self, prompts: &Prompts, progress: &Progress) -> Result<Accuracy, EngineError> {
@@ -416,14 +417,6 @@ fn last_rows(x: &Tensor, batch: usize) -> candle_core::Result<Tensor> {
         .narrow(1, length - 1, 1)?
         .contiguous()?
         .reshape((batch, width))
-}
-
-/// `‖a − b‖ / ‖b‖`; `None` when it is not a finite number.
-fn relative_error(actual: &Tensor, expected: &Tensor) -> Result<Option<f64>, EngineError> {
-    let square = |t: &Tensor| t.sqr()?.sum_all()?.to_scalar::<f32>();
-    let difference = f64::from(square(&(actual - expected)?)?).sqrt();
-    let error = difference / f64::from(square(expected)?).sqrt();
-    Ok(error.is_finite().then_some(error))
 }
 
 fn no_room(what: &str) -> EngineError {

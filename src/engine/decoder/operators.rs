@@ -1,18 +1,20 @@
 //! The steps of a layer besides attention, in two builds: our fused CPU kernels, and candle's own
 //! operations for every other device.
 
-use std::ops::Deref;
 use std::sync::Arc;
 
 use candle_core::quantized::QTensor;
 use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 use half::{bf16, f16};
 
-use crate::engine::kernels::{dense, rows};
+use crate::engine::floats::floats;
+use crate::engine::kernels::{blocks, dense, rows};
 use crate::engine::weights::{Matrix, Stack};
 
 /// Rows up to which our streaming product beats a packed one.
 const FEW_ROWS: usize = 32;
+/// Rows up to which reading fewer bytes beats tiles that multiply bytes with one instruction.
+const FEW_ROWS_BESIDE_TILES: usize = 1;
 /// Rows of a half-precision matrix that are widened at a time for a packed product.
 const WIDENED_ROWS: usize = 512;
 
@@ -89,7 +91,11 @@ impl Operators {
     /// `x · matrixᵀ`, `[rows, columns]` to `[rows, outputs]`.
     pub(super) fn project(self, matrix: &Matrix, x: &Tensor) -> Result<Tensor> {
         match (self, matrix) {
-            (_, Matrix::Quant(matrix)) => quantized(matrix, x),
+            (Self::Fused, Matrix::Quant(matrix)) => quantized(matrix, x),
+            // Candle's kernels read quantized inputs as contiguous rows only.
+            (Self::Candle, Matrix::Quant(matrix)) => {
+                x.contiguous()?.apply_op1_no_bwd(matrix.as_ref())
+            }
             (Self::Fused, Matrix::Dense(matrix)) => dense(matrix, x),
             (Self::Candle, Matrix::Dense(matrix)) => x.matmul(&matrix.t()?),
         }
@@ -107,9 +113,22 @@ impl Operators {
     }
 }
 
-/// A product with quantized weights, which candle runs on the blocks as they are.
+/// A product with quantized weights: with the blocks as they are, or through candle's tiles where those
+/// multiply faster.
 fn quantized(matrix: &Arc<QTensor>, x: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op1_no_bwd(matrix.as_ref())
+    let (count, columns) = x.dims2()?;
+    let few = if blocks::tiles_are_fast() {
+        FEW_ROWS_BESIDE_TILES
+    } else {
+        usize::MAX
+    };
+    if count <= few {
+        let product = blocks::multiply(&floats(x)?, &matrix.data()?, matrix.dtype(), columns);
+        if let Some(values) = product {
+            return Tensor::from_vec(values, (count, matrix.shape().dims2()?.0), &Device::Cpu);
+        }
+    }
+    x.apply_op1_no_bwd(matrix.as_ref())
 }
 
 /// A product with dense weights of any floating-point type and single-precision activations.
@@ -146,39 +165,4 @@ fn widened(matrix: &Tensor, x: &Tensor) -> Result<Tensor> {
         x.matmul(&block.to_dtype(DType::F32)?.t()?)
     });
     Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 1)
-}
-
-/// The numbers of a contiguous single-precision tensor in the CPU's memory, under candle's lock `G`.
-pub(super) struct Floats<G> {
-    storage: G,
-    start: usize,
-    end: usize,
-}
-
-/// Borrows the numbers of `tensor`.
-pub(super) fn floats(tensor: &Tensor) -> Result<Floats<impl Deref<Target = Storage> + '_>> {
-    let (storage, layout) = tensor.storage_and_layout();
-    match (&*storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(CpuStorage::F32(_)), Some((start, end))) => Ok(Floats {
-            storage,
-            start,
-            end,
-        }),
-        _ => candle_core::bail!(
-            "a kernel needs contiguous f32 on the CPU, not {:?} {layout:?}",
-            tensor.dtype(),
-        ),
-    }
-}
-
-impl<G: Deref<Target = Storage>> Deref for Floats<G> {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        match &*self.storage {
-            Storage::Cpu(CpuStorage::F32(values)) => &values[self.start..self.end],
-            // `floats` has seen the type, and the lock keeps the storage as it is.
-            _ => &[],
-        }
-    }
 }

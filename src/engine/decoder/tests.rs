@@ -195,10 +195,10 @@ fn head_counts_and_widths_of_all_kinds_equal_candle_transformers() {
     {
         let hidden = heads * head_dim;
         let shape = Shape {
+            hidden,
             heads,
             kv_heads,
             head_dim,
-            hidden,
             ..shape(Family::Llama)
         };
         equals_stock(
@@ -228,7 +228,11 @@ fn a_window_hides_keys_as_candle_transformers_masks_them_in_a_prefill() {
             ..model.weights(dense)
         };
         let ids = prompt(3 * 40, theirs.vocab, 1);
-        let ours = steps(&mut decoder(weights, operators), &[ids.clone()], 3);
+        let ours = steps(
+            &mut decoder(weights, operators),
+            std::slice::from_ref(&ids),
+            3,
+        );
         let tensor = Tensor::new(ids, &Device::Cpu)
             .unwrap()
             .reshape((3, 40))

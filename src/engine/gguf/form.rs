@@ -95,7 +95,7 @@ impl Form {
             .iter()
             .try_fold(blocks, |product, dim| product.checked_mul(*dim))
             .and_then(|blocks| blocks.checked_mul(block.bytes))
-            .filter(|bytes| *bytes <= i64::MAX as u64)
+            .filter(|bytes| i64::try_from(*bytes).is_ok())
             .ok_or_else(|| format!("shape {dims:?} takes more bytes than can be counted"))
     }
 }

@@ -1,6 +1,7 @@
 //! From the metadata of a GGUF file to family and shape.
 
-use super::header::{Header, Refusal, Value};
+use super::header::Header;
+use super::reader::{Refusal, Value};
 use crate::engine::cards::Architecture;
 use crate::engine::config;
 use crate::study::model::{Family, RopeScaling, Shape};
@@ -123,20 +124,18 @@ impl<'a> Keys<'a> {
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, family)| *family);
-        match family {
-            Some(family) => Ok(Self {
-                header,
-                name,
-                family,
-            }),
-            None => {
-                let supported = SUPPORTED.map(|(known, _)| known).join(", ");
-                Err(Refusal::new(
-                    format!("key {KEY}"),
-                    format!("{name:?} is not supported; supported are {supported}"),
-                ))
-            }
-        }
+        let Some(family) = family else {
+            let supported = SUPPORTED.map(|(known, _)| known).join(", ");
+            return Err(Refusal::new(
+                format!("key {KEY}"),
+                format!("{name:?} is not supported; supported are {supported}"),
+            ));
+        };
+        Ok(Self {
+            header,
+            name,
+            family,
+        })
     }
 
     fn get(&self, key: &str) -> Option<&'a Value> {

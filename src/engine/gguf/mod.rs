@@ -7,6 +7,7 @@
 mod form;
 mod header;
 mod metadata;
+mod reader;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,16 +15,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use memmap2::Mmap;
 
 use self::form::Form;
-use self::header::{Header, Refusal};
+use self::header::Header;
+use self::reader::Refusal;
 use super::cards::Architecture;
 use super::weights::assembly::{Supply, assemble};
+use super::weights::files::{self, Mapping};
 use super::weights::floats::{self, FloatKind, Floats};
 use super::weights::placement::{Placement, placing_failed};
 use super::weights::slot::{Dims, Part, Slot};
-use super::weights::{Matrix, Stack, Weights, files};
+use super::weights::{Matrix, Stack, Weights};
 use super::{EngineError, Progress, quantize};
 use crate::study::model::{Family, Precision};
 
@@ -34,14 +36,14 @@ pub(crate) struct GgufFile {
     /// Type of most weights.
     pub(crate) native: Precision,
     path: PathBuf,
-    bytes: Mmap,
+    bytes: Mapping,
     header: Header,
 }
 
 impl GgufFile {
     /// Opens a file and validates it, without reading weights.
     pub(crate) fn open(path: &Path) -> Result<Self, EngineError> {
-        let bytes = files::map(path)?;
+        let bytes = Mapping::open(path)?;
         let refuse = |refusal: Refusal| {
             EngineError::model(
                 format!("{}: {}", path.display(), refusal.place),
@@ -102,6 +104,17 @@ impl GgufFile {
             dims,
             bytes,
         })
+    }
+
+    /// Lets the bytes of tensors go that have been placed.
+    fn release(&self, slots: &[Slot]) {
+        let tensors = &self.header.tensors;
+        for tensor in slots
+            .iter()
+            .filter_map(|slot| tensors.get(&slot.gguf_name()))
+        {
+            self.bytes.release(tensor.range.clone());
+        }
     }
 
     /// Heads of a projection whose rows the file interleaves.
@@ -255,12 +268,13 @@ impl Supply for GgufSupply<'_> {
             .iter()
             .map(|&slot| self.file.tensor(slot))
             .collect::<Result<Vec<Stored<'_>>, EngineError>>()?;
-        let failed = |error| placing_failed(error, &slots[0].gguf_name());
-        parts
+        let failed = |error| placing_failed(&error, &slots[0].gguf_name());
+        let matrices = parts
             .chunk_by(|a, b| lie_alike(a.form, b.form))
             .map(|alike| self.matrix(alike).map_err(failed))
-            .collect::<Result<Vec<Matrix>, EngineError>>()
-            .map(Stack)
+            .collect::<Result<Vec<Matrix>, EngineError>>()?;
+        self.file.release(slots);
+        Ok(Stack(matrices))
     }
 
     fn vector(&mut self, slots: &[Slot]) -> Result<Tensor, EngineError> {
@@ -274,7 +288,7 @@ impl Supply for GgufSupply<'_> {
             activation, device, ..
         } = self.placement;
         floats::place(&floats, &[length], *activation, device)
-            .map_err(|error| placing_failed(error, &slots[0].gguf_name()))
+            .map_err(|error| placing_failed(&error, &slots[0].gguf_name()))
     }
 }
 

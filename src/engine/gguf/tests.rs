@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device};
 
-use super::header::Value;
+use super::reader::Value;
 use super::*;
 use crate::study::model::RopeScaling;
 
@@ -311,9 +311,9 @@ fn impossible_or_contradicting_numbers_are_refused() {
     for (key, value, place, reason) in cases {
         metadata_refused(
             |header| {
-                _ = header
+                header
                     .metadata
-                    .insert(key.to_owned(), Value::Integer(value))
+                    .insert(key.to_owned(), Value::Integer(value));
             },
             place,
             reason,

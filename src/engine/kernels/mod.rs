@@ -9,10 +9,12 @@
 )]
 
 pub(super) mod attend;
+pub(super) mod blocks;
 pub(super) mod dense;
 pub(super) mod element;
 pub(super) mod rows;
 pub(super) mod simd;
+pub(super) mod stream;
 mod tile;
 
 use std::cell::UnsafeCell;

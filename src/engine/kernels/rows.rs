@@ -54,7 +54,11 @@ pub(in crate::engine) fn gate(gate_up: &[f32], width: usize) -> Vec<f32> {
     let mut output = vec![0.0; gate_up.len() / 2];
     each_row(&mut output, width, |row, output| {
         let (gate, up) = gate_up[2 * row * width..2 * (row + 1) * width].split_at(width);
-        vectorized(Gate { gate, up, output });
+        vectorized(Gate {
+            opening: gate,
+            up,
+            output,
+        });
     });
     output
 }
@@ -157,7 +161,7 @@ impl Kernel for Norm<'_> {
 }
 
 struct Gate<'a> {
-    gate: &'a [f32],
+    opening: &'a [f32],
     up: &'a [f32],
     output: &'a mut [f32],
 }
@@ -167,7 +171,11 @@ impl Kernel for Gate<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Self { gate, up, output } = self;
+        let Self {
+            opening: gate,
+            up,
+            output,
+        } = self;
         let width = gate.len();
         assert!(
             up.len() == width && output.len() == width,

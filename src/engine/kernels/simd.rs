@@ -47,7 +47,7 @@ pub(in crate::engine) trait Simd: Copy {
             let a = Self::maximum(Self::minimum(a, Self::splat(88.0)), Self::splat(-87.0));
             let power = Self::round(Self::multiply(a, Self::splat(std::f32::consts::LOG2_E)));
             // ln 2 in two parts, so that `power * ln 2` is exact in the first.
-            let rest = Self::multiply_add(power, Self::splat(-0.693_359_375), a);
+            let rest = Self::multiply_add(power, Self::splat(-0.693_359_4), a);
             let rest = Self::multiply_add(power, Self::splat(2.121_944_4e-4), rest);
             // Taylor coefficients, adjusted on ±ln 2 / 2 (Cephes `expf`).
             let mut series = Self::splat(1.987_569_1e-4);

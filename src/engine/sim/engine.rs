@@ -436,15 +436,17 @@ mod tests {
             .skip_while(|line| !line.contains("```toml"))
             .skip(1)
             .take_while(|line| !line.contains("```"))
-            .map(|line| format!("{}\n", line.trim_start_matches("//!").trim_start()))
-            .collect();
+            .map(|line| line.trim_start_matches("//!").trim_start())
+            .collect::<Vec<_>>()
+            .join("\n");
         assert_eq!(Script::parse(&documented).unwrap(), Script::default());
         // The fault is a comment there; what it says has to parse too.
         let fault: String = documented
             .lines()
             .skip_while(|line| !line.contains("[[fault]]"))
-            .map(|line| format!("{}\n", line.trim_start_matches("# ")))
-            .collect();
+            .map(|line| line.trim_start_matches("# "))
+            .collect::<Vec<_>>()
+            .join("\n");
         assert_eq!(Script::parse(&fault).unwrap().fault.len(), 1);
         assert!(Script::parse("[time]\nstep_su = 1.0").is_err());
     }

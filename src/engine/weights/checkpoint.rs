@@ -22,7 +22,7 @@ const TOKENIZER: &str = "tokenizer.json";
 const INDEX: &str = "model.safetensors.index.json";
 const SINGLE: &str = "model.safetensors";
 /// Largest index that is read; that of a 405-billion-parameter model has 200 KiB.
-const INDEX_LIMIT: u64 = 16 << 20;
+const INDEX_LIMIT: u64 = 4 << 20;
 
 /// An opened and validated model folder.
 pub(crate) struct Checkpoint {
@@ -137,6 +137,15 @@ impl Checkpoint {
             Some(self.shards[place.shard].floats(entry, entry.kind()?))
         });
         found.ok_or_else(|| self.missing(&name))
+    }
+
+    fn release(&self, slots: &[Slot]) {
+        for place in slots
+            .iter()
+            .filter_map(|slot| self.tensors.get(&slot.checkpoint_name()))
+        {
+            self.shards[place.shard].release(self.entry(*place));
+        }
     }
 
     fn missing(&self, name: &str) -> EngineError {
@@ -355,8 +364,10 @@ impl Supply for CheckpointSupply<'_> {
                 .and_then(|packed| quantize::place(packed, device))
                 .map(|placed| Matrix::Quant(Arc::new(placed))),
         };
-        let failed = |error| placing_failed(error, &slots[0].checkpoint_name());
-        Ok(Stack(vec![matrix.map_err(failed)?]))
+        let failed = |error| placing_failed(&error, &slots[0].checkpoint_name());
+        let stack = Stack(vec![matrix.map_err(failed)?]);
+        self.checkpoint.release(slots);
+        Ok(stack)
     }
 
     fn vector(&mut self, slots: &[Slot]) -> Result<Tensor, EngineError> {
@@ -366,7 +377,7 @@ impl Supply for CheckpointSupply<'_> {
             activation, device, ..
         } = self.placement;
         floats::place(&parts, &[length], *activation, device)
-            .map_err(|error| placing_failed(error, &slots[0].checkpoint_name()))
+            .map_err(|error| placing_failed(&error, &slots[0].checkpoint_name()))
     }
 }
 
@@ -394,7 +405,7 @@ mod tests {
 
     /// A value for each element that differs by tensor, row and column and that bfloat16 can hold.
     fn value(tensor: usize, element: usize) -> f32 {
-        ((tensor * 37 + element * 11) % 251) as f32 / 128.0 - 0.9921875
+        ((tensor * 37 + element * 11) % 251) as f32 / 128.0 - 0.992_187_5
     }
 
     type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
@@ -645,9 +656,11 @@ mod tests {
         Checkpoint::open(single(&frequencies).path()).unwrap();
     }
 
+    type Edit<'a> = &'a dyn Fn(&mut serde_json::Map<String, Value>);
+
     #[test]
     fn an_index_that_contradicts_the_shards_is_refused() {
-        let change = |change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
+        let change = |change: Edit<'_>| {
             let folder = sharded();
             let mut index = index_of(folder.path());
             change(index["weight_map"].as_object_mut().unwrap());
@@ -655,7 +668,7 @@ mod tests {
             folder
         };
         let norm = "model.norm.weight";
-        let cases: [(&dyn Fn(&mut serde_json::Map<String, Value>), &str); 5] = [
+        let cases: [(Edit<'_>, &str); 5] = [
             (
                 &|map| _ = map.insert(norm.into(), "c.safetensors".into()),
                 "missing shards: c.safetensors",

@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::{Deref, Range};
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use sha2::{Digest, Sha256};
 
 use crate::engine::EngineError;
@@ -37,15 +38,48 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, EngineError> {
     Ok(bytes)
 }
 
-/// Maps a file into memory for reading.
-#[expect(unsafe_code, reason = "mapping a file is unsafe by nature")]
-pub(crate) fn map(path: &Path) -> Result<Mmap, EngineError> {
-    let file = open(path)?;
-    // SAFETY: the mapping is private and read-only and is only ever read as plain bytes. A file that
-    // somebody changes meanwhile gives other numbers, and one that is truncated raises SIGBUS: weights
-    // are read in the worker process, whose death is recorded as the outcome.
-    unsafe { Mmap::map(&file) }
-        .map_err(|error| EngineError::model(path.display(), format!("cannot be mapped: {error}")))
+/// A file in memory for reading.
+pub(crate) struct Mapping(Mmap);
+
+impl Mapping {
+    /// Maps a file.
+    #[expect(unsafe_code, reason = "mapping a file is unsafe by nature")]
+    pub(crate) fn open(path: &Path) -> Result<Self, EngineError> {
+        let file = open(path)?;
+        // SAFETY: the mapping is read-only and is only ever read as plain bytes. A file that somebody
+        // changes meanwhile gives other numbers, and one that is truncated raises SIGBUS: weights are
+        // read in the worker process, whose death is recorded as the outcome.
+        let mapped = unsafe { Mmap::map(&file) };
+        mapped.map(Self).map_err(|error| {
+            EngineError::model(path.display(), format!("cannot be mapped: {error}"))
+        })
+    }
+
+    /// Takes pages that have been read out of resident memory; reading them again brings them back.
+    ///
+    /// Without it a checkpoint would count twice at the end of loading: as file and as weights.
+    #[expect(
+        unsafe_code,
+        reason = "the advice is unsafe for mappings that can be written to"
+    )]
+    pub(crate) fn release(&self, range: Range<usize>) {
+        // SAFETY: the mapping is shared with the file and read-only, so that dropped pages hold nothing
+        // that the file does not.
+        let advised = unsafe {
+            self.0
+                .unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len())
+        };
+        // Advice that is not taken costs memory, not correctness.
+        drop(advised);
+    }
+}
+
+impl Deref for Mapping {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// SHA-256 of a file in lower-case hexadecimal, in constant memory.
@@ -57,11 +91,21 @@ pub(crate) fn sha256(path: &Path) -> Result<String, EngineError> {
     loop {
         let count = file.read(&mut buffer).map_err(failed)?;
         if count == 0 {
-            let digest = hash.finalize();
-            return Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect());
+            return Ok(hexadecimal(&hash.finalize()));
         }
         hash.update(&buffer[..count]);
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| DIGITS[usize::from(digit)])
+        .collect()
 }
 
 #[cfg(test)]
@@ -77,6 +121,19 @@ mod tests {
             sha256(&path).unwrap(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+    }
+
+    #[test]
+    fn released_pages_are_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let bytes: Vec<u8> = (0..20_000u32).map(|i| (i % 251) as u8).collect();
+        std::fs::write(&path, &bytes).unwrap();
+        let mapping = Mapping::open(&path).unwrap();
+        assert_eq!(*mapping, *bytes);
+        mapping.release(100..9000);
+        mapping.release(0..bytes.len());
+        assert_eq!(*mapping, *bytes);
     }
 
     #[test]

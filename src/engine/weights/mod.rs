@@ -184,3 +184,53 @@ fn architecture_of(card: &str) -> Result<Architecture, EngineError> {
         shape: card.shape,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_is_its_shape_with_random_weights() {
+        let source = ModelSource::Card("qwen3-0.6b".to_owned());
+        let model = inspect(&source).unwrap();
+        assert_eq!(model.name, "qwen3-0.6b");
+        assert_eq!(model.family, Family::Qwen3);
+        assert_eq!(model.native, Precision::Bf16);
+        assert!(model.random_weights && model.files.is_empty());
+        assert!(inspect(&ModelSource::Card("qwen".to_owned())).is_err());
+    }
+
+    #[test]
+    fn a_gguf_file_is_known_by_its_hash() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/fixtures/gguf/qwen2-f16.gguf"
+        );
+        let source = ModelSource::Gguf(path.into());
+        let model = inspect(&source).unwrap();
+        assert_eq!(model.name, "qwen2-f16.gguf");
+        assert!(!model.random_weights);
+        assert_eq!(model.files["qwen2-f16.gguf"].len(), 64);
+        let load = |precision| load(&source, precision, 1, &Device::Cpu, &Progress::default());
+        assert!(matches!(
+            load(Precision::Q8_0),
+            Err(EngineError::Unsupported { .. })
+        ));
+        assert_eq!(load(Precision::Native).unwrap().layers.len(), 2);
+    }
+
+    #[test]
+    fn every_loaded_stack_and_vector_is_a_step_of_progress() {
+        let progress = Progress::default();
+        load(
+            &ModelSource::Tiny,
+            Precision::F32,
+            1,
+            &Device::Cpu,
+            &progress,
+        )
+        .unwrap();
+        // Six tensors or stacks in each of four layers, the embedding, the last norm and the head.
+        assert_eq!(progress.steps(), 4 * 6 + 3);
+    }
+}

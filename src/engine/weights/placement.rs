@@ -58,14 +58,14 @@ impl Placement {
 }
 
 /// What it means that candle could not place something.
-pub(crate) fn placing_failed(error: candle_core::Error, what: &str) -> EngineError {
-    if ran_out_of_memory(&error) {
+pub(crate) fn placing_failed(error: &candle_core::Error, what: &str) -> EngineError {
+    if ran_out_of_memory(error) {
         EngineError::OutOfMemory {
             detail: format!("placing {what}"),
         }
     } else {
         EngineError::Device {
-            reason: format!("placing {what}: {}", first_line(&error)),
+            reason: format!("placing {what}: {}", first_line(error)),
         }
     }
 }

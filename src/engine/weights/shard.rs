@@ -6,24 +6,23 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::files;
+use super::files::Mapping;
 use super::floats::{FloatKind, Floats};
 use crate::engine::EngineError;
 
 /// Largest header that is read. A header of a thousand tensors has about 100 KiB; the format's own limit
 /// of 100 MB would let a hostile file fill memory.
-const HEADER_LIMIT: u64 = 8 << 20;
+const HEADER_LIMIT: u64 = 2 << 20;
 /// Bytes that hold the length of the header.
 const PREFIX: usize = 8;
 
 /// A mapped safetensors file.
 pub(crate) struct Shard {
     path: PathBuf,
-    bytes: Mmap,
+    bytes: Mapping,
     tensors: Vec<Entry>,
 }
 
@@ -55,7 +54,7 @@ impl Shard {
     /// Maps a file and validates its header.
     pub(crate) fn open(path: &Path) -> Result<Self, EngineError> {
         let refuse = |reason: String| EngineError::model(path.display(), reason);
-        let bytes = files::map(path)?;
+        let bytes = Mapping::open(path)?;
         let tensors = read_header(&bytes).map_err(refuse)?;
         Ok(Self {
             path: path.to_owned(),
@@ -77,6 +76,11 @@ impl Shard {
     /// The elements of one of its tensors.
     pub(crate) fn floats(&self, entry: &Entry, kind: FloatKind) -> Floats<'_> {
         Floats::new(kind, &self.bytes[entry.range.clone()])
+    }
+
+    /// Lets the elements of a tensor go that have been placed.
+    pub(crate) fn release(&self, entry: &Entry) {
+        self.bytes.release(entry.range.clone());
     }
 }
 
@@ -181,7 +185,7 @@ mod tests {
         let sound = one("F32", "[2]", "[0,8]");
         refused(&[], "truncated: 0 bytes");
         refused(&[1, 0, 0], "truncated: 3 bytes");
-        refused(&u64::MAX.to_le_bytes(), "larger than 8388608");
+        refused(&u64::MAX.to_le_bytes(), "larger than 2097152");
         refused(&100u64.to_le_bytes(), "invalid header length");
         let mut cut = file(&sound, 8);
         cut.truncate(20);

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::meter::Meter;
+use super::meter::{Meter, Start};
 use super::prompts::PromptSource;
 use super::{BlockOrder, BlockSeen, Refusal};
 use crate::clock::Clock;
@@ -49,8 +49,9 @@ pub(super) fn run(bench: &mut Bench<'_>, order: &BlockOrder) -> Result<BlockSeen
     let reset = bench.meter.reset_peak_memory();
     // The device's mark is reset by reading it.
     let _ = bench.engine.peak_memory();
+    // The meter starts first, so that its wall time covers everything since `started`.
+    let start = Start::now(bench.clock);
     let started = moment(bench.clock);
-    let start = bench.meter.start(bench.clock);
     let seen = generations(bench, order)?;
     let cpu = bench.meter.since(start, bench.clock);
     let of_process = || reset.and_then(|()| bench.meter.peak_memory());

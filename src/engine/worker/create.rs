@@ -7,8 +7,9 @@ use super::Order;
 use super::block::moment;
 use crate::clock::{Clock, Manual};
 use crate::engine::decoder::Decoder;
+use crate::engine::peaks::Peaks;
 use crate::engine::sim::{Script, Sim};
-use crate::engine::{Engine, EngineError, MeasurePeaks, Progress, device, weights};
+use crate::engine::{Engine, EngineError, MeasurePeaks, Progress, device, stock, weights};
 use crate::record::observation::{Device, DeviceKind, Moment};
 use crate::study::model::EngineKind;
 
@@ -69,7 +70,18 @@ pub fn create(
                 started,
             })
         }
-        EngineKind::Stock => Err(not_wired(&order.engine)),
+        EngineKind::Stock => {
+            let started = moment(machine.as_ref());
+            let device = device::open(order.device)?;
+            let model = weights::inspect(&order.source)?;
+            Ok(Created {
+                vocab: model.shape.vocab,
+                device: kind(&device),
+                engine: stock::load(&order.source, order.precision, &device)?,
+                clock: Arc::clone(machine),
+                started,
+            })
+        }
     }
 }
 
@@ -104,11 +116,10 @@ pub(super) fn create_peaks(
                 clock: timeline,
             })
         }
-        // WIRE HERE: `peaks::Peaks::new(device::open(order.device)?)` on the timeline `machine`.
-        EngineKind::Decoder | EngineKind::Stock => {
-            let _ = machine;
-            Err(not_wired(&order.engine))
-        }
+        EngineKind::Decoder | EngineKind::Stock => Ok(CreatedPeaks {
+            peaks: Box::new(Peaks::new(device::open(order.device)?)),
+            clock: Arc::clone(machine),
+        }),
     }
 }
 
@@ -119,10 +130,4 @@ fn read_script(path: &Path) -> Result<Script, EngineError> {
     };
     let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
     Script::parse(&text).map_err(|error| refuse(error.to_string()))
-}
-
-fn not_wired(engine: &EngineKind) -> EngineError {
-    EngineError::Unsupported {
-        reason: format!("the engine `{engine}` is not part of this build"),
-    }
 }

@@ -28,21 +28,23 @@ pub(super) struct Start {
     steal: Option<Nanos>,
 }
 
+impl Start {
+    /// Reads everything for the first time.
+    pub(super) fn now(clock: &dyn Clock) -> Self {
+        Self {
+            steal: stolen_time(),
+            worker: processor_time(),
+            now: clock.now(),
+        }
+    }
+}
+
 impl Meter {
     /// The meter of a device.
     pub(super) fn of(kind: DeviceKind) -> Self {
         match kind {
             DeviceKind::Cpu | DeviceKind::Cuda => Self::System,
             DeviceKind::Sim => Self::Scripted,
-        }
-    }
-
-    /// Reads everything for the first time.
-    pub(super) fn start(self, clock: &dyn Clock) -> Start {
-        Start {
-            now: clock.now(),
-            worker: processor_time(),
-            steal: stolen_time(),
         }
     }
 

@@ -77,11 +77,10 @@ impl Processes {
             .process_group(0)
             .spawn()
             .map_err(|error| failed(&error))?;
-        let (requests, stdout, stderr) =
-            match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
-                (Some(stdin), Some(stdout), Some(stderr)) => (stdin, stdout, stderr),
-                _ => return Err(failed(&"its standard streams are missing")),
-            };
+        let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(requests), Some(stdout), Some(stderr)) = streams else {
+            return Err(failed(&"its standard streams are missing"));
+        };
         Ok(Process {
             child,
             requests,

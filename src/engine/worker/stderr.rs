@@ -60,8 +60,8 @@ mod tests {
 
     #[test]
     fn the_last_twenty_lines_are_kept_without_control_characters() {
-        let text: String = (1..=30).map(|n| format!("line {n}\u{1b}[31m\n")).collect();
-        let lines = tail(text.as_bytes());
+        let text: Vec<String> = (1..=30).map(|n| format!("line {n}\u{1b}[31m")).collect();
+        let lines = tail(text.join("\n").as_bytes());
         assert_eq!(lines.len(), LINES);
         assert_eq!(lines[0], "line 11 [31m");
         assert_eq!(lines[19], "line 30 [31m");

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use super::generations;
 use crate::record::observation::Record;
 
 /// `prev` of the first line.
@@ -102,7 +103,7 @@ pub(super) fn parse(line: &[u8]) -> Result<(Place, Record), Unreadable> {
         .ok_or_else(not_a_record)?;
     let mut head = line[..end].to_vec();
     head.push(b'}');
-    let place: Place = serde_json::from_slice(&head).map_err(unreadable)?;
+    let place: Place = serde_json::from_slice(&head).map_err(|error| unreadable(&error))?;
     let record = record(place.kind, line)?;
     Ok((place, record))
 }
@@ -119,7 +120,10 @@ fn record(kind: Kind, line: &[u8]) -> Result<Record, Unreadable> {
         Kind::Device => Ok(Record::Device(Box::new(read(line)?))),
         Kind::Peak => Ok(Record::Peak(read(line)?)),
         Kind::Load => Ok(Record::Load(Box::new(read(line)?))),
-        Kind::Block => Ok(Record::Block(Box::new(read(line)?))),
+        Kind::Block => {
+            let block = generations::block(line).map_or_else(|| read(line), Ok)?;
+            Ok(Record::Block(Box::new(block)))
+        }
         Kind::Failure => Ok(Record::Failure(read(line)?)),
         Kind::Skip => Ok(Record::Skip(read(line)?)),
         Kind::End => Ok(Record::End(read(line)?)),
@@ -127,9 +131,9 @@ fn record(kind: Kind, line: &[u8]) -> Result<Record, Unreadable> {
 }
 
 fn read<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Unreadable> {
-    serde_json::from_slice(line).map_err(unreadable)
+    serde_json::from_slice(line).map_err(|error| unreadable(&error))
 }
 
-fn unreadable(error: serde_json::Error) -> Unreadable {
+fn unreadable(error: &serde_json::Error) -> Unreadable {
     Unreadable::NotARecord(error.to_string())
 }

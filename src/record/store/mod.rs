@@ -4,6 +4,7 @@
 //! the SHA-256 of the line before, so that a line that was changed, dropped or inserted shows. A line
 //! torn by a crash stays where it is; the next one names the bytes skipped.
 
+mod generations;
 mod line;
 mod reader;
 mod resume;

@@ -178,7 +178,7 @@ fn header_counts() {
     );
     // Within the limits, but more than there are: what follows is read as something else.
     refused(|file| file.tensor_count = Some(60_000), "", "");
-    refused(|file| file.key_count = Some(60_000), "", "");
+    refused(|file| file.key_count = Some(2_000), "", "");
     refused(|file| file.tensor_count = Some(0), "", "no tensors");
 }
 
@@ -186,7 +186,7 @@ fn header_counts() {
 fn key_sizes() {
     let mut long = u64::MAX.to_le_bytes().to_vec();
     long.extend(b"key");
-    refused_key(long, "offset", "longer than 65535");
+    refused_key(long, "offset", "longer than 1024");
     refused_key(key("", 4, &[0; 4]), "offset", "empty key");
     let mut foreign = key("ab", 4, &[0; 4]);
     foreign[8] = 0xff;

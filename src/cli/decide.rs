@@ -1,0 +1,151 @@
+//! What `mtok breakeven` takes from the rest of the program: prices, cards, studies, reports.
+
+use std::path::Path;
+
+use super::args::BreakevenVerb;
+use super::breakeven::{self, Outside, Streams};
+use super::exit::{CliError, Exit};
+use super::folder::{StudyFolder, write_whole};
+use super::{host, reports};
+use crate::catalog::{Catalog, gpus};
+use crate::cost::answer::Answer;
+use crate::cost::measured::{Estimate, Measured, MeasuredPoint};
+use crate::cost::scenario::MeetsQuality;
+use crate::engine::cards;
+use crate::metrics::stats;
+use crate::record::store;
+use crate::report::document::{self, Document};
+use crate::study::workload::PointId;
+use crate::units::TokensPerSecond;
+
+/// Answers a scenario.
+pub(super) fn run(args: &BreakevenVerb) -> Result<Exit, CliError> {
+    let catalog = if args.user_prices {
+        super::prices::catalog()?
+    } else {
+        Catalog::bundled()
+    };
+    let outside = outside(&catalog);
+    let (mut out, mut talk) = (std::io::stdout().lock(), std::io::stderr().lock());
+    let streams = Streams {
+        out: &mut out,
+        talk: &mut talk,
+    };
+    let code = breakeven::run(&args.scenario, outside, streams)
+        .map_err(|error| CliError::new(Exit::Failure, error))?;
+    Ok(match code {
+        0 => Exit::Success,
+        3 => Exit::Input,
+        6 => Exit::NotValid,
+        9 => Exit::Storage,
+        _ => Exit::Failure,
+    })
+}
+
+/// What a scenario may ask for.
+fn outside(catalog: &Catalog) -> Outside<'_> {
+    Outside {
+        book: catalog,
+        card: &|name| cards::find(name).map_err(|error| error.to_string()),
+        measured: &|folder| measured(folder).map_err(|error| format!("{:#}", error.error)),
+        quality: &|folder| quality(folder),
+        report: &write_reports,
+        today: host::today(),
+    }
+}
+
+/// Every report of a folder's scenario by file name, from the bundled prices.
+pub(super) fn rendered(scenario: &Path) -> Result<Vec<(&'static str, String)>, CliError> {
+    let catalog = Catalog::bundled();
+    let answer = breakeven::answer(scenario, outside(&catalog))
+        .map_err(|message| CliError::new(Exit::Input, anyhow::anyhow!(message)))?;
+    Ok(reports_of(&answer))
+}
+
+fn reports_of(answer: &Answer) -> Vec<(&'static str, String)> {
+    vec![
+        (
+            "breakeven.md",
+            crate::report::breakeven::to_markdown(answer),
+        ),
+        ("breakeven.html", crate::report::breakeven::to_html(answer)),
+        ("breakeven.csv", crate::report::breakeven::to_csv(answer)),
+    ]
+}
+
+fn write_reports(answer: &Answer, folder: &Path) -> anyhow::Result<()> {
+    let study = StudyFolder::new(folder.to_owned());
+    study.create().map_err(|error| error.error)?;
+    for (name, text) in reports_of(answer) {
+        write_whole(&study.generated(name), &text).map_err(|error| error.error)?;
+    }
+    Ok(())
+}
+
+/// No study says yet what quality a model has for somebody's purpose.
+fn quality(folder: &Path) -> Result<MeetsQuality, String> {
+    Err(format!(
+        "{}: holds no quality results; state decision.self_hosted_meets_quality",
+        folder.display()
+    ))
+}
+
+/// A study folder as the break-even sees it.
+fn measured(folder: &Path) -> Result<Measured, CliError> {
+    let records = store::read(&StudyFolder::new(folder.to_owned()).record())?;
+    let document = reports::conclude(&records, None)?;
+    let (session, device) = reports::identity(&records);
+    let asked = session.and_then(|session| session.study.price.gpu.clone());
+    let recognised = device.and_then(|device| gpus::recognise(&device.name, device.memory_bytes));
+    Ok(Measured {
+        source: folder.display().to_string(),
+        date: session.map(|session| session.run_date),
+        gpu: asked.or_else(|| recognised.map(|card| card.id.clone())),
+        gpus: 1,
+        model: session.map(|session| session.model.name.clone()),
+        shape: session.map(|session| session.model.shape.clone()),
+        points: points(&document),
+    })
+}
+
+fn points(document: &Document) -> Vec<MeasuredPoint> {
+    let ended_well = document
+        .rows
+        .iter()
+        .filter(|row| row.status == document::Status::Ok);
+    ended_well
+        .filter_map(|row| {
+            row.measured
+                .as_ref()
+                .map(|measured| point(row.point, measured))
+        })
+        .collect()
+}
+
+fn point(id: PointId, measured: &document::Measured) -> MeasuredPoint {
+    let latency = &measured.latency;
+    MeasuredPoint {
+        precision: id.precision,
+        batch: f64::from(id.batch.get()),
+        isl: f64::from(id.isl.get()),
+        osl: f64::from(id.osl.get()),
+        prefill_tokens_per_second: estimate(&latency.prefill(), TokensPerSecond::value),
+        decode_tokens_per_second: latency
+            .decode()
+            .map(|rate| estimate(&rate, TokensPerSecond::value)),
+        output_tokens_per_second: estimate(&latency.output(), TokensPerSecond::value),
+        ttft_ms: Some(latency.ttft.value.milliseconds()),
+        tpot_ms: latency.tpot.map(|tpot| tpot.value.milliseconds()),
+    }
+}
+
+/// An estimate without an interval stands for itself: nothing is known of its spread.
+fn estimate<Q: Copy>(from: &stats::Estimate<Q>, value: impl Fn(Q) -> f64) -> Estimate {
+    let middle = value(from.value);
+    Estimate {
+        value: middle,
+        low: from.low().map_or(middle, &value),
+        high: from.high().map_or(middle, &value),
+        repetitions: from.n as u32,
+    }
+}

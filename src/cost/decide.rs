@@ -1,0 +1,371 @@
+//! From a scenario to its answer.
+
+use super::answer::{
+    Alternative, Answer, ApiAnswer, BreakEvenAnswer, ForecastAnswer, HostAnswer, SCHEMA,
+    SharedAnswer, VolumeAnswer, WhatIfAnswer,
+};
+use super::bill::ApiCase;
+use super::budget;
+use super::case::{Case, Evaluation};
+use super::comparison::{Comparison, cheaper};
+use super::copula::{Copula, Pair};
+use super::distribution::Distribution;
+use super::horizon;
+use super::ledger::ledger;
+use super::parameter::Parameter;
+use super::resolve::{Resolved, Sources, resolve, resolve_alternative, resolve_scenario};
+use super::scenario::edit::states_throughput;
+use super::scenario::parse::Refusal;
+use super::scenario::{Document, MeetsQuality, Scenario, ScenarioError, Side};
+use super::sensitivity::tornado;
+use super::uncertainty::{Drawn, Experiment, draw};
+use super::verdict::{Grounds, verdict};
+use super::view::View;
+use super::warning::Warning;
+
+/// Variation between hosts where a study measured one host and the scenario says nothing.
+const ASSUMED_BETWEEN_HOST_CV: f64 = 0.05;
+
+/// Answers a scenario.
+pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, ScenarioError> {
+    let place = |refusal| document.place(refusal);
+    let scenario = &document.scenario;
+    let mut resolved = resolve(document, sources)?;
+    let experiment = experiment(scenario, &mut resolved).map_err(place)?;
+    let uncertainty = draw(&resolved.case, &experiment).map(|mut drawn| {
+        drawn.between_host_cv = host_cv(scenario, &resolved);
+        drawn
+    });
+    let alternatives = alternatives(document, &mut resolved, sources)?;
+    let what_if = what_ifs(document, &resolved.case, sources)?;
+    let comparison = Comparison::new(&resolved.case);
+    let mut warnings = resolved.warnings.clone();
+    warnings.extend(doubts(scenario, &comparison, &resolved));
+    let grounds = Grounds {
+        requests: comparison.evaluation.requests,
+        api: comparison.api.as_ref(),
+        host: comparison.host.as_ref(),
+        break_even: comparison.break_even.as_ref(),
+        cheaper: comparison.cheaper,
+        uncertainty: uncertainty.as_ref(),
+        decision: &scenario.decision,
+        quality: resolved.quality,
+    };
+    let sentence = verdict(&grounds);
+    let evaluation = &comparison.evaluation;
+    let horizon = resolved
+        .host
+        .as_ref()
+        .and_then(|facts| horizon::look_ahead(&scenario.horizon, evaluation, facts));
+    Ok(Answer {
+        schema: SCHEMA,
+        as_of: scenario.as_of.map(|date| date.to_string()),
+        catalog_hash: sources.book.hash(),
+        volume: VolumeAnswer {
+            requests_per_month: evaluation.requests,
+            requests_per_day: evaluation.requests * 24.0 / resolved.case.hours_per_month,
+            hours_per_month: resolved.case.hours_per_month,
+            rejected_share: evaluation.work.rejected_share,
+        },
+        shared: SharedAnswer {
+            usd_per_month: evaluation.shared.month_usd(evaluation.requests),
+            wrong_answers_per_month: evaluation.requests
+                * resolved.case.demand.semantic_hit_rate
+                * resolved.case.demand.semantic_wrong_answer_rate,
+        },
+        verdict: sentence,
+        assumptions: ledger(document, &resolved),
+        sensitivity: tornado(&resolved.case, &experiment.inputs),
+        alternatives,
+        what_if,
+        forecast: forecast(evaluation),
+        horizon,
+        budget: budget::apply(&scenario.budget, evaluation),
+        view: View::new(&resolved.case, resolved.host.as_ref(), &sources.book.gpus()),
+        api: comparison.api,
+        self_hosted: comparison.host,
+        break_even: comparison.break_even,
+        cheaper_now: comparison.cheaper,
+        warnings,
+        uncertainty,
+    })
+}
+
+/// The break-even of a document and of each of its alternatives, and nothing else.
+pub fn break_evens(
+    document: &Document,
+    sources: Sources<'_>,
+) -> Result<(Option<BreakEvenAnswer>, Vec<Alternative>), ScenarioError> {
+    let mut resolved = resolve(document, sources)?;
+    let others = alternatives(document, &mut resolved, sources)?;
+    Ok((Comparison::new(&resolved.case).break_even, others))
+}
+
+fn forecast(evaluation: &Evaluation<'_>) -> ForecastAnswer {
+    let growth = &evaluation.case.demand.forecast;
+    let grown = (1.0 + growth.growth_per_month).powf(f64::from(growth.months));
+    let requests = evaluation.requests * grown;
+    let shared = evaluation.shared.month_usd(requests);
+    let fleet = evaluation.fleet_bill(requests);
+    ForecastAnswer {
+        months: growth.months,
+        requests_per_month: requests,
+        api_usd_per_month: evaluation.api_usd(requests).map(|usd| usd + shared),
+        self_hosted_usd_per_month: fleet.map(|bill| bill.usd() + shared),
+        utilization: fleet.map(|bill| bill.utilization),
+        cheaper: cheaper(evaluation, requests),
+    }
+}
+
+fn what_ifs(
+    document: &Document,
+    base: &Case,
+    sources: Sources<'_>,
+) -> Result<Vec<WhatIfAnswer>, ScenarioError> {
+    let today = Comparison::new(base);
+    let bill = |api: &Option<ApiAnswer>| api.as_ref().map(|api| api.usd_per_month);
+    let host_bill = |host: &Option<HostAnswer>| host.as_ref().map(|host| host.usd_per_month);
+    let change = |now: Option<f64>, then: Option<f64>| Some(then? - now?);
+    let mut rows = Vec::new();
+    for (index, what_if) in document.scenario.what_if.iter().enumerate() {
+        let scenario = document.with_what_if(index, what_if)?;
+        let resolved = resolve_scenario(&scenario, sources).map_err(|refusal| {
+            document.place(Refusal {
+                key: format!("what_if.{index}.set"),
+                ..refusal
+            })
+        })?;
+        let then = Comparison::new(&resolved.case);
+        let found = then.break_even.as_ref();
+        rows.push(WhatIfAnswer {
+            name: what_if.name.clone(),
+            api_usd_per_month: bill(&then.api),
+            self_hosted_usd_per_month: host_bill(&then.host),
+            api_change_usd_per_month: change(bill(&today.api), bill(&then.api)),
+            self_hosted_change_usd_per_month: change(host_bill(&today.host), host_bill(&then.host)),
+            break_even_requests_per_month: found.and_then(|found| found.requests_per_month),
+            permanent_from_requests_per_month: found
+                .and_then(|found| found.permanent_from_requests_per_month),
+            utilization: then.host.as_ref().map(|host| host.utilization),
+            cheaper_now: then.cheaper,
+        });
+    }
+    Ok(rows)
+}
+
+fn alternatives(
+    document: &Document,
+    resolved: &mut Resolved,
+    sources: Sources<'_>,
+) -> Result<Vec<Alternative>, ScenarioError> {
+    let scenario = &document.scenario;
+    let mut rows = Vec::new();
+    let others = scenario
+        .api
+        .as_ref()
+        .map_or(&[][..], |api| &api.alternative);
+    for (index, section) in others.iter().enumerate() {
+        let api = resolve_alternative(index, section, scenario, (&resolved.case, sources))
+            .map_err(|refusal| document.place(refusal))?;
+        rows.push(api_alternative(index, section, api, &resolved.case));
+    }
+    let others = scenario
+        .self_hosted
+        .as_ref()
+        .map_or(&[][..], |host| &host.alternative);
+    for (index, section) in others.iter().enumerate() {
+        let name = section
+            .name
+            .clone()
+            .unwrap_or_else(|| format!("self-hosted alternative {}", index + 1));
+        let other = document.with_alternative(index)?;
+        let other = resolve_scenario(&other, sources).map_err(|refusal| {
+            document.place(Refusal {
+                key: format!("self_hosted.alternative.{index}"),
+                problem: format!("`{name}`: {}", refusal.problem),
+                hint: refusal.hint,
+            })
+        })?;
+        if !states_throughput(document, index) {
+            resolved.warnings.push(Warning::new(
+                "inherited_throughput",
+                format!("`{name}` has the throughput of the base case, which another configuration reached"),
+                "measure it and state its own rates or results",
+            ));
+        }
+        rows.extend(host_alternative(name, &other.case));
+    }
+    Ok(rows)
+}
+
+fn api_alternative(
+    index: usize,
+    section: &super::scenario::Api,
+    api: ApiCase,
+    base: &Case,
+) -> Alternative {
+    let name = section
+        .name
+        .clone()
+        .unwrap_or_else(|| format!("API alternative {}", index + 1));
+    let case = Case {
+        api: Some(api),
+        ..base.clone()
+    };
+    let comparison = Comparison::new(&case);
+    let bill = comparison.api.as_ref();
+    Alternative {
+        name,
+        side: Side::Api,
+        same_model: section.same_model,
+        usd_per_month: bill.map_or(0.0, |api| api.usd_per_month),
+        usd_per_request: bill.map_or(0.0, |api| api.usd_per_request),
+        replicas: None,
+        utilization: None,
+        break_even: comparison.break_even,
+        cheaper_now: comparison.cheaper,
+    }
+}
+
+fn host_alternative(name: String, case: &Case) -> Option<Alternative> {
+    let comparison = Comparison::new(case);
+    let host = comparison.host?;
+    Some(Alternative {
+        name,
+        side: Side::SelfHosted,
+        same_model: None,
+        usd_per_month: host.usd_per_month,
+        usd_per_request: host.usd_per_request,
+        replicas: Some(host.replicas),
+        utilization: Some(host.utilization),
+        break_even: comparison.break_even,
+        cheaper_now: comparison.cheaper,
+    })
+}
+
+fn host_cv(scenario: &Scenario, resolved: &Resolved) -> Option<f64> {
+    let measured = resolved.host.as_ref()?.measured.is_some();
+    measured.then(|| {
+        scenario
+            .uncertainty
+            .between_host_cv
+            .unwrap_or(ASSUMED_BETWEEN_HOST_CV)
+    })
+}
+
+/// What is drawn: the inputs that the scenario names, and a measured throughput.
+fn experiment(scenario: &Scenario, resolved: &mut Resolved) -> Result<Experiment, Refusal> {
+    let settings = &scenario.uncertainty;
+    let mut inputs = Vec::new();
+    for (index, input) in settings.input.iter().enumerate() {
+        let prefix = format!("uncertainty.input.{index}");
+        let parameter = Parameter::find(&input.key, &mut resolved.case)
+            .map_err(|error| Refusal::new(format!("{prefix}.key"), error.to_string()))?;
+        let distribution = Distribution::new(input)
+            .map_err(|error| Refusal::new(prefix.as_str(), error.to_string()))?;
+        inputs.push(Drawn {
+            parameter,
+            distribution,
+        });
+    }
+    let position = |key: &str| settings.input.iter().position(|input| input.key == key);
+    let pairs: Vec<Pair> = settings
+        .correlation
+        .iter()
+        .filter_map(|pair| {
+            Some(Pair {
+                first: position(&pair.keys[0])?,
+                second: position(&pair.keys[1])?,
+                rank_correlation: pair.rank_correlation,
+            })
+        })
+        .collect();
+    for key in settings.correlation.iter().flat_map(|pair| &pair.keys) {
+        if position(key).is_none() {
+            resolved.warnings.push(Warning::new(
+                "correlation_without_draw",
+                format!("`{key}` is correlated but not drawn, so the correlation does nothing"),
+                "add it as an [[uncertainty.input]]",
+            ));
+        }
+    }
+    let mut experiment = Experiment::new(settings, inputs);
+    experiment.copula = Copula::new(experiment.inputs.len(), &pairs)
+        .map_err(|error| Refusal::new("uncertainty.correlation", error.to_string()))?;
+    experiment.throughput = throughput(scenario, resolved);
+    Ok(experiment)
+}
+
+/// A measured throughput varies by its repetitions and from host to host.
+fn throughput(scenario: &Scenario, resolved: &Resolved) -> Vec<Distribution> {
+    let Some(cv) = host_cv(scenario, resolved) else {
+        return Vec::new();
+    };
+    let mut factors = vec![Distribution::between_hosts(cv)];
+    if let Some((_, point)) = resolved
+        .host
+        .as_ref()
+        .and_then(|host| host.measured.as_ref())
+    {
+        let rate = point.output_tokens_per_second;
+        factors.extend(
+            super::distribution::student_quantile(rate.repetitions)
+                .and_then(|t| rate.log_standard_error(t))
+                .and_then(|error| Distribution::measured(error, rate.repetitions)),
+        );
+    }
+    factors
+}
+
+/// What a reader should doubt about the comparison itself.
+fn doubts(scenario: &Scenario, comparison: &Comparison<'_>, resolved: &Resolved) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let demand = &resolved.case.demand;
+    if comparison.host.is_some() && comparison.api.is_some() {
+        match resolved.quality {
+            MeetsQuality::Unknown => warnings.push(Warning::new(
+                "quality_unknown",
+                "nobody has said whether the self-hosted model is good enough",
+                "measure it and set decision.self_hosted_meets_quality or decision.quality",
+            )),
+            MeetsQuality::Yes | MeetsQuality::No => {}
+        }
+    }
+    if comparison
+        .host
+        .as_ref()
+        .is_some_and(|host| host.replicas < 2.0)
+    {
+        warnings.push(Warning::new(
+            "single_replica",
+            "one replica has nothing to fall back on",
+            "set redundant_replicas = 1, or say who serves while it is down",
+        ));
+    }
+    if demand.input_token_limit > 0.0
+        && demand.input_tokens_cv <= 0.0
+        && demand.conversation.is_none()
+        && comparison.evaluation.work.input_tokens > 0.0
+    {
+        warnings.push(Warning::new(
+            "limit_without_spread",
+            "a limit on the input does nothing to a mean below it",
+            "give input_tokens_cv, over which it is integrated",
+        ));
+    }
+    if demand.session_token_limit > 0.0 && demand.conversation.is_none() {
+        warnings.push(Warning::new(
+            "limit_without_session",
+            "session_token_limit needs conversations",
+            "describe them under [traffic.conversation]",
+        ));
+    }
+    if host_cv(scenario, resolved).is_some() && scenario.uncertainty.between_host_cv.is_none() {
+        warnings.push(Warning::new(
+            "between_host_cv_assumed",
+            "one host was measured; 5 % variation between hosts is assumed",
+            "measure several hosts and set uncertainty.between_host_cv",
+        ));
+    }
+    warnings
+}

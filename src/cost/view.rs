@@ -1,0 +1,386 @@
+//! Tables and curves that a report draws: stairs, bills over volume, hours of the day, memory, queues.
+
+use serde::Serialize;
+
+use super::case::{Case, Evaluation};
+use super::conversation::calls;
+use super::memory::{Room, gib};
+use super::resolve_host::HostFacts;
+use super::scenario::{Conversation, HistoryPolicy};
+use super::traffic::Demand;
+use crate::catalog::book::GpuCard;
+
+/// Stairs in the table.
+const STAIRS: u32 = 12;
+/// Points of a curve, stairs apart.
+const POINTS: u32 = 80;
+/// Turns of the longest conversation in the picture.
+const MOST_TURNS: u32 = 40;
+
+/// What a report draws.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct View {
+    /// One row per number of working replicas.
+    pub stairs: Vec<Stair>,
+    /// Both bills over the volume, ascending.
+    pub curve: Vec<CurvePoint>,
+    /// Billed replicas and load of each hour.
+    pub hours: Vec<HourPoint>,
+    /// The operating point of a replica.
+    pub operating_point: Option<OperatingPoint>,
+    /// How the model fits into each card of the catalog.
+    pub fits: Vec<CardFit>,
+    /// Dollars of a conversation by its length and policy.
+    pub conversations: Vec<ConversationCost>,
+}
+
+/// One number of working replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Stair {
+    /// Billed replicas.
+    pub replicas: f64,
+    /// Billed cards.
+    pub gpus: f64,
+    /// User requests per month up to which they suffice.
+    pub up_to_requests_per_month: f64,
+    /// The self-hosted bill there, without what both sides share.
+    pub usd_per_month: f64,
+    /// Demand over full-load capacity there.
+    pub utilization: f64,
+}
+
+/// Both bills at one volume, without what both sides share.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct CurvePoint {
+    /// User requests per month.
+    pub requests_per_month: f64,
+    /// The API bill.
+    pub api_usd: Option<f64>,
+    /// The self-hosted bill.
+    pub self_hosted_usd: Option<f64>,
+}
+
+/// One hour of the day or of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct HourPoint {
+    /// From 0, UTC.
+    pub hour: usize,
+    /// User requests per second.
+    pub requests_per_second: f64,
+    /// Billed replicas.
+    pub replicas: f64,
+}
+
+/// Where a replica works.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct OperatingPoint {
+    /// Uncached input tokens per second at full load.
+    pub input_tokens_per_second: f64,
+    /// Output tokens per second at full load.
+    pub output_tokens_per_second: f64,
+    /// Prefill measured alone.
+    pub prefill_tokens_per_second: Option<f64>,
+    /// Decode measured alone.
+    pub decode_tokens_per_second: Option<f64>,
+    /// Sequences decoded together.
+    pub batch_size: Option<f64>,
+    /// Calls per second at full load.
+    pub calls_per_second: f64,
+    /// Seconds of one call, where the batch size is known.
+    pub latency_seconds: Option<f64>,
+    /// Load of the peak hour on the working replicas; the share of their full-load capacity.
+    pub peak_load: f64,
+    /// The same with one replica lost; null with one replica.
+    pub peak_load_one_lost: Option<f64>,
+    /// Mean wait in the queue at the target load; null at 100 %.
+    pub queue_seconds_at_target_load: Option<f64>,
+    /// Dollars of a replica hour, cards and fixed costs.
+    pub usd_per_replica_hour: f64,
+    /// What the API would charge for what a replica hour produces at full load.
+    pub api_value_usd_per_replica_hour: Option<f64>,
+    /// Tokens that no engine on these cards exceeds.
+    pub roofline_output_tokens_per_second: Option<f64>,
+}
+
+/// The model in one kind of card.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CardFit {
+    /// The card.
+    pub gpu: String,
+    /// Whether it is the scenario's card.
+    pub chosen: bool,
+    /// Cards.
+    pub gpus: f64,
+    /// Weights.
+    pub weights_gib: f64,
+    /// Left for the cache; negative when the weights do not fit.
+    pub kv_gib: f64,
+    /// Tokens of the cache.
+    pub kv_tokens: f64,
+    /// Sequences of this workload that surely fit.
+    pub sequences: f64,
+    /// Fewest of these cards with a useful cache; null above eight.
+    pub fewest_gpus: Option<u32>,
+}
+
+/// What a conversation costs at the API.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConversationCost {
+    /// Turns.
+    pub turns: u32,
+    /// What is carried from turn to turn.
+    pub policy: HistoryPolicy,
+    /// Whether the prompt cache is in use.
+    pub cached: bool,
+    /// Dollars for tokens.
+    pub usd: f64,
+}
+
+impl View {
+    /// Draws a case; `cards` are those of the catalog.
+    pub(crate) fn new(case: &Case, facts: Option<&HostFacts>, cards: &[GpuCard]) -> Self {
+        let evaluation = Evaluation::new(case);
+        Self {
+            stairs: stairs(&evaluation),
+            curve: curve(&evaluation),
+            hours: hours(&evaluation),
+            operating_point: operating_point(&evaluation, facts),
+            fits: fits(case, &evaluation, facts, cards),
+            conversations: conversations(case),
+        }
+    }
+}
+
+fn stairs(evaluation: &Evaluation<'_>) -> Vec<Stair> {
+    let Some(fleet) = &evaluation.fleet else {
+        return Vec::new();
+    };
+    (1..=STAIRS)
+        .map(|needed| fleet.monthly_capacity(f64::from(needed)))
+        .filter(|requests| requests.is_finite())
+        .map(|requests| {
+            let bill = fleet.bill(requests);
+            Stair {
+                replicas: bill.replicas,
+                gpus: bill.gpus,
+                up_to_requests_per_month: requests,
+                usd_per_month: bill.usd(),
+                utilization: bill.utilization,
+            }
+        })
+        .collect()
+}
+
+/// From a hundredth of the smallest to ten times the largest volume of interest, stair edges included.
+fn curve(evaluation: &Evaluation<'_>) -> Vec<CurvePoint> {
+    let found = evaluation.break_even();
+    let permanent = found.as_ref().and_then(|found| found.permanent);
+    let first = found.as_ref().and_then(|found| found.first);
+    let mut interesting = vec![evaluation.requests];
+    interesting.extend(permanent.map(|point| point.requests_per_month));
+    interesting.extend(
+        first
+            .map(|point| point.requests_per_month)
+            .filter(|r| *r > 0.0),
+    );
+    let low = interesting.iter().copied().fold(f64::MAX, f64::min) / 100.0;
+    let high = interesting.iter().copied().fold(0.0, f64::max) * 10.0;
+    let ratio = (high / low).powf(1.0 / f64::from(POINTS - 1));
+    let mut volumes: Vec<f64> = (0..POINTS)
+        .map(|i| low * ratio.powf(f64::from(i)))
+        .collect();
+    volumes.extend(interesting);
+    for stair in stairs(evaluation) {
+        let edge = stair.up_to_requests_per_month;
+        // Both sides of an edge, so that the stair stays upright.
+        volumes.extend(
+            [edge, edge * (1.0 + 1e-6)]
+                .into_iter()
+                .filter(|r| *r <= high),
+        );
+    }
+    volumes.sort_by(f64::total_cmp);
+    volumes
+        .into_iter()
+        .map(|requests| CurvePoint {
+            requests_per_month: requests,
+            api_usd: evaluation.api_usd(requests),
+            self_hosted_usd: evaluation.fleet_bill(requests).map(|bill| bill.usd()),
+        })
+        .collect()
+}
+
+fn hours(evaluation: &Evaluation<'_>) -> Vec<HourPoint> {
+    let Some(fleet) = &evaluation.fleet else {
+        return Vec::new();
+    };
+    let demand = &evaluation.case.demand;
+    let load = demand.profile.with_batch(demand.batch.share);
+    let super::traffic::Profile::Hourly(weights) = load else {
+        return Vec::new();
+    };
+    let replicas = fleet.replicas(evaluation.requests);
+    let mean = evaluation.requests / (fleet.hours * 3_600.0);
+    weights
+        .iter()
+        .enumerate()
+        .map(|(hour, weight)| HourPoint {
+            hour,
+            requests_per_second: mean * weight,
+            replicas: replicas[hour % replicas.len()],
+        })
+        .collect()
+}
+
+fn operating_point(
+    evaluation: &Evaluation<'_>,
+    facts: Option<&HostFacts>,
+) -> Option<OperatingPoint> {
+    let fleet = evaluation.fleet.as_ref()?;
+    let host = evaluation.case.host.as_ref()?;
+    let seconds = fleet.capacity.seconds_per_request;
+    if seconds <= 0.0 {
+        return None;
+    }
+    let bill = fleet.bill(evaluation.requests);
+    let working = bill.replicas - fleet.case.redundant;
+    let peak = fleet.levels().iter().copied().fold(0.0, f64::max);
+    let busy = evaluation.requests / (fleet.hours * 3_600.0) * peak * seconds;
+    let work = &evaluation.work;
+    let value = evaluation
+        .api
+        .map(|api| api.marginal_usd() * 3_600.0 / seconds);
+    Some(OperatingPoint {
+        input_tokens_per_second: work.uncached_tokens / seconds,
+        output_tokens_per_second: work.output_tokens / seconds,
+        prefill_tokens_per_second: host.rates.prefill,
+        decode_tokens_per_second: host.rates.decode,
+        batch_size: host.batch_size,
+        calls_per_second: work.calls / seconds,
+        latency_seconds: fleet.capacity.latency_seconds,
+        peak_load: busy / working.max(1.0),
+        peak_load_one_lost: (bill.replicas > 1.0).then(|| busy / (bill.replicas - 1.0)),
+        queue_seconds_at_target_load: queue_seconds(evaluation, working.max(1.0)),
+        usd_per_replica_hour: bill.usd() / bill.replica_hours,
+        api_value_usd_per_replica_hour: value,
+        roofline_output_tokens_per_second: facts?
+            .roofline
+            .map(|roofline| roofline.decode_tokens_per_second),
+    })
+}
+
+/// Mean wait of the Allen-Cunneen approximation (Sakasegawa's exponent) with every sequence slot a
+/// server: `(cₐ² + cₛ²)/2 · ρ^(√(2(c+1)) − 1)/(c(1 − ρ)) · service`.
+fn queue_seconds(evaluation: &Evaluation<'_>, replicas: f64) -> Option<f64> {
+    let fleet = evaluation.fleet.as_ref()?;
+    let load = fleet.case.target_load;
+    if load >= 1.0 || evaluation.work.calls <= 0.0 {
+        return None;
+    }
+    let batch = evaluation.case.host.as_ref()?.batch_size;
+    let (servers, service) = match (batch, fleet.capacity.latency_seconds) {
+        (Some(batch), Some(latency)) => (replicas * batch, latency),
+        (_, _) => (
+            replicas,
+            fleet.capacity.seconds_per_request / evaluation.work.calls,
+        ),
+    };
+    let demand = &evaluation.case.demand;
+    let variation = f64::midpoint(demand.burst.cv.powi(2), demand.output_tokens_cv.powi(2));
+    let exponent = (2.0 * (servers + 1.0)).sqrt() - 1.0;
+    Some(variation * load.powf(exponent) / (servers * (1.0 - load)) * service)
+}
+
+fn fits(
+    case: &Case,
+    evaluation: &Evaluation<'_>,
+    facts: Option<&HostFacts>,
+    cards: &[GpuCard],
+) -> Vec<CardFit> {
+    let (Some(facts), Some(host)) = (facts, &case.host) else {
+        return Vec::new();
+    };
+    let Some(room) = facts.room else {
+        return Vec::new();
+    };
+    let work = &evaluation.work;
+    let tokens = if work.calls > 0.0 {
+        (work.input_tokens + work.output_tokens) / work.calls
+    } else {
+        1.0
+    };
+    cards
+        .iter()
+        .filter_map(|card| {
+            let chosen = card.id == facts.gpu;
+            let one = Room {
+                gib_per_gpu: gib(card),
+                ..room
+            };
+            let single = facts.footprint(1)?;
+            let fewest = single.fewest_gpus(one);
+            let gpus = if chosen {
+                host.fleet.gpus_per_replica
+            } else {
+                fewest.map_or(8.0, f64::from)
+            };
+            let fit = facts.footprint(gpus as u32)?.fit(Room { gpus, ..one });
+            Some(CardFit {
+                gpu: card.id.clone(),
+                chosen,
+                gpus,
+                weights_gib: fit.weights_gib,
+                kv_gib: fit.kv_gib,
+                kv_tokens: fit.kv_tokens,
+                sequences: fit.sequences(tokens, 0.0),
+                fewest_gpus: fewest,
+            })
+        })
+        .collect()
+}
+
+/// Dollars of whole conversations by length, for each policy and with the prompt cache.
+fn conversations(case: &Case) -> Vec<ConversationCost> {
+    let Some(api) = &case.api else {
+        return Vec::new();
+    };
+    let base = case
+        .demand
+        .conversation
+        .clone()
+        .unwrap_or_else(|| Conversation {
+            user_tokens: case.demand.user_tokens,
+            answer_tokens: case.demand.output_tokens,
+            ..Conversation::default()
+        });
+    let variants = [
+        (HistoryPolicy::Full, 0.0),
+        (HistoryPolicy::Window, 0.0),
+        (HistoryPolicy::Summarize, 0.0),
+        (HistoryPolicy::Full, 1.0),
+    ];
+    let mut costs = Vec::new();
+    for (policy, hit) in variants {
+        for turns in (1..=MOST_TURNS).step_by(3) {
+            let demand = Demand {
+                prefix_hit_rate: hit,
+                conversation: Some(Conversation {
+                    turns: f64::from(turns),
+                    turns_sd: 0.0,
+                    policy,
+                    ..base.clone()
+                }),
+                ..case.demand.clone()
+            };
+            let calls = calls(&demand);
+            let bill = super::bill::ApiBill::new(api, &demand, &calls, case.hours_per_month);
+            costs.push(ConversationCost {
+                turns,
+                policy,
+                cached: hit > 0.0,
+                usd: bill.charge.usd() * f64::from(turns),
+            });
+        }
+    }
+    costs
+}

@@ -1,0 +1,262 @@
+//! What a device can do at most: reading, copying and multiplying, measured on it.
+//!
+//! - Reading on a CPU: all threads sum a buffer of `u64` once. On CUDA: candle's sum over all elements of
+//!   an F32 tensor, its only operation that reads a buffer and writes next to nothing.
+//! - Copying: every byte is read once and written once, and both count.
+//! - Multiplying: square matrices through the product that the engine uses for that type; a quantized
+//!   type multiplies F32 rows with quantized blocks.
+
+use std::sync::Arc;
+
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{DType, Device, Tensor};
+
+use super::kernels::stream;
+use super::{EngineError, MeasurePeaks, Progress};
+use crate::clock::Clock;
+use crate::record::observation::{Limit, Peak};
+use crate::study::model::Precision;
+use crate::units::Nanos;
+
+/// Buffers on a CPU: one within the caches of most, and ones beyond.
+const CPU_BUFFERS: [u64; 4] = [4 << 20, 32 << 20, 128 << 20, 256 << 20];
+/// Buffers on a card, up to a size at which launches no longer show.
+const CUDA_BUFFERS: [u64; 4] = [16 << 20, 128 << 20, 1 << 30, 4 << 30];
+/// Rows and columns of the square matrices.
+const CPU_SIZE: usize = 1024;
+const CUDA_SIZE: usize = 8192;
+/// Repetitions of each measurement after one that is not counted.
+const REPETITIONS: usize = 5;
+/// Shortest time of one repetition on a card; shorter work is repeated within it, because the clock and
+/// the wait for the device cost some microseconds.
+const CUDA_SHORTEST: f64 = 2e-3;
+/// Shortest time of one repetition on a CPU.
+const CPU_SHORTEST: f64 = 5e-4;
+/// Most often that work is repeated within one repetition.
+const MOST_LAPS: u64 = 1000;
+
+/// Measures the limits of one device.
+pub(crate) struct Peaks {
+    device: Device,
+}
+
+impl Peaks {
+    /// Peaks of `device`.
+    pub(crate) fn new(device: Device) -> Self {
+        Self { device }
+    }
+
+    /// Times `work` a few times, as often within each as makes it long enough.
+    fn time(
+        &self,
+        (clock, progress): (&dyn Clock, &Progress),
+        mut work: impl FnMut() -> Result<(), EngineError>,
+    ) -> Result<(u64, Vec<Nanos>), EngineError> {
+        let mut lap = |laps: u64| -> Result<Nanos, EngineError> {
+            self.device.synchronize()?;
+            let start = clock.now();
+            for _ in 0..laps {
+                work()?;
+            }
+            self.device.synchronize()?;
+            progress.step();
+            clock.now().since(start).ok_or_else(|| EngineError::Device {
+                reason: "the clock ran backwards".to_owned(),
+            })
+        };
+        lap(1)?;
+        let once = lap(1)?.seconds().value();
+        let shortest = if self.device.is_cpu() {
+            CPU_SHORTEST
+        } else {
+            CUDA_SHORTEST
+        };
+        let laps = ((shortest / once.max(1e-9)).ceil() as u64).clamp(1, MOST_LAPS);
+        let times = (0..REPETITIONS)
+            .map(|_| lap(laps))
+            .collect::<Result<_, _>>()?;
+        Ok((laps, times))
+    }
+
+    fn read(&self, bytes: u64, timing: (&dyn Clock, &Progress)) -> Result<Peak, EngineError> {
+        let (laps, times_ns) = if self.device.is_cpu() {
+            let buffer = stream::buffer(bytes)?;
+            self.time(timing, || {
+                std::hint::black_box(stream::sum(&buffer));
+                Ok(())
+            })?
+        } else {
+            let buffer = Tensor::ones(bytes as usize / 4, DType::F32, &self.device)?;
+            self.time(timing, || Ok(buffer.sum_all().map(drop)?))?
+        };
+        Ok(Peak {
+            of: Limit::Read {
+                buffer_bytes: bytes,
+            },
+            work: laps * bytes,
+            times_ns,
+        })
+    }
+
+    fn copy(&self, bytes: u64, timing: (&dyn Clock, &Progress)) -> Result<Peak, EngineError> {
+        let (laps, times_ns) = if self.device.is_cpu() {
+            let from = stream::buffer(bytes)?;
+            let mut to = stream::buffer(bytes)?;
+            self.time(timing, || {
+                stream::copy(&from, &mut to);
+                std::hint::black_box(&to);
+                Ok(())
+            })?
+        } else {
+            let from = Tensor::ones(bytes as usize / 4, DType::F32, &self.device)?;
+            let to = Tensor::zeros_like(&from)?;
+            self.time(timing, || Ok(to.slice_set(&from, 0, 0)?))?
+        };
+        Ok(Peak {
+            of: Limit::Copy {
+                buffer_bytes: bytes,
+            },
+            work: 2 * laps * bytes,
+            times_ns,
+        })
+    }
+
+    fn matmul(
+        &self,
+        precision: Precision,
+        timing: (&dyn Clock, &Progress),
+    ) -> Result<Peak, EngineError> {
+        let size = if self.device.is_cpu() {
+            CPU_SIZE
+        } else {
+            CUDA_SIZE
+        };
+        let random = || Tensor::randn(0f32, 1f32, (size, size), &self.device);
+        let (laps, times_ns) = match kind(precision) {
+            Kind::Dense(dtype) => {
+                let (a, b) = (random()?.to_dtype(dtype)?, random()?.to_dtype(dtype)?.t()?);
+                self.time(timing, || Ok(a.matmul(&b).map(drop)?))?
+            }
+            Kind::Quantized(dtype) => {
+                let a = random()?;
+                let b = Arc::new(tiled(size, dtype, &self.device)?);
+                self.time(timing, || Ok(a.apply_op1_no_bwd(b.as_ref()).map(drop)?))?
+            }
+        };
+        let work = laps * 2 * (size as u64).pow(3);
+        Ok(Peak {
+            of: Limit::Matmul {
+                dtype: precision,
+                size: size as u32,
+            },
+            work,
+            times_ns,
+        })
+    }
+}
+
+impl MeasurePeaks for Peaks {
+    fn peaks(
+        &mut self,
+        dtypes: &[Precision],
+        clock: &dyn Clock,
+        progress: &Progress,
+    ) -> Result<Vec<Peak>, EngineError> {
+        let timing = (clock, progress);
+        let buffers = if self.device.is_cpu() {
+            CPU_BUFFERS
+        } else {
+            CUDA_BUFFERS
+        };
+        let mut peaks = Vec::new();
+        for bytes in buffers {
+            for measure in [Self::read, Self::copy] {
+                match measure(self, bytes, timing) {
+                    Ok(peak) => peaks.push(peak),
+                    // A smaller card, or one that is not empty: the smaller buffers stand.
+                    Err(EngineError::OutOfMemory { .. }) => {}
+                    Err(other) => return Err(other),
+                }
+            }
+        }
+        let mut dtypes = dtypes.to_vec();
+        dtypes.dedup();
+        let device = self.device.clone();
+        for precision in dtypes {
+            peaks.push(device.with_context(|| self.matmul(precision, timing))?);
+        }
+        Ok(peaks)
+    }
+}
+
+/// How a precision multiplies.
+enum Kind {
+    Dense(DType),
+    Quantized(GgmlDType),
+}
+
+fn kind(precision: Precision) -> Kind {
+    match precision {
+        Precision::Native | Precision::F32 => Kind::Dense(DType::F32),
+        Precision::F16 => Kind::Dense(DType::F16),
+        Precision::Bf16 => Kind::Dense(DType::BF16),
+        Precision::Q8_0 => Kind::Quantized(GgmlDType::Q8_0),
+        Precision::Q6K => Kind::Quantized(GgmlDType::Q6K),
+        Precision::Q5K => Kind::Quantized(GgmlDType::Q5K),
+        Precision::Q4K => Kind::Quantized(GgmlDType::Q4K),
+        Precision::Q3K => Kind::Quantized(GgmlDType::Q3K),
+        Precision::Q2K => Kind::Quantized(GgmlDType::Q2K),
+        Precision::Q5_1 => Kind::Quantized(GgmlDType::Q5_1),
+        Precision::Q5_0 => Kind::Quantized(GgmlDType::Q5_0),
+        Precision::Q4_1 => Kind::Quantized(GgmlDType::Q4_1),
+        Precision::Q4_0 => Kind::Quantized(GgmlDType::Q4_0),
+    }
+}
+
+/// A square quantized matrix, one random row of blocks repeated: quantizing is slow, multiplying does
+/// not care.
+fn tiled(size: usize, dtype: GgmlDType, device: &Device) -> Result<QTensor, EngineError> {
+    let row = Tensor::randn(0f32, 1f32, (1, size), &Device::Cpu)?;
+    let row = QTensor::quantize(&row, dtype)?;
+    let blocks = row.data()?.repeat(size);
+    let storage = candle_core::quantized::QStorage::from_data(blocks.into(), device, dtype)?;
+    Ok(QTensor::new(storage, (size, size))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Monotonic;
+
+    #[test]
+    fn every_limit_of_a_cpu_is_measured_with_its_work() {
+        let dtypes = [Precision::F32, Precision::Q4K];
+        let progress = Progress::default();
+        let mut peaks = Peaks::new(Device::Cpu);
+        let timing: (&dyn Clock, &Progress) = (&Monotonic, &progress);
+        let read = peaks.read(1 << 20, timing).unwrap();
+        assert_eq!(read.work % (1 << 20), 0);
+        assert_eq!(read.times_ns.len(), REPETITIONS);
+        let copy = peaks.copy(1 << 20, timing).unwrap();
+        assert_eq!(copy.work % (2 << 20), 0);
+        for dtype in dtypes {
+            let peak = peaks.matmul(dtype, timing).unwrap();
+            assert_eq!(peak.of, Limit::Matmul { dtype, size: 1024 });
+            assert!(peak.times_ns.iter().all(|time| time.value() > 0));
+        }
+        assert!(progress.steps() > 0);
+        let _ = &mut peaks;
+    }
+
+    #[test]
+    fn a_sum_reads_every_word_and_a_copy_moves_it() {
+        let mut from = stream::buffer(8 * 1003).unwrap();
+        for (index, word) in from.iter_mut().enumerate() {
+            *word = index as u64;
+        }
+        assert_eq!(stream::sum(&from), 1002 * 1003 / 2);
+        let mut to = stream::buffer(8 * 1003).unwrap();
+        stream::copy(&from, &mut to);
+        assert_eq!(from, to);
+    }
+}

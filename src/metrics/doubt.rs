@@ -1,0 +1,426 @@
+//! From facts to verdicts: what is in doubt about the run and about each point.
+
+use super::facts::Facts;
+use super::latency::{Drift, Latency};
+use super::roofline::Roofline;
+use super::sensors;
+use super::verdict::{Verdict, Warning};
+use crate::record::observation::{Block, DeviceKind, EndStatus};
+use crate::study::model::EngineKind;
+use crate::units::Seconds;
+
+/// Below this share of `threads × wall` a CPU block had to wait for something else.
+const MIN_CPU_SHARE: f64 = 0.97;
+/// Above this share of stolen time the hypervisor ran something else.
+const MAX_STEAL_SHARE: f64 = 0.005;
+/// Above this correlation of neighbours, blocks are no independent observations.
+const MAX_AUTOCORRELATION: f64 = 0.3;
+/// Host and device clocks of the same work may differ by this much.
+const MAX_EVENT_DISAGREEMENT: f64 = 0.01;
+/// Above this share of the memory the next longer prompt may not fit.
+const MEMORY_NEAR_LIMIT: f64 = 0.95;
+/// Throttling for a shorter share of the time is not worth a word.
+const MAX_THROTTLED_SHARE: f64 = 0.05;
+/// Clocks below this share of their maximum are not at it.
+const MIN_CLOCK_SHARE: f64 = 0.95;
+/// A device that computes less often than this, while …
+const HOST_BOUND_UTILIZATION: f64 = 0.70;
+/// … its memory bandwidth is used less than this, waits for the host.
+const HOST_BOUND_MBU: f64 = 0.40;
+/// The doubts about the run as a whole.
+pub fn of_run(facts: &Facts<'_>) -> Vec<Warning> {
+    let mut verdicts = Vec::new();
+    match facts.session.engine {
+        EngineKind::Sim(_) => verdicts.push(Verdict::Simulated),
+        EngineKind::Stock => verdicts.push(Verdict::StockEngine),
+        EngineKind::Decoder => {}
+    }
+    match facts.end {
+        Some(EndStatus::Complete) => {}
+        Some(EndStatus::Interrupted) | None => verdicts.push(Verdict::Interrupted),
+    }
+    let on_card = facts.device.is_some_and(|d| d.kind == DeviceKind::Cuda);
+    let mut blocks = facts.blocks.values().flatten();
+    if on_card && !facts.blocks.is_empty() && !blocks.any(|block| sensors::any(block)) {
+        verdicts.push(Verdict::TelemetryMissing);
+    }
+    verdicts.into_iter().map(of_the_run).collect()
+}
+
+fn of_the_run(verdict: Verdict) -> Warning {
+    Warning {
+        point: None,
+        verdict,
+    }
+}
+
+/// The drifts that exceed what was asked for and what chance explains.
+pub fn of_drifts(facts: &Facts<'_>, drifts: &[Drift]) -> Vec<Warning> {
+    let target = facts.session.study.measure.target_ci;
+    let beyond = |drift: &&Drift| {
+        let expected = drift.expected.unwrap_or(0.0);
+        drift.change.abs() > target.max(expected)
+    };
+    let warning = |drift: &Drift| Warning {
+        point: Some(drift.point),
+        verdict: Verdict::Drift(*drift),
+    };
+    drifts.iter().filter(beyond).map(warning).collect()
+}
+
+/// The doubts about one measured point.
+pub fn of_point(facts: &Facts<'_>, latency: &Latency, roofline: Option<&Roofline>) -> Vec<Warning> {
+    let blocks: Vec<&Block> = facts.measured(latency.point).collect();
+    let mut verdicts = of_statistics(facts, latency);
+    verdicts.extend(roofline.map(of_roofline).unwrap_or_default());
+    verdicts.extend(event_time(&blocks));
+    verdicts.extend(memory(facts, &blocks));
+    let kind = facts.device.map(|device| device.kind);
+    match kind {
+        Some(DeviceKind::Cpu) => verdicts.extend(machine_busy(facts, &blocks)),
+        Some(DeviceKind::Cuda | DeviceKind::Sim) | None => {
+            verdicts.extend(of_sensors(&blocks, roofline));
+        }
+    }
+    let point = Some(latency.point);
+    let warning = |verdict| Warning { point, verdict };
+    verdicts.into_iter().map(warning).collect()
+}
+
+fn of_statistics(facts: &Facts<'_>, latency: &Latency) -> Vec<Verdict> {
+    let measure = &facts.session.study.measure;
+    let mut verdicts = Vec::new();
+    if latency.blocks < measure.min_blocks as usize {
+        verdicts.push(Verdict::TooFewSamples {
+            blocks: latency.blocks,
+            wanted: measure.min_blocks,
+        });
+    }
+    let half_width = latency.e2el.rising(Seconds::value).relative_half_width();
+    if let Some(half_width) = half_width.filter(|half| *half > measure.target_ci) {
+        verdicts.push(Verdict::WideInterval {
+            half_width,
+            target: measure.target_ci,
+        });
+    }
+    if let Some(lag1) = latency.autocorrelation.filter(|r| *r > MAX_AUTOCORRELATION) {
+        verdicts.push(Verdict::Autocorrelated { lag1 });
+    }
+    if latency.invalid_generations > 0 {
+        verdicts.push(Verdict::InvalidGenerations {
+            count: latency.invalid_generations,
+            of: latency.invalid_generations + latency.generations,
+        });
+    }
+    verdicts
+}
+
+fn of_roofline(roofline: &Roofline) -> Vec<Verdict> {
+    let mut verdicts: Vec<Verdict> = roofline
+        .impossible
+        .map(Verdict::Impossible)
+        .into_iter()
+        .collect();
+    if roofline.in_cache == Some(true) {
+        let bytes = roofline.work.step.value();
+        verdicts.push(Verdict::InCache { bytes });
+    }
+    verdicts
+}
+
+/// Host time against device time over all generations that have both.
+fn event_time(blocks: &[&Block]) -> Option<Verdict> {
+    let (mut host, mut device) = (0.0, 0.0);
+    for generation in blocks.iter().flat_map(|block| &block.generations) {
+        if let Some(time) = generation.device_ns {
+            device += time.value() as f64;
+            host += generation
+                .steps_ns
+                .iter()
+                .map(|s| s.value() as f64)
+                .sum::<f64>();
+        }
+    }
+    let disagreement = host / device - 1.0;
+    (device > 0.0 && disagreement.abs() > MAX_EVENT_DISAGREEMENT)
+        .then_some(Verdict::EventTime { disagreement })
+}
+
+fn memory(facts: &Facts<'_>, blocks: &[&Block]) -> Option<Verdict> {
+    let total_bytes = facts.device?.memory_bytes;
+    let used_bytes = blocks.iter().filter_map(|b| b.peak_memory_bytes).max()?;
+    (used_bytes as f64 > MEMORY_NEAR_LIMIT * total_bytes as f64).then_some(
+        Verdict::MemoryNearLimit {
+            used_bytes,
+            total_bytes,
+        },
+    )
+}
+
+fn machine_busy(facts: &Facts<'_>, blocks: &[&Block]) -> Option<Verdict> {
+    let host = facts.session.host.threads;
+    let threads = facts.device.and_then(|d| d.threads).unwrap_or(host);
+    let share = |block: &Block| {
+        let offered = f64::from(threads) * block.cpu.wall_ns.value() as f64;
+        block.cpu.worker_ns.value() as f64 / offered
+    };
+    let steal = |block: &Block| {
+        let there = f64::from(host) * block.cpu.wall_ns.value() as f64;
+        Some(block.cpu.steal_ns?.value() as f64 / there)
+    };
+    let timed: Vec<&&Block> = blocks
+        .iter()
+        .filter(|b| b.cpu.wall_ns.value() > 0)
+        .collect();
+    let busy = timed.iter().filter(|block| {
+        share(block) < MIN_CPU_SHARE || steal(block).is_some_and(|s| s > MAX_STEAL_SHARE)
+    });
+    let busy = busy.count();
+    (busy > 0).then(|| Verdict::MachineBusy {
+        blocks: busy,
+        of: timed.len(),
+        lowest_share: timed.iter().map(|b| share(b)).fold(f64::INFINITY, f64::min),
+        highest_steal: timed.iter().filter_map(|b| steal(b)).reduce(f64::max),
+    })
+}
+
+fn of_sensors(blocks: &[&Block], roofline: Option<&Roofline>) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    let utilization = sensors::mean(blocks, sensors::GPU_UTILIZATION).map(|p| p / 100.0);
+    let mbu = roofline.and_then(|r| r.mbu).map(|mbu| mbu.value);
+    if let (Some(utilization), Some(mbu)) = (utilization, mbu)
+        && utilization < HOST_BOUND_UTILIZATION
+        && mbu < HOST_BOUND_MBU
+    {
+        verdicts.push(Verdict::HostBound { utilization, mbu });
+    }
+    let throttling = sensors::throttling(blocks);
+    if let Some(throttling) = throttling.filter(|t| t.worst() > MAX_THROTTLED_SHARE) {
+        verdicts.push(Verdict::Throttled(throttling));
+    }
+    let clocks = sensors::clock_share(blocks).filter(|share| *share < MIN_CLOCK_SHARE);
+    verdicts.extend(clocks.map(|share| Verdict::Clocks { share }));
+    let processes = sensors::maximum(blocks, sensors::PROCESS_COUNT).filter(|n| *n > 1);
+    verdicts.extend(processes.map(|n| Verdict::ForeignUse { processes: n - 1 }));
+    let gap = sensors::longest_gap(blocks).filter(|gap| *gap > sensors::MAX_GAP_PERIODS);
+    verdicts.extend(gap.map(|longest_gap| Verdict::TelemetryDegraded { longest_gap }));
+    verdicts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::metrics::fixture::{Script, generation, point};
+    use crate::metrics::latency::drifts;
+    use crate::metrics::roofline::Ceilings;
+    use crate::record::observation::{Limit, Sensors};
+    use crate::study::workload::PointId;
+    use crate::units::Nanos;
+
+    const STEP: u64 = 100_000_000;
+
+    fn measured_point() -> PointId {
+        point(1, 100, 11)
+    }
+
+    fn script() -> Script {
+        let mut script = Script::new(&[measured_point()]);
+        for _ in 0..3 {
+            script.block(measured_point(), vec![generation(5 * STEP, &[STEP; 10])]);
+        }
+        script
+    }
+
+    fn codes(script: &Script) -> Vec<&'static str> {
+        let facts = script.facts();
+        let latency = Latency::of(&facts, measured_point()).unwrap();
+        let roofline = Roofline::of(&facts, &latency, &Ceilings::new(&facts, None));
+        of_point(&facts, &latency, roofline.as_ref())
+            .iter()
+            .map(|warning| warning.verdict.code())
+            .collect()
+    }
+
+    #[test]
+    fn a_calm_point_is_not_doubted() {
+        assert_eq!(codes(&script()), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn fewer_blocks_than_asked_for_are_too_few() {
+        let mut script = script();
+        script.session_mut().study.measure.min_blocks = 4;
+        assert_eq!(codes(&script), ["too_few_samples"]);
+    }
+
+    #[test]
+    fn an_interval_wider_than_asked_for_is_named() {
+        let mut script = script();
+        script.block(measured_point(), vec![generation(8 * STEP, &[STEP; 10])]);
+        assert_eq!(codes(&script), ["wide_interval"]);
+    }
+
+    #[test]
+    fn a_slow_trend_is_autocorrelated() {
+        let mut script = Script::new(&[measured_point()]);
+        for extra in 0..10 {
+            let first = 5 * STEP + extra * 1_000_000;
+            script.block(measured_point(), vec![generation(first, &[STEP; 10])]);
+        }
+        assert_eq!(codes(&script), ["autocorrelated"]);
+    }
+
+    #[test]
+    fn a_worker_without_its_processor_time_means_a_busy_machine() {
+        let mut script = script();
+        let cpu = &mut script.last_block_mut().cpu;
+        // 96 % of two threads.
+        cpu.worker_ns = Nanos::new(cpu.wall_ns.value() * 192 / 100);
+        assert_eq!(codes(&script), ["machine_busy"]);
+    }
+
+    #[test]
+    fn stolen_time_means_a_busy_machine() {
+        let mut script = script();
+        let cpu = &mut script.last_block_mut().cpu;
+        cpu.steal_ns = Some(Nanos::new(cpu.wall_ns.value() * 11 / 1_000));
+        assert_eq!(codes(&script), ["machine_busy"]);
+        let cpu = &mut script.last_block_mut().cpu;
+        cpu.steal_ns = Some(Nanos::new(cpu.wall_ns.value() * 9 / 1_000));
+        assert_eq!(codes(&script), Vec::<&str>::new(), "0.45 % of two threads");
+    }
+
+    #[test]
+    fn a_device_clock_that_disagrees_is_named() {
+        let mut script = script();
+        for record in &mut script.records {
+            if let crate::record::observation::Record::Block(block) = record {
+                block.generations[0].device_ns = Some(Nanos::new(15 * STEP * 98 / 100));
+            }
+        }
+        assert_eq!(codes(&script), ["event_time"]);
+    }
+
+    #[test]
+    fn memory_above_95_percent_is_near_the_limit() {
+        let mut script = script();
+        script.last_block_mut().peak_memory_bytes = Some(7_700_000_000);
+        assert_eq!(codes(&script), ["memory_near_limit"]);
+    }
+
+    #[test]
+    fn a_small_working_set_is_in_cache_and_does_not_invalidate() {
+        let mut script = script();
+        script.device_mut().last_level_cache_bytes = Some(1_000_000_000);
+        assert_eq!(codes(&script), ["in_cache"]);
+        assert!(!Verdict::InCache { bytes: 1.0 }.invalidates());
+    }
+
+    /// A card that reads 100 GB/s and the readings of one block, ten apart.
+    fn card(readings: &[(&str, [u64; 4])]) -> Script {
+        let mut script = script();
+        script.device_mut().kind = DeviceKind::Cuda;
+        let read = Limit::Read {
+            buffer_bytes: 1_000_000_000,
+        };
+        script.last_block_mut().sensors = Some(Sensors {
+            period_ns: Nanos::new(10),
+            at_ns: [0, 10, 20, 30].map(Nanos::new).to_vec(),
+            columns: readings
+                .iter()
+                .map(|(name, values)| ((*name).to_owned(), values.map(Some).to_vec()))
+                .collect(),
+            absent: BTreeMap::new(),
+        });
+        script.records.insert(
+            2,
+            crate::record::observation::Record::Peak(crate::record::observation::Peak {
+                of: read,
+                work: 1_000_000_000,
+                times_ns: vec![Nanos::new(10_000_000)],
+            }),
+        );
+        script
+    }
+
+    #[test]
+    fn sensors_speak_for_themselves() {
+        assert!(
+            codes(&card(&[("process_count", [1; 4])])).is_empty(),
+            "the worker"
+        );
+        assert_eq!(
+            codes(&card(&[("gpu_utilization_percent", [50; 4])])),
+            ["host_bound"]
+        );
+        assert!(codes(&card(&[("gpu_utilization_percent", [90; 4])])).is_empty());
+        assert_eq!(
+            codes(&card(&[("throttle_reasons", [0, 0, 0, 4])])),
+            ["throttled"]
+        );
+        assert!(
+            codes(&card(&[("throttle_reasons", [1; 4])])).is_empty(),
+            "idle"
+        );
+        let clocks = |now| card(&[("sm_clock_mhz", [now; 4]), ("max_sm_clock_mhz", [1980; 4])]);
+        assert_eq!(codes(&clocks(1_700)), ["clocks"]);
+        assert!(codes(&clocks(1_980)).is_empty());
+        assert_eq!(
+            codes(&card(&[("process_count", [1, 1, 2, 1])])),
+            ["foreign_use"]
+        );
+    }
+
+    #[test]
+    fn a_gap_beyond_three_periods_degrades_telemetry() {
+        let mut script = card(&[("power_mw", [1; 4])]);
+        let sensors = script.last_block_mut().sensors.as_mut().unwrap();
+        sensors.at_ns[3] = Nanos::new(51);
+        assert_eq!(codes(&script), ["telemetry_degraded"]);
+    }
+
+    #[test]
+    fn a_card_without_a_reading_lacks_telemetry() {
+        let mut script = script();
+        script.device_mut().kind = DeviceKind::Cuda;
+        script.end(EndStatus::Complete);
+        let codes: Vec<_> = of_run(&script.facts())
+            .iter()
+            .map(|w| w.verdict.code())
+            .collect();
+        assert_eq!(codes, ["telemetry_missing"]);
+    }
+
+    #[test]
+    fn a_missing_end_is_an_interruption() {
+        let codes = |script: &Script| -> Vec<_> {
+            of_run(&script.facts())
+                .iter()
+                .map(|w| w.verdict.code())
+                .collect()
+        };
+        let mut script = script();
+        assert_eq!(codes(&script), ["interrupted"]);
+        script.end(EndStatus::Complete);
+        assert!(codes(&script).is_empty());
+    }
+
+    #[test]
+    fn drift_is_doubted_beyond_the_target_and_beyond_chance() {
+        let mut script = script();
+        script.drift(
+            measured_point(),
+            vec![generation(5 * STEP, &[STEP * 11 / 10; 10])],
+        );
+        let warnings = of_drifts(&script.facts(), &drifts(&script.facts()));
+        assert_eq!(warnings[0].verdict.code(), "drift");
+        assert_eq!(
+            warnings[0].verdict.to_string(),
+            "time per generation changed by +6.7 % until the end of load 0"
+        );
+        script.session_mut().study.measure.target_ci = 0.07;
+        assert!(of_drifts(&script.facts(), &drifts(&script.facts())).is_empty());
+    }
+}

@@ -1,0 +1,445 @@
+//! Static pictures as SVG: lines with intervals, and bars. The same numbers give the same bytes; what is
+//! not finite is left out; colours come from the page's style, so that print and dark mode apply.
+
+use super::escape::html;
+
+/// Width of every picture in its own units.
+const WIDTH: f64 = 720.0;
+const HEIGHT: f64 = 360.0;
+const LEFT: f64 = 70.0;
+const RIGHT: f64 = 150.0;
+const TOP: f64 = 16.0;
+const BOTTOM: f64 = 48.0;
+/// Gridlines that an axis is divided by, about.
+const TICKS: f64 = 5.0;
+/// Styles of series that the page defines; a further series begins again.
+pub(crate) const STYLES: usize = 6;
+/// Height of one bar and of a group's gap.
+const BAR: f64 = 12.0;
+const GAP: f64 = 10.0;
+const BAR_LEFT: f64 = 170.0;
+
+/// Lines over a common axis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LineChart {
+    /// What the picture shows, for readers who cannot see it.
+    pub title: String,
+    /// Label of the horizontal axis.
+    pub x_label: String,
+    /// Label of the vertical axis, which begins at zero.
+    pub y_label: String,
+    /// How the horizontal axis is divided.
+    pub x_scale: Scale,
+    /// The lines.
+    pub series: Vec<Series>,
+}
+
+/// How an axis is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// Evenly, from zero.
+    Linear,
+    /// By doubling; only values above zero have a place.
+    Doubling,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Its name in the legend.
+    pub name: String,
+    /// Its marks, in the order in which they are joined.
+    pub marks: Vec<Mark>,
+}
+
+/// One value with the ends of its interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mark {
+    /// Place on the horizontal axis.
+    pub x: f64,
+    /// Value.
+    pub y: f64,
+    /// Lower and upper end, where known.
+    pub interval: Option<(f64, f64)>,
+}
+
+/// Bars in groups beside a limit of 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BarChart {
+    /// What the picture shows, for readers who cannot see it.
+    pub title: String,
+    /// Names of the bars within each group.
+    pub names: Vec<String>,
+    /// The groups, top to bottom.
+    pub groups: Vec<BarGroup>,
+}
+
+/// Bars under one label, one per name; absent ones stay empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BarGroup {
+    /// Label beside the bars.
+    pub label: String,
+    /// Values.
+    pub values: Vec<Option<f64>>,
+}
+
+impl LineChart {
+    /// The picture, or `None` when no mark can be placed.
+    pub fn svg(&self) -> Option<String> {
+        let frame = Frame::around(self)?;
+        let mut svg = open(HEIGHT, &self.title);
+        frame.axes(self, &mut svg);
+        for (index, series) in self.series.iter().enumerate() {
+            frame.line(series, index, &mut svg);
+            legend(&series.name, index, &mut svg);
+        }
+        svg.push_str("</svg>\n");
+        Some(svg)
+    }
+
+    /// Marks that have a place.
+    fn placeable(&self) -> impl Iterator<Item = Mark> + '_ {
+        let marks = self.series.iter().flat_map(|series| &series.marks);
+        marks.copied().filter(|mark| self.x_scale.places(*mark))
+    }
+}
+
+impl Scale {
+    fn places(self, mark: Mark) -> bool {
+        let x = match self {
+            Self::Linear => mark.x.is_finite() && mark.x >= 0.0,
+            Self::Doubling => mark.x.is_finite() && mark.x > 0.0,
+        };
+        x && mark.y.is_finite() && mark.y >= 0.0
+    }
+
+    fn along(self, x: f64) -> f64 {
+        match self {
+            Self::Linear => x,
+            Self::Doubling => x.log2(),
+        }
+    }
+}
+
+/// Where values lie in the picture.
+struct Frame {
+    scale: Scale,
+    x_low: f64,
+    x_high: f64,
+    y_high: f64,
+}
+
+impl Frame {
+    fn around(chart: &LineChart) -> Option<Self> {
+        let along = |mark: Mark| chart.x_scale.along(mark.x);
+        let high = |mark: Mark| match mark.interval {
+            Some((_, high)) if high.is_finite() => mark.y.max(high),
+            Some(_) | None => mark.y,
+        };
+        let x_low = chart.placeable().map(along).reduce(f64::min)?;
+        let x_high = chart.placeable().map(along).reduce(f64::max)?;
+        let y_high = chart.placeable().map(high).reduce(f64::max)?;
+        let (x_low, x_high) = match chart.x_scale {
+            Scale::Linear => (0.0, rounded_up(x_high)),
+            Scale::Doubling => (x_low - 0.25, x_high + 0.25),
+        };
+        Some(Self {
+            scale: chart.x_scale,
+            x_low,
+            x_high,
+            y_high: rounded_up(y_high),
+        })
+    }
+
+    fn x(&self, value: f64) -> f64 {
+        let share = (self.scale.along(value) - self.x_low) / (self.x_high - self.x_low);
+        LEFT + share * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        HEIGHT - BOTTOM - value / self.y_high * (HEIGHT - TOP - BOTTOM)
+    }
+
+    fn axes(&self, chart: &LineChart, svg: &mut String) {
+        let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+        for tick in ticks(self.y_high) {
+            let y = self.y(tick);
+            svg.extend([format!(
+                "<path class=\"grid\" d=\"M{LEFT:.1} {y:.1}H{right:.1}\"/><text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
+                LEFT - 6.0,
+                y + 4.0,
+                label(tick)
+            )]);
+        }
+        let places = match self.scale {
+            Scale::Linear => ticks(self.x_high),
+            Scale::Doubling => distinct(chart.placeable().map(|mark| mark.x).collect()),
+        };
+        for place in places {
+            svg.extend([format!(
+                "<text class=\"tick middle\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
+                self.x(place),
+                bottom + 16.0,
+                label(place)
+            )]);
+        }
+        let (middle_x, middle_y) = (f64::midpoint(LEFT, right), f64::midpoint(TOP, bottom));
+        svg.extend([format!(
+            "<path class=\"axis\" d=\"M{LEFT:.1} {TOP:.1}V{bottom:.1}H{right:.1}\"/>\n\
+             <text class=\"label middle\" x=\"{middle_x:.1}\" y=\"{:.1}\">{}</text>\n\
+             <text class=\"label middle\" transform=\"translate(14 {middle_y:.1}) rotate(-90)\">{}</text>\n",
+            HEIGHT - 10.0,
+            html(&chart.x_label),
+            html(&chart.y_label)
+        )]);
+    }
+
+    fn line(&self, series: &Series, index: usize, svg: &mut String) {
+        let style = index % STYLES;
+        let marks: Vec<Mark> = series
+            .marks
+            .iter()
+            .copied()
+            .filter(|mark| self.scale.places(*mark))
+            .collect();
+        let path: Vec<String> = marks
+            .iter()
+            .map(|mark| format!("{:.1} {:.1}", self.x(mark.x), self.y(mark.y)))
+            .collect();
+        if path.len() > 1 {
+            let path = path.join("L");
+            svg.extend([format!("<path class=\"line s{style}\" d=\"M{path}\"/>\n")]);
+        }
+        for mark in marks {
+            let x = self.x(mark.x);
+            if let Some((low, high)) = mark
+                .interval
+                .filter(|(l, h)| l.is_finite() && h.is_finite())
+            {
+                let (low, high) = (self.y(low), self.y(high));
+                svg.extend([format!(
+                    "<path class=\"interval s{style}\" d=\"M{x:.1} {low:.1}V{high:.1}M{:.1} {low:.1}h6M{:.1} {high:.1}h6\"/>\n",
+                    x - 3.0,
+                    x - 3.0
+                )]);
+            }
+            svg.push_str(&shape(style, x, self.y(mark.y)));
+        }
+    }
+}
+
+impl BarChart {
+    /// The picture, or `None` when there is no bar.
+    pub fn svg(&self) -> Option<String> {
+        let finite = |value: Option<f64>| value.filter(|v| v.is_finite() && *v >= 0.0);
+        let values = self.groups.iter().flat_map(|group| &group.values);
+        let highest = values.filter_map(|value| finite(*value)).reduce(f64::max)?;
+        let axis = rounded_up(highest.max(1.0));
+        let width = WIDTH - BAR_LEFT - RIGHT;
+        let x = |value: f64| BAR_LEFT + value / axis * width;
+        let group_height = BAR * self.names.len() as f64 + GAP;
+        let bottom = TOP + group_height * self.groups.len() as f64;
+        let mut svg = open(bottom + 28.0, &self.title);
+        for tick in ticks(axis) {
+            let (x, class) = (
+                x(tick),
+                if (tick - 1.0).abs() < 1e-9 {
+                    "axis"
+                } else {
+                    "grid"
+                },
+            );
+            svg.extend([format!(
+                "<path class=\"{class}\" d=\"M{x:.1} {TOP:.1}V{bottom:.1}\"/><text class=\"tick middle\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>\n",
+                bottom + 16.0,
+                label(tick)
+            )]);
+        }
+        for (row, group) in self.groups.iter().enumerate() {
+            let top = TOP + group_height * row as f64 + GAP / 2.0;
+            svg.extend([format!(
+                "<text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
+                BAR_LEFT - 6.0,
+                top + BAR * self.names.len() as f64 / 2.0 + 4.0,
+                html(&group.label)
+            )]);
+            for (place, value) in group.values.iter().enumerate() {
+                let Some(value) = finite(*value) else {
+                    continue;
+                };
+                svg.extend([format!(
+                    "<rect class=\"bar s{}\" x=\"{BAR_LEFT:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>\n",
+                    place % STYLES,
+                    top + BAR * place as f64,
+                    x(value) - BAR_LEFT,
+                    BAR - 2.0
+                )]);
+            }
+        }
+        for (index, name) in self.names.iter().enumerate() {
+            legend(name, index, &mut svg);
+        }
+        svg.push_str("</svg>\n");
+        Some(svg)
+    }
+}
+
+fn open(height: f64, title: &str) -> String {
+    let title = html(title);
+    format!(
+        "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\">\n<title>{title}</title>\n"
+    )
+}
+
+fn legend(name: &str, index: usize, svg: &mut String) {
+    let (x, y) = (WIDTH - RIGHT + 16.0, TOP + 8.0 + 18.0 * index as f64);
+    svg.push_str(&shape(index % STYLES, x, y));
+    svg.extend([format!(
+        "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
+        x + 10.0,
+        y + 4.0,
+        html(name)
+    )]);
+}
+
+/// A mark whose form tells the series apart without colour.
+fn shape(style: usize, x: f64, y: f64) -> String {
+    let path = match style % 3 {
+        0 => {
+            return format!(
+                "<circle class=\"mark s{style}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"/>\n"
+            );
+        }
+        1 => format!("M{:.1} {:.1}h7v7h-7z", x - 3.5, y - 3.5),
+        _ => format!("M{x:.1} {:.1}l4.5 7.5h-9z", y - 4.5),
+    };
+    format!("<path class=\"mark s{style}\" d=\"{path}\"/>\n")
+}
+
+/// Steps of 1, 2 or 5 times a power of ten.
+fn step(highest: f64) -> f64 {
+    let rough = highest / TICKS;
+    let power = 10_f64.powf(rough.log10().floor());
+    let lead = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .find(|lead| lead * power >= rough * (1.0 - 1e-9));
+    lead.unwrap_or(10.0) * power
+}
+
+/// The first step at or above a value; 1 for zero, so that an axis always has a length.
+fn rounded_up(value: f64) -> f64 {
+    if value <= 0.0 {
+        return 1.0;
+    }
+    let step = step(value);
+    (value / step - 1e-9).ceil() * step
+}
+
+fn ticks(highest: f64) -> Vec<f64> {
+    let step = step(highest);
+    let count = (highest / step).round() as u32;
+    (0..=count).map(|n| f64::from(n) * step).collect()
+}
+
+fn distinct(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    values
+}
+
+/// A tick without digits that rounding left behind.
+fn label(value: f64) -> String {
+    let text = format!("{value:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(marks: Vec<Mark>) -> LineChart {
+        LineChart {
+            title: "t".to_owned(),
+            x_label: "batch".to_owned(),
+            y_label: "tok/s".to_owned(),
+            x_scale: Scale::Doubling,
+            series: vec![Series {
+                name: "<q8_0>".to_owned(),
+                marks,
+            }],
+        }
+    }
+
+    fn mark(x: f64, y: f64) -> Mark {
+        Mark {
+            x,
+            y,
+            interval: Some((y * 0.9, y * 1.1)),
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_left_out() {
+        let good = chart(vec![mark(1.0, 10.0), mark(2.0, 18.0)]);
+        let mut bad = good.clone();
+        let wrong = [
+            (f64::NAN, 1.0),
+            (0.0, 1.0),
+            (4.0, f64::INFINITY),
+            (1.0, -1.0),
+        ];
+        bad.series[0].marks.extend(wrong.map(|(x, y)| mark(x, y)));
+        bad.series[0].marks[1].interval = Some((f64::NAN, f64::INFINITY));
+        let svg = bad.svg().unwrap();
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        assert_eq!(
+            svg.matches("<circle").count(),
+            3,
+            "two marks and the legend"
+        );
+        assert_eq!(good.svg().unwrap().matches("interval").count(), 2);
+    }
+
+    #[test]
+    fn nothing_to_show_is_no_picture() {
+        assert_eq!(chart(vec![]).svg(), None);
+        assert_eq!(chart(vec![mark(f64::NAN, 1.0)]).svg(), None);
+        let bars = BarChart {
+            title: "t".to_owned(),
+            names: vec!["MBU".to_owned()],
+            groups: vec![BarGroup {
+                label: "p".to_owned(),
+                values: vec![None],
+            }],
+        };
+        assert_eq!(bars.svg(), None);
+    }
+
+    #[test]
+    fn one_mark_and_equal_marks_have_a_place() {
+        for marks in [vec![mark(4.0, 0.0)], vec![mark(4.0, 3.0), mark(4.0, 3.0)]] {
+            let svg = chart(marks).svg().unwrap();
+            assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        }
+    }
+
+    #[test]
+    fn names_cannot_leave_the_picture() {
+        let svg = chart(vec![mark(1.0, 1.0)]).svg().unwrap();
+        assert!(svg.contains("&lt;q8_0&gt;") && !svg.contains("<q8_0>"));
+    }
+
+    #[track_caller]
+    fn axis(highest: f64, expected: &[&str]) {
+        let labels: Vec<String> = ticks(rounded_up(highest)).into_iter().map(label).collect();
+        assert_eq!(labels, expected);
+    }
+
+    #[test]
+    fn axes_are_divided_by_round_numbers() {
+        axis(1.0, &["0", "0.2", "0.4", "0.6", "0.8", "1"]);
+        axis(23.0, &["0", "5", "10", "15", "20", "25"]);
+        axis(0.0, &["0", "0.2", "0.4", "0.6", "0.8", "1"]);
+        axis(110_000.0, &["0", "50000", "100000", "150000"]);
+    }
+}

@@ -1,0 +1,206 @@
+//! The sections around the numbers: what failed, what to doubt, and with what it was measured.
+
+use super::{Align, Section, Table, usd};
+use crate::metrics::verdict::Warning;
+use crate::record::observation::{Limit, Load, Peak};
+use crate::report::document::{Document, Status};
+use crate::report::number;
+use crate::report::provenance::bytes;
+
+/// Points that a warning names before it only counts them.
+const NAMED_POINTS: usize = 3;
+
+pub(super) fn not_measured(document: &Document) -> Option<Section> {
+    let mut table = Table::new([
+        ("point", Align::Left),
+        ("status", Align::Left),
+        ("reason", Align::Left),
+    ]);
+    for row in document.rows.iter().filter(|row| row.status != Status::Ok) {
+        let reason = row.reason.clone().unwrap_or(number::ABSENT.to_owned());
+        let status = row.status.word().to_owned();
+        table.rows.push(vec![row.point.to_string(), status, reason]);
+    }
+    (!table.rows.is_empty()).then(|| Section {
+        title: "Points without a result",
+        notes: Vec::new(),
+        table: Some(table),
+    })
+}
+
+pub(super) fn warnings(document: &Document) -> Option<Section> {
+    let mut table = Table::new([
+        ("warning", Align::Left),
+        ("where", Align::Left),
+        ("what was seen", Align::Left),
+        ("remedy", Align::Left),
+    ]);
+    let mut codes: Vec<&str> = Vec::new();
+    for warning in &document.warnings {
+        let code = warning.verdict.code();
+        if !codes.contains(&code) {
+            codes.push(code);
+        }
+    }
+    for code in codes {
+        let same = |warning: &&Warning| warning.verdict.code() == code;
+        let alike: Vec<&Warning> = document.warnings.iter().filter(same).collect();
+        table.rows.push(vec![
+            code.to_owned(),
+            places(&alike),
+            alike[0].verdict.to_string(),
+            alike[0].verdict.remedy().to_owned(),
+        ]);
+    }
+    (!table.rows.is_empty()).then(|| Section {
+        title: "Warnings",
+        notes: Vec::new(),
+        table: Some(table),
+    })
+}
+
+/// The points that warnings of one code concern.
+fn places(alike: &[&Warning]) -> String {
+    let points: Vec<String> = alike
+        .iter()
+        .filter_map(|warning| Some(warning.point?.to_string()))
+        .collect();
+    if points.is_empty() {
+        return "the run".to_owned();
+    }
+    let named = points.len().min(NAMED_POINTS);
+    let mut text = points[..named].join(", ");
+    if points.len() > named {
+        text.extend([format!(" and {} more", points.len() - named)]);
+    }
+    text
+}
+
+pub(super) fn loads(document: &Document) -> Option<Section> {
+    use Align::{Left, Right};
+    let mut table = Table::new([
+        ("precision", Left),
+        ("launch", Right),
+        ("weights", Left),
+        ("bits per weight", Right),
+        ("on the device", Right),
+        ("read per step", Right),
+        ("activations", Left),
+        ("KV", Left),
+        ("KV bytes per token", Right),
+        ("resident after load", Right),
+        ("peak during load", Right),
+        ("load s", Right),
+        ("logits' error (bound)", Right),
+    ]);
+    table.rows = document.loads.iter().map(load_row).collect();
+    (!table.rows.is_empty()).then(|| Section {
+        title: "The model on the device",
+        notes: vec![
+            "Before timing, the logits of the timed path are compared with the reference path: largest relative L2 error over a prefill and three decode steps."
+                .to_owned(),
+        ],
+        table: Some(table),
+    })
+}
+
+fn load_row(load: &Load) -> Vec<String> {
+    let engine = &load.engine;
+    let memory = |count: Option<u64>| count.map_or(number::ABSENT.to_owned(), bytes);
+    let errors: Vec<String> = load
+        .accuracy
+        .iter()
+        .map(|check| {
+            let error = check
+                .relative_error
+                .map_or("not finite".to_owned(), |error| format!("{error:.1e}"));
+            format!("b{} {error} ({})", check.batch, check.bound)
+        })
+        .collect();
+    vec![
+        load.precision.to_string(),
+        load.launch.to_string(),
+        engine.weight_type.clone(),
+        number::plain(engine.bits_per_weight),
+        bytes(engine.weight_bytes),
+        bytes(engine.weight_bytes_per_step),
+        engine.activation_dtype.clone(),
+        engine.kv_dtype.clone(),
+        engine.kv_bytes_per_token.to_string(),
+        memory(engine.resident_bytes),
+        memory(engine.peak_resident_bytes),
+        number::plain(load.duration_ns.seconds().value()),
+        match errors.as_slice() {
+            [] => number::ABSENT.to_owned(),
+            errors => errors.join(", "),
+        },
+    ]
+}
+
+pub(super) fn peaks(document: &Document) -> Option<Section> {
+    let mut table = Table::new([
+        ("limit", Align::Left),
+        ("best", Align::Right),
+        ("unit", Align::Left),
+        ("repetitions", Align::Right),
+    ]);
+    table.rows = document.peaks.iter().map(peak_row).collect();
+    (!table.rows.is_empty()).then(|| Section {
+        title: "Measured limits of the device",
+        notes: Vec::new(),
+        table: Some(table),
+    })
+}
+
+fn peak_row(peak: &Peak) -> Vec<String> {
+    let (limit, unit) = match peak.of {
+        Limit::Read { buffer_bytes } => (format!("read {}", bytes(buffer_bytes)), "GB/s"),
+        Limit::Copy { buffer_bytes } => (format!("copy {}", bytes(buffer_bytes)), "GB/s"),
+        Limit::Matmul { dtype, size } => (format!("matmul {dtype} {size}"), "GFLOP/s"),
+    };
+    let fastest = peak.times_ns.iter().min().filter(|t| t.value() > 0);
+    let best = fastest.map(|time| peak.work as f64 / time.seconds().value() / 1e9);
+    vec![
+        limit,
+        number::optional(best),
+        unit.to_owned(),
+        peak.times_ns.len().to_string(),
+    ]
+}
+
+pub(super) fn provenance(document: &Document) -> Section {
+    let mut table = Table::new([("what", Align::Left), ("value", Align::Left)]);
+    for fact in &document.provenance {
+        table
+            .rows
+            .push(vec![fact.label.to_owned(), fact.value.clone()]);
+    }
+    if let Some(price) = &document.price {
+        let as_of = price.as_of.map_or("undated".to_owned(), |d| d.to_string());
+        let value = format!(
+            "{} per hour, {}, {}, {as_of}",
+            usd(price),
+            price.label,
+            price.source
+        );
+        table.rows.push(vec!["hourly price".to_owned(), value]);
+    }
+    if let Some(sheet) = &document.sheet {
+        let value = sheet.card.clone();
+        table.rows.push(vec!["data sheet".to_owned(), value]);
+    }
+    for drift in &document.drifts {
+        let value = format!(
+            "{:+.2} % time per generation of {} until the end of load {}",
+            drift.change * 100.0,
+            drift.point,
+            drift.load
+        );
+        table.rows.push(vec!["drift".to_owned(), value]);
+    }
+    Section {
+        title: "Provenance",
+        notes: Vec::new(),
+        table: Some(table),
+    }
+}

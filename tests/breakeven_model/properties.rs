@@ -1,0 +1,334 @@
+//! Properties of the break-even that hold for every scenario.
+
+use super::fixture::solve;
+use mtok::cost::breakeven::{ApiLine, BreakEven, Terms, closed_form};
+use mtok::cost::capacity::{Binding, Capacity, Work};
+use mtok::cost::fleet::{CardRate, FixedCase, Fleet, FleetCase, SpotCase};
+use mtok::cost::scenario::{Document, FleetMode, Side};
+use mtok::cost::traffic::{Demand, Profile, Volume};
+use proptest::prelude::*;
+
+const SECONDS: f64 = 720.0 * 3_600.0;
+
+fn fleet_case() -> FleetCase {
+    FleetCase {
+        gpus_per_replica: 2.0,
+        rate: CardRate::Rented {
+            usd_per_gpu_hour: 2.0,
+        },
+        spot: SpotCase::default(),
+        target_load: 1.0,
+        redundant: 0.0,
+        min_replicas: 1.0,
+        quantum: 1.0,
+        mode: FleetMode::Static,
+        cold_start_hours: 0.0,
+        reserved: 0.0,
+        reserved_usd_per_gpu_hour: 0.0,
+        fixed: FixedCase {
+            amortization_months: 36.0,
+            ..FixedCase::default()
+        },
+        egress_usd_per_token: 0.0,
+    }
+}
+
+fn demand(profile: Profile) -> Demand {
+    let text = "[traffic]\nrequests_per_month = 1\nuser_tokens = 500\noutput_tokens = 150\n";
+    let document = Document::parse(&format!("{text}[api]\nmodel = \"gpt-4o\"\n")).unwrap();
+    let case = solve_case(&document);
+    Demand {
+        volume: Volume::PerMonth(1.0),
+        profile,
+        ..case
+    }
+}
+
+fn solve_case(document: &Document) -> Demand {
+    let book = super::fixture::Book::new();
+    let files = super::fixture::Files::default();
+    let sources = mtok::cost::resolve::Sources {
+        book: &book,
+        evidence: &files,
+    };
+    mtok::cost::resolve::resolve(document, sources)
+        .unwrap()
+        .case
+        .demand
+}
+
+fn capacity(seconds_per_request: f64) -> Capacity {
+    Capacity {
+        seconds_per_request,
+        kv_seconds_per_request: 0.0,
+        binding: Binding::Decode,
+        latency_seconds: None,
+    }
+}
+
+fn work() -> Work {
+    Work {
+        calls: 1.0,
+        uncached_tokens: 500.0,
+        input_tokens: 500.0,
+        output_tokens: 150.0,
+        rejected_share: 0.0,
+    }
+}
+
+fn line(usd_per_request: f64, fixed_usd: f64) -> ApiLine {
+    ApiLine {
+        usd_per_request,
+        fixed_usd,
+    }
+}
+
+/// The cheaper side at a volume, by the bills themselves.
+fn own_is_cheaper(api: ApiLine, fleet: &Fleet<'_>, requests: f64) -> bool {
+    fleet.bill(requests).usd() < requests * api.usd_per_request + api.fixed_usd
+}
+
+/// Between two listed crossings the bills agree with the list, and beyond the permanent volume
+/// self-hosting stays cheaper.
+fn agrees_with_bills(
+    found: &BreakEven,
+    api: ApiLine,
+    fleet: &Fleet<'_>,
+) -> Result<(), TestCaseError> {
+    let mut side = Side::Api;
+    let mut from = 0.0;
+    for crossing in &found.crossings {
+        let to = crossing.requests_per_month;
+        prop_assert!(to >= from * (1.0 - 1e-9), "{:?}", found.crossings);
+        if to > from * (1.0 + 1e-6) {
+            let middle = f64::midpoint(from, to);
+            prop_assert_eq!(
+                own_is_cheaper(api, fleet, middle),
+                side == Side::SelfHosted,
+                "at {}",
+                middle
+            );
+        }
+        prop_assert_ne!(side, crossing.to);
+        side = crossing.to;
+        from = to;
+    }
+    if let Some(permanent) = found.permanent {
+        let start = permanent.requests_per_month.max(1e-3);
+        for step in 0..400 {
+            let requests = start * (1.0 + 1e-6) * 1.01_f64.powi(step);
+            prop_assert!(
+                own_is_cheaper(api, fleet, requests),
+                "{} after {}",
+                requests,
+                start
+            );
+        }
+        if permanent.requests_per_month > 0.0 && found.crossings.len() < 1_000 {
+            prop_assert!(!own_is_cheaper(
+                api,
+                fleet,
+                permanent.requests_per_month * (1.0 - 1e-6)
+            ));
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn the_scan_is_the_closed_form_where_both_apply(
+        rate in 0.1..10.0f64, fixed in 0.0..50_000.0f64, redundant in 0u32..4,
+        margin in 1.02..20.0f64, seconds in 0.01..2.0f64, load in 0.3..1.0f64, peak in 1.0..6.0f64
+    ) {
+        let mut case = fleet_case();
+        case.rate = CardRate::Rented { usd_per_gpu_hour: rate };
+        case.fixed.other_usd = fixed;
+        case.redundant = f64::from(redundant);
+        case.target_load = load;
+        let demand = demand(Profile::Peak(peak));
+        let fleet = Fleet::new(&case, &demand, capacity(seconds), &work(), 720.0);
+        let per_replica = SECONDS * load / (seconds * peak);
+        let replica_usd = 2.0 * rate * 720.0;
+        let api = line(margin * replica_usd / per_replica, 0.0);
+        let scan = BreakEven::new(api, &fleet);
+        let exact = closed_form(Terms {
+            replica_usd,
+            fixed_usd: fixed,
+            requests_per_replica: per_replica,
+            usd_per_request: api.usd_per_request,
+            redundant: case.redundant,
+        }).unwrap();
+        let close = |got: f64, want: f64| (got / want - 1.0).abs() < 1e-6;
+        let first = scan.first.unwrap();
+        prop_assert!(close(first.requests_per_month, exact.first_requests), "{first:?} {exact:?}");
+        let permanent = scan.permanent.unwrap();
+        prop_assert!(close(permanent.requests_per_month, exact.permanent_requests), "{permanent:?} {exact:?}");
+        prop_assert_eq!(scan.crossings.len() as f64, exact.crossings.min(1_000.0));
+        // Break-even utilization = rate / value, redundancy included.
+        let hours = first.replicas * 720.0;
+        let value = api.usd_per_request * 3_600.0 / seconds;
+        prop_assert!(close(first.utilization, first.usd_per_month / hours / value));
+    }
+
+    #[test]
+    fn crossings_agree_with_the_bills_on_any_static_fleet(
+        redundant in 0u32..3, least in 1u32..8, quantum in 1u32..9, reserved in 0u32..5,
+        reserved_rate in 0.5..2.5f64, fixed in 0.0..20_000.0f64, fee in 0.0..5_000.0f64,
+        margin in 0.5..4.0f64, window in 0.0..60.0f64, egress in 0.0..0.5f64
+    ) {
+        let mut case = fleet_case();
+        case.redundant = f64::from(redundant);
+        case.min_replicas = f64::from(least);
+        case.quantum = f64::from(quantum);
+        case.reserved = f64::from(reserved);
+        case.reserved_usd_per_gpu_hour = reserved_rate;
+        case.fixed.other_usd = fixed;
+        let mut demand = demand(Profile::Peak(2.0));
+        demand.burst.window_seconds = window;
+        let per_replica = SECONDS / 0.4;
+        let api = line(margin * 2_880.0 / per_replica, fee);
+        case.egress_usd_per_token = egress * api.usd_per_request / 150.0;
+        let fleet = Fleet::new(&case, &demand, capacity(0.2), &work(), 720.0);
+        let found = BreakEven::new(api, &fleet);
+        agrees_with_bills(&found, api, &fleet)?;
+        if margin * (1.0 - egress) > 1.001 {
+            prop_assert!(found.exists());
+        }
+        if margin * (1.0 - egress) < 0.999 {
+            prop_assert!(!found.exists());
+        }
+    }
+
+    #[test]
+    fn crossings_agree_with_the_bills_on_a_fleet_that_follows_the_day(
+        weights in prop::collection::vec(0.05..3.0f64, 24), redundant in 0u32..2, least in 1u32..4,
+        quantum in 1u32..5, cold in 0.0..2.5f64, fixed in 0.0..5_000.0f64, margin in 1.2..4.0f64
+    ) {
+        let mut case = fleet_case();
+        case.mode = FleetMode::Autoscaled;
+        case.redundant = f64::from(redundant);
+        case.min_replicas = f64::from(least);
+        case.quantum = f64::from(quantum);
+        case.cold_start_hours = cold;
+        case.fixed.other_usd = fixed;
+        let demand = demand(Profile::hourly(&weights));
+        let fleet = Fleet::new(&case, &demand, capacity(0.2), &work(), 720.0);
+        let api = line(margin * 2_880.0 / (SECONDS / 0.2), 0.0);
+        let found = BreakEven::new(api, &fleet);
+        agrees_with_bills(&found, api, &fleet)?;
+    }
+
+    #[test]
+    fn more_replicas_never_cost_less(
+        fewer in 1u32..50, more in 0u32..50, quantum in 1u32..9, gpus in 1u32..9
+    ) {
+        let mut case = fleet_case();
+        case.quantum = f64::from(quantum);
+        case.gpus_per_replica = f64::from(gpus);
+        let demand = demand(Profile::Peak(1.0));
+        let fleet = Fleet::new(&case, &demand, capacity(0.2), &work(), 720.0);
+        let bill = |n: u32| fleet.bill_of(1.0, &[f64::from(n)]).usd();
+        prop_assert!(bill(fewer) <= bill(fewer + more));
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Mix {
+    system: u32,
+    user: u32,
+    output: u32,
+    hit: f64,
+    semantic: f64,
+    retries: f64,
+    batch: f64,
+    write: f64,
+}
+
+fn mix() -> impl Strategy<Value = Mix> {
+    (
+        0u32..5_000,
+        1u32..5_000,
+        1u32..2_000,
+        0.0..1.0f64,
+        0.0..0.9f64,
+        0.0..0.5f64,
+        0.0..1.0f64,
+        0.0..4.0f64,
+    )
+        .prop_map(
+            |(system, user, output, hit, semantic, retries, batch, write)| Mix {
+                system,
+                user,
+                output,
+                hit,
+                semantic,
+                retries,
+                batch,
+                write,
+            },
+        )
+}
+
+fn text(mix: &Mix, input: f64, output: f64) -> String {
+    format!(
+        "[traffic]\nrequests_per_day = 1000\nsystem_tokens = {}\nuser_tokens = {}\noutput_tokens = {}\nretries = {}\nbatch = {{ share = {} }}\ncache = {{ prefix_hit_rate = {}, semantic_hit_rate = {} }}\n[api]\ninput_usd_per_mtok = {input}\noutput_usd_per_mtok = {output}\ncached_input_usd_per_mtok = 0.1\ncache_write_usd_per_mtok = {}\nfixed_usd_per_month = 7\nrouter_usd_per_request = 0.0001\n",
+        mix.system, mix.user, mix.output, mix.retries, mix.batch, mix.hit, mix.semantic, mix.write
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn parts_add_up_to_the_bill_and_to_the_input(mix in mix()) {
+        let api = solve(&text(&mix, 2.0, 8.0)).api.unwrap();
+        let parts = api.input_usd_per_month + api.output_usd_per_month + api.other_usd_per_month;
+        prop_assert!((parts / api.usd_per_month - 1.0).abs() < 1e-12);
+        let tokens = api.uncached_tokens_per_request + api.cache_read_tokens_per_request
+            + api.cache_write_tokens_per_request;
+        prop_assert!((tokens / api.input_tokens_per_request - 1.0).abs() < 1e-12);
+        let sent = f64::from(mix.system + mix.user) * (1.0 - mix.semantic) * (1.0 + mix.retries);
+        prop_assert!((api.input_tokens_per_request / sent - 1.0).abs() < 1e-9);
+        prop_assert!(api.uncached_tokens_per_request >= 0.0);
+    }
+
+    #[test]
+    fn a_higher_price_or_a_longer_text_never_costs_less(mix in mix(), more in 1.0..3.0f64) {
+        let bill = |mix: &Mix, input: f64, output: f64| solve(&text(mix, input, output)).api.unwrap().usd_per_month;
+        let base = bill(&mix, 2.0, 8.0);
+        prop_assert!(bill(&mix, 2.0 * more, 8.0) >= base * (1.0 - 1e-12));
+        prop_assert!(bill(&mix, 2.0, 8.0 * more) >= base * (1.0 - 1e-12));
+        let longer = Mix { user: mix.user * 2, output: mix.output + 1, ..mix.clone() };
+        prop_assert!(bill(&longer, 2.0, 8.0) >= base);
+    }
+
+    #[test]
+    fn a_share_routed_to_a_cheaper_model_saves_at_most_that_share(
+        share in 0.0..1.0f64, cheaper in 0.0..1.0f64
+    ) {
+        let mix = Mix { system: 0, user: 500, output: 150, hit: 0.0, semantic: 0.0, retries: 0.0, batch: 0.0, write: 0.0 };
+        let plain = text(&mix, 2.0, 8.0).replace("fixed_usd_per_month = 7\nrouter_usd_per_request = 0.0001\n", "");
+        let route = |policy: &str| format!(
+            "{plain}[[api.route]]\n{policy} = {share}\ninput_usd_per_mtok = {}\noutput_usd_per_mtok = {}\n{}",
+            2.0 * cheaper, 8.0 * cheaper,
+            if policy == "share" { "" } else { "policy = \"cascade\"\n" });
+        let base = solve(&plain).api.unwrap().usd_per_month;
+        let factor = solve(&route("share")).api.unwrap().usd_per_month / base;
+        prop_assert!(factor >= 1.0 - share - 1e-9 && factor <= 1.0 + 1e-9, "{factor}");
+        let cascade = solve(&route("escalation")).api.unwrap().usd_per_month / base;
+        prop_assert!((cascade - (cheaper + share)).abs() < 1e-9, "{cascade}");
+    }
+
+    #[test]
+    fn requests_per_day_at_break_even_do_not_depend_on_the_calendar(hours in 600.0..760.0f64, redundant in 0u32..3) {
+        let guide = super::fixture::GUIDE.replace("target_load = 1.0", &format!("redundant_replicas = {redundant}"));
+        let base = solve(&guide).break_even.unwrap();
+        let other = solve(&guide.replace("hours_per_month = 720", &format!("hours_per_month = {hours}"))).break_even.unwrap();
+        let close = |a: Option<f64>, b: Option<f64>| (a.unwrap() / b.unwrap() - 1.0).abs() < 1e-9;
+        prop_assert!(close(base.requests_per_day, other.requests_per_day));
+        prop_assert!(close(base.utilization, other.utilization));
+    }
+}

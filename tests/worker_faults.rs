@@ -38,6 +38,7 @@ impl Run {
         std::fs::write(&path, script).unwrap();
         let mut file = StudyFile::default();
         file.model.engine = Some(EngineKind::Sim(path));
+        file.measure.launches = Some(1);
         file.sweep.precision = Some(vec![Precision::Q8_0]);
         file.sweep.batch = Some(
             batches

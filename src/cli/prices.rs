@@ -64,7 +64,7 @@ pub(super) struct ListArgs {
 pub(super) enum ImportVerb {
     /// API prices from LiteLLM's model_prices_and_context_window.json.
     Litellm(LitellmArgs),
-    /// Hourly rates from SkyPilot's catalogs/v8/<cloud>/vms.csv.
+    /// Hourly rates from SkyPilot's catalogs/v8/CLOUD/vms.csv.
     Skypilot(SkypilotArgs),
 }
 

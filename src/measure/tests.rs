@@ -91,10 +91,13 @@ impl Lab {
         let mut lab = Self {
             folder,
             points: Vec::new(),
-            measure: StudyFile::default()
-                .resolved(StudyTarget::Cpu)
-                .unwrap()
-                .measure,
+            measure: Measure {
+                launches: 1,
+                ..StudyFile::default()
+                    .resolved(StudyTarget::Cpu)
+                    .unwrap()
+                    .measure
+            },
             budget: None,
             before: Vec::new(),
             interrupt_at: None,

@@ -1,7 +1,7 @@
 //! `scenario.toml`: the workload, the API, the fleet and what is unsure, as written.
 //!
-//! Reading is in [`parse`], what may stand in a key in [`check`], edits of the tree (what-ifs and
-//! alternatives) in [`edit`]. The guide that comes with the format names every key.
+//! Reading is in [`parse`], what may stand in a key in `check`, edits of the tree (what-ifs and
+//! alternatives) in `edit`. The guide that comes with the format names every key.
 
 pub(crate) mod api;
 mod check;

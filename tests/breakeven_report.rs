@@ -51,9 +51,9 @@ fn solve(text: &str) -> Answer {
 
 /// The ready scenarios.
 fn folders() -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(root().join("results")).unwrap();
+    let entries = std::fs::read_dir(root().join("results")).expect("the ready scenarios");
     let mut folders: Vec<PathBuf> = entries
-        .map(|entry| entry.unwrap().path())
+        .map(|entry| entry.expect("a folder entry").path())
         .filter(|folder| folder.join("scenario.toml").exists())
         .collect();
     folders.sort();
@@ -61,7 +61,8 @@ fn folders() -> Vec<PathBuf> {
 }
 
 fn scenario(name: &str) -> String {
-    std::fs::read_to_string(root().join("results").join(name).join("scenario.toml")).unwrap()
+    let path = root().join("results").join(name).join("scenario.toml");
+    std::fs::read_to_string(path).expect("a ready scenario")
 }
 
 #[test]

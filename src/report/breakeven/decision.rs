@@ -452,7 +452,7 @@ fn triggers(answer: &Answer) -> Vec<String> {
     }
     if let Some(as_of) = &answer.as_of {
         notes.push(format!(
-            "Prices are older than 90 days: they are counted to {as_of}."
+            "Prices are older than 90 days; these are those of {as_of}."
         ));
     }
     notes.push(

@@ -509,6 +509,13 @@ impl Bars {
                 );
             }
         }
+        if let Some(mark) = self.mark {
+            let place = x(mark);
+            put(
+                &mut svg,
+                format_args!("<path class=\"axis\" d=\"M{place:.1} {TOP:.1}V{bottom:.1}\"/>"),
+            );
+        }
         for (row, bar) in rows.iter().enumerate() {
             let top = TOP + row_height * row as f64;
             let (from, to) = (x(bar.from.min(bar.to)), x(bar.from.max(bar.to)));
@@ -526,13 +533,6 @@ impl Bars {
                     top + 18.0,
                     (to - from).max(1.0)
                 ),
-            );
-        }
-        if let Some(mark) = self.mark {
-            let place = x(mark);
-            put(
-                &mut svg,
-                format_args!("<path class=\"axis\" d=\"M{place:.1} {TOP:.1}V{bottom:.1}\"/>"),
             );
         }
         put(

@@ -7,7 +7,7 @@ use std::process::Command;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let (mut commit, mut dirty) = (None, None);
-    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+    if std::env::var_os("PROFILE").is_some_and(|profile| profile == "release") {
         println!("cargo:rerun-if-changed=.git/HEAD");
         println!("cargo:rerun-if-changed=.git/index");
         commit = git(&["rev-parse", "HEAD"]);

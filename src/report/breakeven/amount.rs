@@ -67,7 +67,7 @@ pub(super) fn percent(share: f64) -> String {
         small if small >= 10.0 => 1,
         _ => 2,
     };
-    format!("{value:.decimals$} %")
+    format!("{value:.decimals$}\u{a0}%")
 }
 
 /// A share where it is known.
@@ -188,9 +188,9 @@ mod tests {
         ] {
             assert_eq!(count(value), text);
         }
-        assert_eq!(percent(0.080_808), "8.08 %");
-        assert_eq!(percent(0.349), "34.9 %");
-        assert_eq!(percent(1.0), "100 %");
+        assert_eq!(percent(0.080_808), "8.08\u{a0}%");
+        assert_eq!(percent(0.349), "34.9\u{a0}%");
+        assert_eq!(percent(1.0), "100\u{a0}%");
         assert_eq!(times(3.4909), "3.49×");
         assert_eq!(brief_count(1_500_000.0), "1.5 M");
         assert_eq!(brief_usd(-20_000.0), "−$20 k");

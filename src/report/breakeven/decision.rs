@@ -4,12 +4,13 @@ use super::amount::{
     change, count, count_or_absent, percent, percent_or_absent, times, usd, usd_or_absent,
 };
 use super::{Figure, Part, card, pictures, section, table};
-use crate::cost::answer::{Alternative, Answer, BreakEvenAnswer};
+use crate::cost::answer::{Alternative, Answer, Assumption, BreakEvenAnswer, Kind};
 use crate::cost::horizon::{HorizonAnswer, Month};
 use crate::cost::scenario::Side;
 use crate::cost::sensitivity::Lever;
-use crate::cost::uncertainty::Percentiles;
+use crate::cost::uncertainty::{Percentiles, probability_text};
 use crate::report::number::ABSENT;
+use crate::report::section::Table;
 
 /// Levers that page one names.
 const TOP: usize = 5;
@@ -26,7 +27,7 @@ pub(super) fn parts(answer: &Answer) -> Vec<Part> {
     parts.extend(certainty(answer));
     parts.extend(answer.horizon.as_ref().map(cash));
     parts.extend(levers(answer));
-    parts.push(section("Look again when", triggers(answer), None));
+    parts.push(Part::List("Look again when", triggers(answer)));
     parts.extend(warnings(answer));
     parts.extend(budget(answer));
     parts.push(ledger(answer));
@@ -207,7 +208,7 @@ fn range(percentiles: Option<Percentiles>) -> String {
             p5: Some(low),
             p95: Some(high),
             ..
-        }) => format!("{} – {}", usd(low), usd(high)),
+        }) => format!("{}\u{a0}–\u{a0}{}", usd(low), usd(high)),
         Some(_) | None => ABSENT.to_owned(),
     }
 }
@@ -247,7 +248,7 @@ fn certainty(answer: &Answer) -> Option<Part> {
             unsure.probability_text,
             count(unsure.draws as f64),
             percent(unsure.standard_error),
-            percent(unsure.probability_break_even_exists)
+            probability_text(unsure.probability_break_even_exists, unsure.draws)
         ),
         format!("Drawn: {}.", list(&unsure.inputs)),
     ];
@@ -358,9 +359,9 @@ pub(super) const LEVER_HEADER: [&str; 8] = [
 ];
 
 pub(super) fn lever_row(lever: &Lever) -> Vec<String> {
-    let elasticity = lever
-        .elasticity
-        .map_or(ABSENT.to_owned(), |elasticity| format!("{elasticity:+.2}"));
+    let elasticity = lever.elasticity.map_or(ABSENT.to_owned(), |elasticity| {
+        format!("{elasticity:+.2}").replace('-', "−")
+    });
     vec![
         lever_name(lever),
         count_small(lever.base),
@@ -451,7 +452,7 @@ fn triggers(answer: &Answer) -> Vec<String> {
     }
     if let Some(as_of) = &answer.as_of {
         notes.push(format!(
-            "Prices are older than 90 days: they are counted to {as_of}."
+            "Prices are older than 90 days; these are those of {as_of}."
         ));
     }
     notes.push(
@@ -516,11 +517,23 @@ fn budget(answer: &Answer) -> Option<Part> {
     Some(section("Budget and charge-back", notes, table))
 }
 
-/// Every input with its source and date.
+/// Every input that somebody stated or looked up, with its source and date.
 fn ledger(answer: &Answer) -> Part {
-    let rows = answer
-        .assumptions
-        .iter()
+    let stated = answer.assumptions.iter().filter(|line| !is_default(line));
+    section(
+        "Assumptions",
+        vec!["Inputs that nobody stated have their defaults, listed at the end.".to_owned()],
+        ledger_table(stated),
+    )
+}
+
+pub(super) fn is_default(line: &Assumption) -> bool {
+    line.source == "default"
+}
+
+/// Lines of the ledger.
+pub(super) fn ledger_table<'a>(lines: impl Iterator<Item = &'a Assumption>) -> Option<Table> {
+    let rows = lines
         .map(|line| {
             vec![
                 line.key.clone(),
@@ -529,14 +542,14 @@ fn ledger(answer: &Answer) -> Part {
                 line.source.clone(),
                 line.date.clone().unwrap_or_else(|| ABSENT.to_owned()),
                 match line.kind {
-                    crate::cost::answer::Kind::Measured => "measured".to_owned(),
-                    crate::cost::answer::Kind::Assumed => "assumed".to_owned(),
+                    Kind::Measured => "measured".to_owned(),
+                    Kind::Assumed => "assumed".to_owned(),
                 },
             ]
         })
         .collect();
     let header = ["input", "value", "unit", "source", "date", "kind"];
-    section("Assumptions", Vec::new(), table(6, &header, rows))
+    table(4, &header, rows)
 }
 
 fn value(value: &serde_json::Value) -> String {

@@ -3,7 +3,7 @@
 use super::amount::{
     change, count, count_or_absent, percent, percent_or_absent, usd, usd_or_absent,
 };
-use super::decision::{LEVER_HEADER, count_small, lever_row};
+use super::decision::{LEVER_HEADER, count_small, is_default, ledger_table, lever_row};
 use super::{Part, claims, pictures, section, table};
 use crate::cost::allocation::{Method, Mix, Phases, USUAL_PRICE_RATIO};
 use crate::cost::answer::{Answer, Cheaper, HostAnswer};
@@ -29,6 +29,7 @@ pub(super) fn parts(answer: &Answer) -> Vec<Part> {
     parts.extend(crossings(answer));
     parts.push(claims::framework(answer));
     parts.extend(claims::checked(answer));
+    parts.extend(defaults(answer));
     parts.push(provenance(answer));
     parts
 }
@@ -373,6 +374,15 @@ fn crossings(answer: &Answer) -> Option<Part> {
         found.crossings.len()
     )];
     Some(section("Crossings", notes, Some(table)))
+}
+
+fn defaults(answer: &Answer) -> Option<Part> {
+    let unstated = answer.assumptions.iter().filter(|line| is_default(line));
+    Some(section(
+        "Defaults in use",
+        Vec::new(),
+        Some(ledger_table(unstated)?),
+    ))
 }
 
 fn provenance(answer: &Answer) -> Part {

@@ -26,6 +26,8 @@ enum Part {
     Figures(Vec<Figure>),
     /// A heading with notes and a table.
     Section(Section),
+    /// A heading with sentences that stand for themselves.
+    List(&'static str, Vec<String>),
     /// Pictures, where the form can show them.
     Pictures(Vec<Picture>),
     /// The heading of a new page.
@@ -83,13 +85,17 @@ pub fn to_html(answer: &Answer) -> String {
             }
             Part::Figures(figures) => body += &html_figures(&figures),
             Part::Section(section) => body += &html::of_section(&section),
+            Part::List(heading, items) => body += &html_list(heading, &items),
             Part::Pictures(pictures) => body += &html_pictures(&pictures),
             Part::Page(heading) => {
                 body += &format!("<h1 class=\"page\">{}</h1>\n", escape::html(heading));
             }
         }
     }
-    html::page(&title(answer), &body)
+    html::page(
+        &title(answer),
+        &format!("<div class=\"decision\">\n{body}</div>\n"),
+    )
 }
 
 /// The report as GitHub-flavoured Markdown. Pictures are in the HTML report.
@@ -110,6 +116,12 @@ pub fn to_markdown(answer: &Answer) -> String {
                 }
             }
             Part::Section(section) => text += &markdown::of_section(&section),
+            Part::List(heading, items) => {
+                text += &format!("\n## {}\n\n", escape::markdown(heading));
+                for item in items {
+                    text += &format!("- {}\n", escape::markdown(&item));
+                }
+            }
             Part::Pictures(_) => {}
             Part::Page(heading) => text += &format!("\n# {}\n", escape::markdown(heading)),
         }
@@ -137,6 +149,14 @@ pub fn to_csv(answer: &Answer) -> String {
         );
     }
     text
+}
+
+fn html_list(heading: &str, items: &[String]) -> String {
+    let mut text = format!("<section>\n<h2>{}</h2>\n<ul>\n", escape::html(heading));
+    for item in items {
+        text += &format!("<li>{}</li>\n", escape::html(item));
+    }
+    text + "</ul>\n</section>\n"
 }
 
 fn html_figures(figures: &[Figure]) -> String {
@@ -167,7 +187,7 @@ fn html_pictures(pictures: &[Picture]) -> String {
     text + "</div>\n"
 }
 
-/// A section with a table of the given columns; text columns begin with `<`.
+/// A heading with notes and a table.
 fn section(title: &'static str, notes: Vec<String>, table: Option<Table>) -> Part {
     Part::Section(Section {
         title,

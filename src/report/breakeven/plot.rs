@@ -10,7 +10,7 @@ use crate::report::escape::html;
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 270.0;
 const LEFT: f64 = 62.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 24.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 44.0;
 /// Height of one line of the legend.
@@ -509,6 +509,13 @@ impl Bars {
                 );
             }
         }
+        if let Some(mark) = self.mark {
+            let place = x(mark);
+            put(
+                &mut svg,
+                format_args!("<path class=\"axis\" d=\"M{place:.1} {TOP:.1}V{bottom:.1}\"/>"),
+            );
+        }
         for (row, bar) in rows.iter().enumerate() {
             let top = TOP + row_height * row as f64;
             let (from, to) = (x(bar.from.min(bar.to)), x(bar.from.max(bar.to)));
@@ -526,13 +533,6 @@ impl Bars {
                     top + 18.0,
                     (to - from).max(1.0)
                 ),
-            );
-        }
-        if let Some(mark) = self.mark {
-            let place = x(mark);
-            put(
-                &mut svg,
-                format_args!("<path class=\"axis\" d=\"M{place:.1} {TOP:.1}V{bottom:.1}\"/>"),
             );
         }
         put(

@@ -49,7 +49,8 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         &mut prepared,
         before.is_empty(),
         &progress,
-    )?;
+    )
+    .map_err(|error| interrupts.name(error))?;
     let required = if args.study.require_telemetry {
         Requirement::Required
     } else {

@@ -56,7 +56,7 @@ pub(super) struct StudyArgs {
     /// A study file.
     #[arg(value_name = "STUDY.toml")]
     pub(super) study: Option<PathBuf>,
-    /// tiny, dir:PATH, gguf:PATH or card:NAME.
+    /// tiny, hub:OWNER/NAME[@REVISION][:GGUF], dir:PATH, gguf:PATH or card:NAME.
     #[arg(long, value_name = "SOURCE")]
     pub(super) model: Option<ModelSource>,
     /// decoder, stock or sim:SCRIPT.

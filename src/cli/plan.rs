@@ -4,37 +4,52 @@ use serde::Serialize;
 
 use super::args::{PlanArgs, StudyArgs, target};
 use super::exit::{CliError, Exit};
+use super::hub::{self, Need};
 use super::pricing::{self, Priced};
 use super::{host, output};
 use crate::catalog::Catalog;
 use crate::catalog::book::PriceBook as _;
-use crate::engine::weights;
 use crate::record::observation::Model;
+use crate::study::model::ModelSource;
 use crate::study::plan::{Machine, Plan, Subject};
-use crate::study::spec::{Study, Target};
+use crate::study::spec::{Study, StudyError, StudyFile, Target};
 use crate::units::{Bytes, Usd};
 
 /// A study with its model, before any device is touched.
 #[derive(Debug)]
 pub(super) struct Prepared {
     /// The study as written.
-    pub(super) written: crate::study::spec::StudyFile,
+    pub(super) written: StudyFile,
     /// The study as effective.
     pub(super) study: Study,
     /// The model as found.
     pub(super) model: Model,
+    /// What an engine opens.
+    pub(super) files: ModelSource,
 }
 
-/// Reads the study and looks at the model's files.
-pub(super) fn prepare(args: &StudyArgs) -> Result<Prepared, CliError> {
+/// Reads the study and looks at the model's files, fetching what is needed of one on the Hub.
+pub(super) fn prepare(args: &StudyArgs, need: Need) -> Result<Prepared, CliError> {
     let written = args.written()?;
-    let study = written.clone().resolved(target(written.model.device))?;
-    let model = weights::inspect(&study.source)?;
+    let target = target(written.model.device);
+    // What makes no sense is found before anything is fetched for it.
+    let asked = written.clone().resolved(target)?;
+    let located = hub::locate(&asked.source, need)?;
     Ok(Prepared {
+        study: resolve(&written, &located.files, target)?,
+        model: located.inspect()?,
+        files: located.files.clone(),
         written,
-        study,
-        model,
     })
+}
+
+/// The study as it is for the files that the model turned out to be; it keeps the name of the model.
+fn resolve(written: &StudyFile, files: &ModelSource, target: Target) -> Result<Study, StudyError> {
+    let mut found = written.clone();
+    found.model.source = Some(files.clone());
+    let mut study = found.resolved(target)?;
+    study.source = written.model.source.clone().unwrap_or(ModelSource::Tiny);
+    Ok(study)
 }
 
 /// The machine that the plan is for: the card that is asked for, else this machine.
@@ -92,9 +107,9 @@ pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
 
 /// A plan for a card that is not there takes a card's defaults.
 fn prepare_for_plan(args: &StudyArgs) -> Result<Prepared, CliError> {
-    let mut prepared = prepare(args)?;
+    let mut prepared = prepare(args, Need::Outline)?;
     if prepared.study.price.gpu.is_some() && prepared.written.model.device.is_none() {
-        prepared.study = prepared.written.clone().resolved(Target::Cuda)?;
+        prepared.study = resolve(&prepared.written, &prepared.files, Target::Cuda)?;
     }
     Ok(prepared)
 }

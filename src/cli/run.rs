@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::args::RunArgs;
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
+use super::hub::Need;
 use super::plan::{Prepared, prepare};
 use super::pricing;
 use super::progress::Progress;
@@ -33,7 +34,7 @@ const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
 /// Measures, writes the reports, and prints what was found.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
-    let mut prepared = prepare(&args.study)?;
+    let mut prepared = prepare(&args.study, Need::Files)?;
     pricing::look_up(&prepared.study.price, None, &Catalog::bundled())?;
     let interrupts = Interrupts::listen()?;
     let folder = folder(args, &prepared);
@@ -175,7 +176,7 @@ fn processes(args: &RunArgs, interrupts: &Interrupts) -> Processes {
 
 fn target(prepared: &Prepared) -> Target {
     Target {
-        source: prepared.study.source.clone(),
+        source: prepared.files.clone(),
         engine: prepared.study.engine.clone(),
         device: prepared.study.device,
     }

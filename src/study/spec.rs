@@ -267,9 +267,10 @@ impl SweepDefaults {
         };
         let (batch, isl, osl) = match source {
             ModelSource::Tiny => (vec![1, 4], 128, 32),
-            ModelSource::Dir(_) | ModelSource::Gguf(_) | ModelSource::Card(_) => {
-                (vec![1, 4, 16], 512, 128)
-            }
+            ModelSource::Dir(_)
+            | ModelSource::Gguf(_)
+            | ModelSource::Card(_)
+            | ModelSource::Hub(_) => (vec![1, 4, 16], 512, 128),
         };
         Self {
             precision,

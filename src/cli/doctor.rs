@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::args::DoctorArgs;
 use super::exit::{CliError, Exit};
-use super::{host, output};
+use super::{doctor_hub, host, output};
 use crate::telemetry::card::{Choice, DeviceOrder};
 use crate::telemetry::findings;
 use crate::telemetry::nvml::Access;
@@ -69,6 +69,7 @@ fn findings() -> Vec<Finding> {
         governor(),
         disk(),
     ];
+    findings.extend(doctor_hub::findings());
     findings.extend(sensors());
     findings
 }

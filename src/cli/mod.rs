@@ -5,6 +5,7 @@ pub mod breakeven;
 mod compare;
 mod decide;
 mod doctor;
+mod doctor_hub;
 mod download;
 mod exit;
 mod folder;

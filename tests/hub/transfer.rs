@@ -231,7 +231,18 @@ fn a_failure_that_passes_is_tried_again() {
     let server = Server::with(&model::in_three_shards());
     server.trap("/api/models", Fault::Status(500, vec![]), 1);
     server.trap("/resolve/", Fault::Status(503, vec![]), 1);
-    server.trap("/storage/", Fault::Status(403, vec![]), 1);
+    server.trap("/storage/", Fault::Status(502, vec![]), 1);
+    let client = Client::of(&server);
+    client.fetch("test/tiny").unwrap();
+    is_complete(&client);
+}
+
+#[test]
+fn a_signature_of_the_storage_that_ran_out_is_asked_for_again() {
+    let files = model::in_three_shards();
+    let (server, storage) = (Server::with(&files), Server::with(&files));
+    server.trap("/storage/", Fault::Redirect(storage.url()), 4);
+    storage.trap("/storage/model-00002", Fault::Status(403, vec![]), 1);
     let client = Client::of(&server);
     client.fetch("test/tiny").unwrap();
     is_complete(&client);

@@ -141,7 +141,7 @@ impl Settings {
 
     /// The Hub's address without a user part.
     pub fn endpoint(&self) -> String {
-        self.endpoint.to_string()
+        self.endpoint.to_string().trim_end_matches('/').to_owned()
     }
 
     /// Waits and attempts.

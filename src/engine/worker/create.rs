@@ -77,7 +77,13 @@ pub fn create(
             Ok(Created {
                 vocab: model.shape.vocab,
                 device: kind(&device),
-                engine: stock::load(&order.source, order.precision, &device)?,
+                engine: stock::load(
+                    &order.source,
+                    order.precision,
+                    order.seed,
+                    &device,
+                    progress,
+                )?,
                 clock: Arc::clone(machine),
                 started,
             })

@@ -22,6 +22,7 @@ use super::uncertainty::{Drawn, Experiment, draw};
 use super::verdict::{Grounds, verdict};
 use super::view::View;
 use super::warning::Warning;
+use crate::units::SECONDS_PER_HOUR;
 
 /// Variation between hosts where a study measured one host and the scenario says nothing.
 const ASSUMED_BETWEEN_HOST_CV: f64 = 0.05;
@@ -61,12 +62,7 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
         schema: SCHEMA,
         as_of: scenario.as_of.map(|date| date.to_string()),
         catalog_hash: sources.book.hash(),
-        volume: VolumeAnswer {
-            requests_per_month: evaluation.requests,
-            requests_per_day: evaluation.requests * 24.0 / resolved.case.hours_per_month,
-            hours_per_month: resolved.case.hours_per_month,
-            rejected_share: evaluation.work.rejected_share,
-        },
+        volume: volume(evaluation),
         shared: SharedAnswer {
             usd_per_month: evaluation.shared.month_usd(evaluation.requests),
             wrong_answers_per_month: evaluation.requests
@@ -99,6 +95,19 @@ pub fn break_evens(
     let mut resolved = resolve(document, sources)?;
     let others = alternatives(document, &mut resolved, sources)?;
     Ok((Comparison::new(&resolved.case).break_even, others))
+}
+
+fn volume(evaluation: &Evaluation<'_>) -> VolumeAnswer {
+    let case = evaluation.case;
+    let per_second = evaluation.requests / (case.hours_per_month * SECONDS_PER_HOUR);
+    VolumeAnswer {
+        requests_per_month: evaluation.requests,
+        requests_per_day: evaluation.requests * 24.0 / case.hours_per_month,
+        hours_per_month: case.hours_per_month,
+        requests_per_second: per_second,
+        peak_requests_per_second: per_second * case.demand.profile.peak(),
+        rejected_share: evaluation.work.rejected_share,
+    }
 }
 
 fn forecast(evaluation: &Evaluation<'_>) -> ForecastAnswer {

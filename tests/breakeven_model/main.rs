@@ -15,4 +15,5 @@ mod fixture;
 mod golden;
 mod guide;
 mod hostile;
+mod keys;
 mod properties;

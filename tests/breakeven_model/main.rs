@@ -16,4 +16,5 @@ mod golden;
 mod guide;
 mod hostile;
 mod keys;
+mod laws;
 mod properties;

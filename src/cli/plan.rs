@@ -26,6 +26,8 @@ pub(super) struct Prepared {
     pub(super) model: Model,
     /// What an engine opens.
     pub(super) files: ModelSource,
+    /// Bytes of the weights where a file fixes them.
+    pub(super) file_bytes: Option<u64>,
 }
 
 /// Reads the study and looks at the model's files, fetching what is needed of one on the Hub.
@@ -38,6 +40,7 @@ pub(super) fn prepare(args: &StudyArgs, need: Need) -> Result<Prepared, CliError
     Ok(Prepared {
         study: resolve(&written, &located.files, target)?,
         model: located.inspect()?,
+        file_bytes: file_bytes(&located.files),
         files: located.files.clone(),
         written,
     })
@@ -50,6 +53,16 @@ fn resolve(written: &StudyFile, files: &ModelSource, target: Target) -> Result<S
     let mut study = found.resolved(target)?;
     study.source = written.model.source.clone().unwrap_or(ModelSource::Tiny);
     Ok(study)
+}
+
+/// Bytes of the weights where the file fixes them.
+fn file_bytes(source: &ModelSource) -> Option<u64> {
+    match source {
+        ModelSource::Gguf(path) => std::fs::metadata(path).ok().map(|file| file.len()),
+        ModelSource::Tiny | ModelSource::Card(_) | ModelSource::Dir(_) | ModelSource::Hub(_) => {
+            None
+        }
+    }
 }
 
 /// The machine that the plan is for: the card that is asked for, else this machine.
@@ -87,14 +100,14 @@ struct Answer<'a> {
 /// Prints the plan.
 pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
     let catalog = Catalog::bundled();
-    let mut prepared = prepare_for_plan(&args.study)?;
+    let prepared = prepare_for_plan(&args.study)?;
     let machine = machine(&prepared.study, &catalog)?;
     let priced = pricing::look_up(&prepared.study.price, None, &catalog)?;
-    let model = &mut prepared.model;
+    let model = &prepared.model;
     let subject = Subject {
         shape: &model.shape,
         native: model.native,
-        file_bytes: None,
+        file_bytes: prepared.file_bytes,
     };
     let plan = Plan::new(&prepared.study, subject, machine);
     if args.study.json {

@@ -83,6 +83,12 @@ pub(super) struct StudyArgs {
     /// Price of one hour of the device.
     #[arg(long, value_name = "X")]
     pub(super) usd_per_hour: Option<Decimal>,
+    /// Price of one kilowatt-hour; the cost of energy stands beside the rental.
+    #[arg(long, value_name = "X")]
+    pub(super) usd_per_kwh: Option<Decimal>,
+    /// Energy of the building per energy of the card, 1 or more (default: the card alone).
+    #[arg(long, value_name = "X")]
+    pub(super) pue: Option<Decimal>,
     /// Seed of prompts, order and random weights.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
@@ -151,6 +157,8 @@ impl StudyArgs {
             price: PriceSection {
                 gpu: self.gpu.clone(),
                 usd_per_hour: self.usd_per_hour,
+                usd_per_kwh: self.usd_per_kwh,
+                pue: self.pue,
             },
         }
     }

@@ -7,6 +7,7 @@
 mod generations;
 mod line;
 mod reader;
+mod readings;
 mod resume;
 mod verify;
 mod writer;
@@ -14,6 +15,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 pub use reader::{Entry, Reader, read};
+pub use readings::UnsoundReadings;
 pub use resume::{Difference, check_resume};
 pub use verify::{Finding, Problem, Verification, verify};
 pub use writer::{Resumed, Writer};

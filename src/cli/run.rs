@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::args::RunArgs;
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
-use super::plan::{Prepared, prepare};
+use super::plan::{Prepared, file_bytes, prepare};
 use super::pricing;
 use super::progress::Progress;
 use super::signals::Interrupts;
@@ -297,7 +297,7 @@ fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
     let subject = Subject {
         shape: &prepared.model.shape,
         native: prepared.model.native,
-        file_bytes: None,
+        file_bytes: file_bytes(&prepared.study.source),
     };
     Plan::new(&prepared.study, subject, machine)
 }

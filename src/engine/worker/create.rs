@@ -14,15 +14,17 @@ use crate::record::observation::{Device, DeviceKind, Moment};
 use crate::study::model::EngineKind;
 
 /// An engine with a model, and what its user has to know.
-pub(super) struct Created {
-    pub(super) engine: Box<dyn Engine>,
+pub struct Created {
+    /// The engine.
+    pub engine: Box<dyn Engine>,
     /// The timeline on which the engine's time passes.
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) device: DeviceKind,
+    pub clock: Arc<dyn Clock>,
+    /// Where it runs.
+    pub device: DeviceKind,
     /// Ids of prompts are below this.
-    pub(super) vocab: u32,
+    pub vocab: u32,
     /// When loading began, on `clock`.
-    pub(super) started: Moment,
+    pub started: Moment,
 }
 
 /// Something that can measure the limits of a device, and the timeline to measure them on.
@@ -32,7 +34,7 @@ pub(super) struct CreatedPeaks {
 }
 
 /// Loads the model of an order into the engine that it asks for.
-pub(super) fn create(
+pub fn create(
     order: &Order,
     machine: &Arc<dyn Clock>,
     progress: &Progress,
@@ -77,7 +79,13 @@ pub(super) fn create(
             Ok(Created {
                 vocab: model.shape.vocab,
                 device: kind(&device),
-                engine: stock::load(&order.source, order.precision, &device)?,
+                engine: stock::load(
+                    &order.source,
+                    order.precision,
+                    order.seed,
+                    &device,
+                    progress,
+                )?,
                 clock: Arc::clone(machine),
                 started,
             })

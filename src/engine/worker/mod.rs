@@ -26,6 +26,7 @@ use crate::study::workload::PointId;
 use crate::units::{Nanos, Seconds};
 
 pub use command::WorkerCommand;
+pub use create::{Created, create};
 pub use host::Host;
 pub use process::{Process, Processes};
 pub use serve::serve;

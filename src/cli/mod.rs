@@ -1,6 +1,7 @@
 //! The command line: one file per verb. Only here is anything printed.
 
 mod args;
+mod baseline;
 pub mod breakeven;
 mod compare;
 mod decide;

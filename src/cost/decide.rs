@@ -12,16 +12,18 @@ use super::copula::{Copula, Pair};
 use super::distribution::Distribution;
 use super::horizon;
 use super::ledger::ledger;
+use super::outlook::{self, Candidate};
 use super::parameter::Parameter;
 use super::resolve::{Resolved, Sources, resolve, resolve_alternative, resolve_scenario};
 use super::scenario::edit::states_throughput;
 use super::scenario::parse::Refusal;
 use super::scenario::{Document, MeetsQuality, Scenario, ScenarioError, Side};
 use super::sensitivity::tornado;
-use super::uncertainty::{Drawn, Experiment, draw};
+use super::uncertainty::{Drawn, Experiment, UncertaintyAnswer, draw};
 use super::verdict::{Grounds, verdict};
 use super::view::View;
 use super::warning::Warning;
+use super::yardstick::Yardsticks;
 
 /// Variation between hosts where a study measured one host and the scenario says nothing.
 const ASSUMED_BETWEEN_HOST_CV: f64 = 0.05;
@@ -36,7 +38,7 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
         drawn.between_host_cv = host_cv(scenario, &resolved);
         drawn
     });
-    let alternatives = alternatives(document, &mut resolved, sources)?;
+    let others = alternatives(document, &mut resolved, sources)?;
     let what_if = what_ifs(document, &resolved.case, sources)?;
     let comparison = Comparison::new(&resolved.case);
     let mut warnings = resolved.warnings.clone();
@@ -57,6 +59,8 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
         .host
         .as_ref()
         .and_then(|facts| horizon::look_ahead(&scenario.horizon, evaluation, facts));
+    let drawn = uncertainty.as_ref().map(|told| (&experiment, told));
+    let view = draw_view(&resolved, &others, drawn, sources);
     Ok(Answer {
         schema: SCHEMA,
         as_of: scenario.as_of.map(|date| date.to_string()),
@@ -76,12 +80,12 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
         verdict: sentence,
         assumptions: ledger(document, &resolved),
         sensitivity: tornado(&resolved.case, &experiment.inputs),
-        alternatives,
+        alternatives: others.into_iter().map(|other| other.answer).collect(),
         what_if,
         forecast: forecast(evaluation),
         horizon,
         budget: budget::apply(&scenario.budget, evaluation),
-        view: View::new(&resolved.case, resolved.host.as_ref(), &sources.book.gpus()),
+        view,
         api: comparison.api,
         self_hosted: comparison.host,
         break_even: comparison.break_even,
@@ -98,7 +102,61 @@ pub fn break_evens(
 ) -> Result<(Option<BreakEvenAnswer>, Vec<Alternative>), ScenarioError> {
     let mut resolved = resolve(document, sources)?;
     let others = alternatives(document, &mut resolved, sources)?;
+    let others = others.into_iter().map(|other| other.answer).collect();
     Ok((Comparison::new(&resolved.case).break_even, others))
+}
+
+/// Tables and curves of the base case and of its alternatives.
+fn draw_view(
+    resolved: &Resolved,
+    others: &[Other],
+    drawn: Option<(&Experiment, &UncertaintyAnswer)>,
+    sources: Sources<'_>,
+) -> View {
+    let (case, facts) = (&resolved.case, resolved.host.as_ref());
+    let mut view = View::new(case, facts, &sources.book.gpus());
+    let side = |side, there: bool| {
+        there.then_some(Candidate {
+            name: None,
+            side,
+            same_model: None,
+            case,
+        })
+    };
+    let base = [
+        side(Side::Api, case.api.is_some()),
+        side(Side::SelfHosted, case.host.is_some()),
+    ];
+    let compared = others.iter().map(|other| Candidate {
+        name: Some(&other.answer.name),
+        side: other.answer.side,
+        same_model: other.answer.same_model,
+        case: &other.case,
+    });
+    let drawn = drawn.map(|(experiment, told)| (experiment, case, told));
+    view.volumes = outlook::volumes(&Evaluation::new(case));
+    view.options = base
+        .into_iter()
+        .flatten()
+        .chain(compared)
+        .map(|candidate| outlook::outlook(&candidate, &view.volumes, drawn))
+        .collect();
+    if let Some((experiment, _, _)) = drawn {
+        view.band = outlook::band(case, experiment, &view.band_volumes());
+    }
+    let apis: Vec<(&str, &Case)> = others
+        .iter()
+        .filter(|other| other.answer.side == Side::Api)
+        .map(|other| (other.answer.name.as_str(), &other.case))
+        .collect();
+    view.yardsticks = Yardsticks::new(case, facts, &apis, sources.book);
+    view
+}
+
+/// Another way to serve the workload, and the case it comes from.
+struct Other {
+    answer: Alternative,
+    case: Case,
 }
 
 fn forecast(evaluation: &Evaluation<'_>) -> ForecastAnswer {
@@ -157,7 +215,7 @@ fn alternatives(
     document: &Document,
     resolved: &mut Resolved,
     sources: Sources<'_>,
-) -> Result<Vec<Alternative>, ScenarioError> {
+) -> Result<Vec<Other>, ScenarioError> {
     let scenario = &document.scenario;
     let mut rows = Vec::new();
     let others = scenario
@@ -193,7 +251,10 @@ fn alternatives(
                 "measure it and state its own rates or results",
             ));
         }
-        rows.extend(host_alternative(name, &other.case));
+        rows.extend(host_alternative(name, &other.case).map(|answer| Other {
+            answer,
+            case: other.case,
+        }));
     }
     Ok(rows)
 }
@@ -203,7 +264,7 @@ fn api_alternative(
     section: &super::scenario::Api,
     api: ApiCase,
     base: &Case,
-) -> Alternative {
+) -> Other {
     let name = section
         .name
         .clone()
@@ -214,7 +275,7 @@ fn api_alternative(
     };
     let comparison = Comparison::new(&case);
     let bill = comparison.api.as_ref();
-    Alternative {
+    let answer = Alternative {
         name,
         side: Side::Api,
         same_model: section.same_model,
@@ -224,7 +285,8 @@ fn api_alternative(
         utilization: None,
         break_even: comparison.break_even,
         cheaper_now: comparison.cheaper,
-    }
+    };
+    Other { answer, case }
 }
 
 fn host_alternative(name: String, case: &Case) -> Option<Alternative> {

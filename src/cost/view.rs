@@ -4,14 +4,20 @@ use serde::Serialize;
 
 use super::case::{Case, Evaluation};
 use super::conversation::calls;
-use super::memory::{Room, gib};
+use super::fits::{CardFit, QuantizedFit, fits, quantized};
+use super::outlook::{Band, OptionOutlook, VolumeOfInterest};
+use super::parts::{ApiParts, HostParts};
 use super::resolve_host::HostFacts;
 use super::scenario::{Conversation, HistoryPolicy};
 use super::traffic::Demand;
+use super::yardstick::Yardsticks;
 use crate::catalog::book::GpuCard;
+use crate::study::model::Precision;
 
 /// Stairs in the table.
 const STAIRS: u32 = 12;
+/// Stairs whose edges the curve keeps upright.
+const EDGES: u32 = 60;
 /// Points of a curve, stairs apart.
 const POINTS: u32 = 80;
 /// Turns of the longest conversation in the picture.
@@ -28,10 +34,60 @@ pub struct View {
     pub hours: Vec<HourPoint>,
     /// The operating point of a replica.
     pub operating_point: Option<OperatingPoint>,
+    /// What is self-hosted, and what was measured of it.
+    pub host: Option<HostView>,
     /// How the model fits into each card of the catalog.
     pub fits: Vec<CardFit>,
+    /// The card in use at other precisions.
+    pub quantized: Vec<QuantizedFit>,
+    /// Where nine of ten draws of both bills lie over the volume; empty where nothing is drawn.
+    pub band: Vec<Band>,
+    /// The volumes at which options are compared.
+    pub volumes: Vec<VolumeOfInterest>,
+    /// Every option at those volumes, the two sides first.
+    pub options: Vec<OptionOutlook>,
+    /// The API bill in parts.
+    pub api_parts: Option<ApiParts>,
+    /// The self-hosted bill in parts.
+    pub host_parts: Option<HostParts>,
+    /// What common claims come to here.
+    pub yardsticks: Yardsticks,
     /// Dollars of a conversation by its length and policy.
     pub conversations: Vec<ConversationCost>,
+}
+
+/// What is self-hosted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HostView {
+    /// The card or the machine.
+    pub card: String,
+    /// Whether it is a card of the catalog.
+    pub listed: bool,
+    /// The model.
+    pub model: Option<String>,
+    /// Its parameters.
+    pub parameters: Option<f64>,
+    /// The measured point that the rates come from.
+    pub measured: Option<MeasuredView>,
+}
+
+/// A measured point.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MeasuredView {
+    /// The study.
+    pub study: String,
+    /// How weights were held.
+    pub precision: Precision,
+    /// Sequences decoded together.
+    pub batch: f64,
+    /// Input length.
+    pub isl: f64,
+    /// Output length.
+    pub osl: f64,
+    /// Output tokens per second with the ends of the 95 % interval.
+    pub output_tokens_per_second: [f64; 3],
+    /// Independent observations.
+    pub repetitions: u32,
 }
 
 /// One number of working replicas.
@@ -102,27 +158,6 @@ pub struct OperatingPoint {
     pub roofline_output_tokens_per_second: Option<f64>,
 }
 
-/// The model in one kind of card.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct CardFit {
-    /// The card.
-    pub gpu: String,
-    /// Whether it is the scenario's card.
-    pub chosen: bool,
-    /// Cards.
-    pub gpus: f64,
-    /// Weights.
-    pub weights_gib: f64,
-    /// Left for the cache; negative when the weights do not fit.
-    pub kv_gib: f64,
-    /// Tokens of the cache.
-    pub kv_tokens: f64,
-    /// Sequences of this workload that surely fit.
-    pub sequences: f64,
-    /// Fewest of these cards with a useful cache; null above eight.
-    pub fewest_gpus: Option<u32>,
-}
-
 /// What a conversation costs at the API.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ConversationCost {
@@ -141,21 +176,67 @@ impl View {
     pub(crate) fn new(case: &Case, facts: Option<&HostFacts>, cards: &[GpuCard]) -> Self {
         let evaluation = Evaluation::new(case);
         Self {
-            stairs: stairs(&evaluation),
+            stairs: stairs(&evaluation, STAIRS),
             curve: curve(&evaluation),
             hours: hours(&evaluation),
             operating_point: operating_point(&evaluation, facts),
+            host: facts.map(HostView::new),
             fits: fits(case, &evaluation, facts, cards),
+            quantized: quantized(&evaluation, facts),
+            band: Vec::new(),
+            volumes: Vec::new(),
+            options: Vec::new(),
+            api_parts: ApiParts::new(&evaluation),
+            host_parts: HostParts::new(&evaluation),
+            yardsticks: Yardsticks::default(),
             conversations: conversations(case),
         }
     }
 }
 
-fn stairs(evaluation: &Evaluation<'_>) -> Vec<Stair> {
+impl View {
+    /// Every other volume of the curve, its ends and the volumes of interest included.
+    pub(super) fn band_volumes(&self) -> Vec<f64> {
+        let points = self.curve.iter().map(|point| point.requests_per_month);
+        let ends = [self.curve.first(), self.curve.last()];
+        let mut volumes: Vec<f64> = points.step_by(2).collect();
+        volumes.extend(ends.into_iter().flatten().map(|end| end.requests_per_month));
+        volumes.extend(self.volumes.iter().map(|volume| volume.requests_per_month));
+        volumes.sort_by(f64::total_cmp);
+        volumes.dedup();
+        volumes
+    }
+}
+
+impl HostView {
+    fn new(facts: &HostFacts) -> Self {
+        let measured = facts.measured.as_ref().map(|(study, point)| {
+            let rate = point.output_tokens_per_second;
+            MeasuredView {
+                study: study.clone(),
+                precision: point.precision,
+                batch: point.batch,
+                isl: point.isl,
+                osl: point.osl,
+                output_tokens_per_second: [rate.value, rate.low, rate.high],
+                repetitions: rate.repetitions,
+            }
+        });
+        Self {
+            card: facts.gpu.clone(),
+            listed: facts.card.is_some(),
+            model: facts.model.clone(),
+            parameters: facts.shape.as_ref().map(|shape| shape.parameters() as f64),
+            measured,
+        }
+    }
+}
+
+fn stairs(evaluation: &Evaluation<'_>, most: u32) -> Vec<Stair> {
     let Some(fleet) = &evaluation.fleet else {
         return Vec::new();
     };
-    (1..=STAIRS)
+    (1..=most)
         .map(|needed| fleet.monthly_capacity(f64::from(needed)))
         .filter(|requests| requests.is_finite())
         .map(|requests| {
@@ -190,7 +271,7 @@ fn curve(evaluation: &Evaluation<'_>) -> Vec<CurvePoint> {
         .map(|i| low * ratio.powf(f64::from(i)))
         .collect();
     volumes.extend(interesting);
-    for stair in stairs(evaluation) {
+    for stair in stairs(evaluation, EDGES) {
         let edge = stair.up_to_requests_per_month;
         // Both sides of an edge, so that the stair stays upright.
         volumes.extend(
@@ -289,54 +370,6 @@ fn queue_seconds(evaluation: &Evaluation<'_>, replicas: f64) -> Option<f64> {
     let variation = f64::midpoint(demand.burst.cv.powi(2), demand.output_tokens_cv.powi(2));
     let exponent = (2.0 * (servers + 1.0)).sqrt() - 1.0;
     Some(variation * load.powf(exponent) / (servers * (1.0 - load)) * service)
-}
-
-fn fits(
-    case: &Case,
-    evaluation: &Evaluation<'_>,
-    facts: Option<&HostFacts>,
-    cards: &[GpuCard],
-) -> Vec<CardFit> {
-    let (Some(facts), Some(host)) = (facts, &case.host) else {
-        return Vec::new();
-    };
-    let Some(room) = facts.room else {
-        return Vec::new();
-    };
-    let work = &evaluation.work;
-    let tokens = if work.calls > 0.0 {
-        (work.input_tokens + work.output_tokens) / work.calls
-    } else {
-        1.0
-    };
-    cards
-        .iter()
-        .filter_map(|card| {
-            let chosen = card.id == facts.gpu;
-            let one = Room {
-                gib_per_gpu: gib(card),
-                ..room
-            };
-            let single = facts.footprint(1)?;
-            let fewest = single.fewest_gpus(one);
-            let gpus = if chosen {
-                host.fleet.gpus_per_replica
-            } else {
-                fewest.map_or(8.0, f64::from)
-            };
-            let fit = facts.footprint(gpus as u32)?.fit(Room { gpus, ..one });
-            Some(CardFit {
-                gpu: card.id.clone(),
-                chosen,
-                gpus,
-                weights_gib: fit.weights_gib,
-                kv_gib: fit.kv_gib,
-                kv_tokens: fit.kv_tokens,
-                sequences: fit.sequences(tokens, 0.0),
-                fewest_gpus: fewest,
-            })
-        })
-        .collect()
 }
 
 /// Dollars of whole conversations by length, for each policy and with the prompt cache.

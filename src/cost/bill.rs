@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::conversation::{Call, Role};
 use super::piece::{Piece, pieces};
 use super::scenario::Policy;
+use super::token_usd::{batch_usd, live_usd};
 use super::traffic::Demand;
 use crate::units::TOKENS_PER_MTOK;
 
@@ -23,11 +24,11 @@ pub struct TokenRates {
 }
 
 impl TokenRates {
-    fn read_rate(&self) -> f64 {
+    pub(super) fn read_rate(&self) -> f64 {
         self.cached.unwrap_or(self.input)
     }
 
-    fn write_rate(&self) -> f64 {
+    pub(super) fn write_rate(&self) -> f64 {
         self.write.filter(|rate| *rate > 0.0).unwrap_or(self.input)
     }
 }
@@ -316,62 +317,6 @@ fn priced(prices: &Prices, demand: &Demand, piece: &Piece) -> Charge {
     charge.written_usd = usd.written;
     charge.output_usd = usd.output;
     charge
-}
-
-/// Dollars by kind of token.
-#[derive(Clone, Copy)]
-struct TokenUsd {
-    uncached: f64,
-    read: f64,
-    written: f64,
-    output: f64,
-}
-
-impl TokenUsd {
-    /// With a share of the traffic paid at other prices.
-    fn moved(self, to: Self, share: f64) -> Self {
-        let between = |here: f64, there: f64| here + (there - here) * share;
-        Self {
-            uncached: between(self.uncached, to.uncached),
-            read: between(self.read, to.read),
-            written: between(self.written, to.written),
-            output: between(self.output, to.output),
-        }
-    }
-}
-
-fn live_usd(charge: &Charge, rates: &TokenRates) -> TokenUsd {
-    let usd = |tokens: f64, rate: f64| tokens * rate / TOKENS_PER_MTOK;
-    TokenUsd {
-        uncached: usd(charge.uncached_tokens, rates.input),
-        read: usd(charge.read_tokens, rates.read_rate()),
-        written: usd(charge.written_tokens, rates.write_rate()),
-        output: usd(charge.output_tokens, rates.output),
-    }
-}
-
-fn batch_usd(
-    charge: &Charge,
-    rates: &TokenRates,
-    batch: Option<BatchRates>,
-    demand: &Demand,
-) -> TokenUsd {
-    let batch = batch.unwrap_or(BatchRates {
-        input: demand.batch.multiplier,
-        output: demand.batch.multiplier,
-        cached: None,
-    });
-    let input = rates.input * batch.input;
-    let read = batch
-        .cached
-        .map_or(input, |factor| rates.read_rate() * factor);
-    let usd = |tokens: f64, rate: f64| tokens * rate / TOKENS_PER_MTOK;
-    TokenUsd {
-        uncached: usd(charge.uncached_tokens, input),
-        read: usd(charge.read_tokens, read),
-        written: usd(charge.written_tokens, input),
-        output: usd(charge.output_tokens, rates.output * batch.output),
-    }
 }
 
 impl Prices {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::case::{Case, Evaluation};
 use super::conversation::calls;
 use super::fits::{CardFit, QuantizedFit, fits, quantized};
+use super::host_view::HostView;
 use super::outlook::{Band, OptionOutlook, VolumeOfInterest};
 use super::parts::{ApiParts, HostParts};
 use super::resolve_host::HostFacts;
@@ -12,7 +13,6 @@ use super::scenario::{Conversation, HistoryPolicy};
 use super::traffic::Demand;
 use super::yardstick::Yardsticks;
 use crate::catalog::book::GpuCard;
-use crate::study::model::Precision;
 
 /// Stairs in the table.
 const STAIRS: u32 = 12;
@@ -54,40 +54,6 @@ pub struct View {
     pub yardsticks: Yardsticks,
     /// Dollars of a conversation by its length and policy.
     pub conversations: Vec<ConversationCost>,
-}
-
-/// What is self-hosted.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct HostView {
-    /// The card or the machine.
-    pub card: String,
-    /// Whether it is a card of the catalog.
-    pub listed: bool,
-    /// The model.
-    pub model: Option<String>,
-    /// Its parameters.
-    pub parameters: Option<f64>,
-    /// The measured point that the rates come from.
-    pub measured: Option<MeasuredView>,
-}
-
-/// A measured point.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct MeasuredView {
-    /// The study.
-    pub study: String,
-    /// How weights were held.
-    pub precision: Precision,
-    /// Sequences decoded together.
-    pub batch: f64,
-    /// Input length.
-    pub isl: f64,
-    /// Output length.
-    pub osl: f64,
-    /// Output tokens per second with the ends of the 95 % interval.
-    pub output_tokens_per_second: [f64; 3],
-    /// Independent observations.
-    pub repetitions: u32,
 }
 
 /// One number of working replicas.
@@ -205,30 +171,6 @@ impl View {
         volumes.sort_by(f64::total_cmp);
         volumes.dedup();
         volumes
-    }
-}
-
-impl HostView {
-    fn new(facts: &HostFacts) -> Self {
-        let measured = facts.measured.as_ref().map(|(study, point)| {
-            let rate = point.output_tokens_per_second;
-            MeasuredView {
-                study: study.clone(),
-                precision: point.precision,
-                batch: point.batch,
-                isl: point.isl,
-                osl: point.osl,
-                output_tokens_per_second: [rate.value, rate.low, rate.high],
-                repetitions: rate.repetitions,
-            }
-        });
-        Self {
-            card: facts.gpu.clone(),
-            listed: facts.card.is_some(),
-            model: facts.model.clone(),
-            parameters: facts.shape.as_ref().map(|shape| shape.parameters() as f64),
-            measured,
-        }
     }
 }
 

@@ -52,7 +52,7 @@ pub struct OptionOutlook {
 pub struct OptionPoint {
     /// The bill.
     pub usd_per_month: f64,
-    /// Nine of ten draws lie above this and below the next; null where nothing of it is drawn.
+    /// Nine of ten draws lie above this and below the next; null where nothing is drawn.
     pub p5_usd_per_month: Option<f64>,
     /// See there.
     pub p95_usd_per_month: Option<f64>,
@@ -170,8 +170,7 @@ fn point(
     }
 }
 
-/// P5 and P95 of an option's bill at each volume, without what both sides share; null where no draw
-/// moves it.
+/// P5 and P95 of an option's bill at each volume, without what both sides share.
 fn ranges(
     candidate: &Candidate<'_>,
     volumes: &[VolumeOfInterest],
@@ -212,8 +211,7 @@ fn range(bills: Vec<f64>) -> Option<[f64; 2]> {
         return None;
     }
     let found = percentiles(bills);
-    let (low, high) = found.p5.zip(found.p95)?;
-    (high > low).then_some([low, high])
+    found.p5.zip(found.p95).map(|(low, high)| [low, high])
 }
 
 /// The experiment for another case: an input that the case has a value of its own for stays at it.
@@ -253,10 +251,6 @@ pub(super) fn band(case: &Case, experiment: &Experiment, volumes: &[f64]) -> Vec
             host.extend(evaluation.fleet_bill(*volume).map(|bill| bill.usd()));
         }
     });
-    let ends = |bills: Vec<f64>| {
-        let found = percentiles(bills);
-        found.p5.zip(found.p95).map(|(low, high)| [low, high])
-    };
     volumes
         .iter()
         .zip(bills)
@@ -264,8 +258,8 @@ pub(super) fn band(case: &Case, experiment: &Experiment, volumes: &[f64]) -> Vec
         .filter_map(|(volume, (api, host))| {
             Some(Band {
                 requests_per_month: *volume,
-                api_usd: ends(api)?,
-                self_hosted_usd: ends(host)?,
+                api_usd: range(api)?,
+                self_hosted_usd: range(host)?,
             })
         })
         .collect()

@@ -10,7 +10,7 @@ use super::outlook::{Band, OptionOutlook, VolumeOfInterest};
 use super::parts::{ApiParts, HostParts};
 use super::resolve_host::HostFacts;
 use super::scenario::{Conversation, HistoryPolicy};
-use super::traffic::Demand;
+use super::traffic::{Demand, Profile};
 use super::yardstick::Yardsticks;
 use crate::catalog::book::GpuCard;
 
@@ -20,6 +20,8 @@ const STAIRS: u32 = 12;
 const EDGES: u32 = 60;
 /// Points of a curve, stairs apart.
 const POINTS: u32 = 80;
+/// Hours of a day without a profile.
+const HOURS_OF_DAY: usize = 24;
 /// Turns of the longest conversation in the picture.
 const MOST_TURNS: u32 = 40;
 
@@ -30,7 +32,9 @@ pub struct View {
     pub stairs: Vec<Stair>,
     /// Both bills over the volume, ascending.
     pub curve: Vec<CurvePoint>,
-    /// Billed replicas and load of each hour.
+    /// Whether the scenario says how the load is spread over the hours.
+    pub hourly: bool,
+    /// Billed replicas and load of each hour; without a profile a day at the mean load.
     pub hours: Vec<HourPoint>,
     /// The operating point of a replica.
     pub operating_point: Option<OperatingPoint>,
@@ -89,6 +93,8 @@ pub struct HourPoint {
     pub hour: usize,
     /// User requests per second.
     pub requests_per_second: f64,
+    /// Calls of the model per second.
+    pub calls_per_second: f64,
     /// Billed replicas.
     pub replicas: f64,
 }
@@ -144,6 +150,7 @@ impl View {
         Self {
             stairs: stairs(&evaluation, STAIRS),
             curve: curve(&evaluation),
+            hourly: matches!(case.demand.profile, Profile::Hourly(_)),
             hours: hours(&evaluation),
             operating_point: operating_point(&evaluation, facts),
             host: facts.map(HostView::new),
@@ -238,9 +245,9 @@ fn hours(evaluation: &Evaluation<'_>) -> Vec<HourPoint> {
         return Vec::new();
     };
     let demand = &evaluation.case.demand;
-    let load = demand.profile.with_batch(demand.batch.share);
-    let super::traffic::Profile::Hourly(weights) = load else {
-        return Vec::new();
+    let weights = match demand.profile.with_batch(demand.batch.share) {
+        Profile::Hourly(weights) => weights.to_vec(),
+        Profile::Peak(_) => vec![1.0; HOURS_OF_DAY],
     };
     let replicas = fleet.replicas(evaluation.requests);
     let mean = evaluation.requests / (fleet.hours * 3_600.0);
@@ -250,6 +257,7 @@ fn hours(evaluation: &Evaluation<'_>) -> Vec<HourPoint> {
         .map(|(hour, weight)| HourPoint {
             hour,
             requests_per_second: mean * weight,
+            calls_per_second: mean * weight * evaluation.work.calls,
             replicas: replicas[hour % replicas.len()],
         })
         .collect()

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::bill::{ApiBill, ApiCase, Prices, share_needed};
 use super::case::{Case, Evaluation};
 use super::conversation::calls;
+use super::memory::Roofline;
 use super::price_row::number;
 use super::resolve_host::HostFacts;
 use super::shared::index_usd;
@@ -33,6 +34,8 @@ pub struct Yardsticks {
     pub implied_input_tokens_per_second: Option<f64>,
     /// Input tokens that no engine on these cards exceeds per second.
     pub roofline_input_tokens_per_second: Option<f64>,
+    /// What the memory bandwidth of these cards allows where no batch size is stated.
+    pub bandwidth: Option<Bandwidth>,
     /// What others rent the card out for.
     pub offers: Option<Offers>,
     /// Dollars to embed the whole index once.
@@ -76,6 +79,15 @@ pub struct Routing {
     pub share_for_five: Option<f64>,
 }
 
+/// Decoding against the memory bandwidth of a replica's cards.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Bandwidth {
+    /// Output tokens per second that no engine exceeds with eight sequences.
+    pub of_eight_tokens_per_second: f64,
+    /// Fewest sequences decoded together that allow the stated rate.
+    pub least_batch: f64,
+}
+
 /// Offers of a card by the hour.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Offers {
@@ -103,7 +115,8 @@ impl Yardsticks {
             cheaper_models: models,
             implied_input_tokens_per_second: implied_input(&evaluation),
             roofline_input_tokens_per_second: facts
-                .and_then(|facts| facts.roofline?.prefill_tokens_per_second),
+                .and_then(|facts| of_one(case, facts)?.prefill_tokens_per_second),
+            bandwidth: facts.and_then(|facts| bandwidth(case, facts)),
             offers: facts.and_then(|facts| offers(book, &facts.gpu)),
             index_usd: case
                 .demand
@@ -191,6 +204,23 @@ fn implied_input(evaluation: &Evaluation<'_>) -> Option<f64> {
     let output = rates.output.filter(|_| alone)?;
     let work = &evaluation.work;
     (work.output_tokens > 0.0).then(|| output * work.uncached_tokens / work.output_tokens)
+}
+
+/// The roofline of the replica with one sequence.
+fn of_one(case: &Case, facts: &HostFacts) -> Option<Roofline> {
+    let (card, shape) = (facts.card.as_ref()?, facts.shape.as_ref()?);
+    let gpus = case.host.as_ref()?.fleet.gpus_per_replica;
+    Some(Roofline::new(card, gpus, (shape, facts.precision), 1.0))
+}
+
+fn bandwidth(case: &Case, facts: &HostFacts) -> Option<Bandwidth> {
+    let host = case.host.as_ref()?;
+    let rate = host.rates.decode.or(host.rates.output)?;
+    let one = of_one(case, facts)?.decode_tokens_per_second;
+    host.batch_size.is_none().then(|| Bandwidth {
+        of_eight_tokens_per_second: 8.0 * one,
+        least_batch: (rate / one).ceil(),
+    })
 }
 
 fn offers(book: &dyn PriceBook, gpu: &str) -> Option<Offers> {

@@ -43,13 +43,22 @@ pub(super) fn flow(horizon: &HorizonAnswer) -> Part {
         payback(horizon),
         halved(horizon),
         commitment(horizon),
-        format!(
-            "Over {} months self-hosting is worth {} at today's value. One-off costs count when they are paid, so the bills below are without their monthly part.",
-            horizon.months.len(),
-            change(Some(horizon.net_present_value_usd))
-        ),
+        worth(horizon),
     ];
     section("Cash", notes, table(0, &header, rows))
+}
+
+fn worth(horizon: &HorizonAnswer) -> String {
+    let value = horizon.net_present_value_usd;
+    let outcome = if value < 0.0 {
+        format!("costs {} more than the API", usd(-value))
+    } else {
+        format!("saves {}", usd(value))
+    };
+    format!(
+        "Over {} months self-hosting {outcome}, at today's value. One-off costs count when they are paid, so the bills below are without their monthly part.",
+        horizon.months.len()
+    )
 }
 
 fn payback(horizon: &HorizonAnswer) -> String {

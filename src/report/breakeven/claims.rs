@@ -1,6 +1,6 @@
 //! Common claims about the cost of language models, held against this scenario's numbers.
 
-use super::amount::{count_or_absent, count_small, percent, times, usd, usd_or_absent};
+use super::amount::{count_or_absent, count_small, percent, short, times, usd, usd_or_absent};
 use super::{Part, section, table};
 use crate::cost::answer::{Answer, ApiAnswer, BreakEvenAnswer, HostAnswer};
 use crate::cost::yardstick::Yardsticks;
@@ -11,6 +11,8 @@ const USUAL_UTILIZATION: f64 = 0.2;
 const USUAL_SPEND: (f64, f64) = (5_000.0, 15_000.0);
 /// How far a number may be from a claim that is about right.
 const ABOUT: std::ops::Range<f64> = 0.8..1.25;
+/// Characters of a name.
+const NAME: usize = 50;
 const MONTHS_PER_YEAR: f64 = 12.0;
 
 /// A claim with what holds here.
@@ -107,16 +109,16 @@ fn cheaper_models(known: &Yardsticks) -> Option<Check> {
     let here = if least == most {
         format!(
             "{} costs {} less for this mix",
-            most.name,
+            short(&most.name, NAME),
             times(most.times_cheaper)
         )
     } else {
         format!(
             "from {} less ({}) to {} less ({}) for this mix",
             times(least.times_cheaper),
-            least.name,
+            short(&least.name, NAME),
             times(most.times_cheaper),
-            most.name
+            short(&most.name, NAME)
         )
     };
     Some(check(
@@ -137,7 +139,7 @@ fn routing(known: &Yardsticks) -> Option<Check> {
         routing.saving >= 5.0,
         format!(
             "with {} it cuts the cost {}; with a model that costs nothing it would be {}; {five}",
-            routing.model,
+            short(&routing.model, NAME),
             times(routing.saving),
             times(routing.most)
         ),
@@ -293,10 +295,10 @@ fn same_model(answer: &Answer) -> Option<Check> {
             match found.and_then(|found| found.permanent_from_requests_per_month) {
                 Some(at) => format!(
                     "against {} only above {} requests a month",
-                    other.name,
+                    short(&other.name, NAME),
                     count_or_absent(Some(at))
                 ),
-                None => format!("against {} never", other.name),
+                None => format!("against {} never", short(&other.name, NAME)),
             }
         })
         .collect();

@@ -35,6 +35,7 @@ pub(super) fn cost(answer: &Answer) -> Option<Picture> {
             .collect()
     };
     let mut layers = bands(answer, (low, high));
+    let caption = caption(!layers.is_empty());
     let seller = answer.api.as_ref().map_or("API", |api| api.model.as_str());
     layers.push(layer(
         format!("API: {seller}"),
@@ -56,15 +57,15 @@ pub(super) fn cost(answer: &Answer) -> Option<Picture> {
     };
     Some(Picture {
         svg: plot.svg()?,
-        caption: caption(answer),
+        caption,
     })
 }
 
-fn caption(answer: &Answer) -> String {
+fn caption(banded: bool) -> String {
     let mut text =
         "Monthly cost against volume, without what both sides pay alike; both scales are logarithmic."
             .to_owned();
-    if !answer.view.band.is_empty() {
+    if banded {
         text.push_str(
             " Nine of ten draws lie within the bands, with a fleet sized for each volume.",
         );

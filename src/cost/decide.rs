@@ -1,8 +1,8 @@
 //! From a scenario to its answer.
 
+use super::alternatives::{Other, alternatives, what_ifs};
 use super::answer::{
-    Alternative, Answer, ApiAnswer, BreakEvenAnswer, ForecastAnswer, HostAnswer, SCHEMA,
-    SharedAnswer, VolumeAnswer, WhatIfAnswer,
+    Alternative, Answer, BreakEvenAnswer, ForecastAnswer, SCHEMA, SharedAnswer, VolumeAnswer,
 };
 use super::budget;
 use super::case::{Case, Evaluation};
@@ -11,10 +11,9 @@ use super::copula::{Copula, Pair};
 use super::distribution::Distribution;
 use super::horizon;
 use super::ledger::ledger;
-use super::others::{Other, alternatives};
 use super::outlook::{self, Candidate};
 use super::parameter::Parameter;
-use super::resolve::{Resolved, Sources, resolve, resolve_scenario};
+use super::resolve::{Resolved, Sources, resolve};
 use super::scenario::parse::Refusal;
 use super::scenario::{Document, MeetsQuality, Scenario, ScenarioError, Side};
 use super::sensitivity::tornado;
@@ -23,6 +22,7 @@ use super::verdict::{Grounds, verdict};
 use super::view::View;
 use super::warning::Warning;
 use super::yardstick::Yardsticks;
+use crate::units::SECONDS_PER_HOUR;
 
 /// Variation between hosts where a study measured one host and the scenario says nothing.
 const ASSUMED_BETWEEN_HOST_CV: f64 = 0.05;
@@ -64,12 +64,7 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
         schema: SCHEMA,
         as_of: scenario.as_of.map(|date| date.to_string()),
         catalog_hash: sources.book.hash(),
-        volume: VolumeAnswer {
-            requests_per_month: evaluation.requests,
-            requests_per_day: evaluation.requests * 24.0 / resolved.case.hours_per_month,
-            hours_per_month: resolved.case.hours_per_month,
-            rejected_share: evaluation.work.rejected_share,
-        },
+        volume: volume(evaluation),
         shared: SharedAnswer {
             usd_per_month: evaluation.shared.month_usd(evaluation.requests),
             wrong_answers_per_month: evaluation.requests
@@ -77,7 +72,7 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
                 * resolved.case.demand.semantic_wrong_answer_rate,
         },
         verdict: sentence,
-        assumptions: ledger(document, &resolved),
+        assumptions: ledger(document, &resolved, host_cv(scenario, &resolved)),
         sensitivity: tornado(&resolved.case, &experiment.inputs),
         alternatives: others.into_iter().map(|other| other.answer).collect(),
         what_if,
@@ -152,6 +147,19 @@ fn draw_view(
     view
 }
 
+fn volume(evaluation: &Evaluation<'_>) -> VolumeAnswer {
+    let case = evaluation.case;
+    let per_second = evaluation.requests / (case.hours_per_month * SECONDS_PER_HOUR);
+    VolumeAnswer {
+        requests_per_month: evaluation.requests,
+        requests_per_day: evaluation.requests * 24.0 / case.hours_per_month,
+        hours_per_month: case.hours_per_month,
+        requests_per_second: per_second,
+        peak_requests_per_second: per_second * case.demand.profile.peak(),
+        rejected_share: evaluation.work.rejected_share,
+    }
+}
+
 fn forecast(evaluation: &Evaluation<'_>) -> ForecastAnswer {
     let growth = &evaluation.case.demand.forecast;
     let grown = (1.0 + growth.growth_per_month).powf(f64::from(growth.months));
@@ -166,42 +174,6 @@ fn forecast(evaluation: &Evaluation<'_>) -> ForecastAnswer {
         utilization: fleet.map(|bill| bill.utilization),
         cheaper: cheaper(evaluation, requests),
     }
-}
-
-fn what_ifs(
-    document: &Document,
-    base: &Case,
-    sources: Sources<'_>,
-) -> Result<Vec<WhatIfAnswer>, ScenarioError> {
-    let today = Comparison::new(base);
-    let bill = |api: &Option<ApiAnswer>| api.as_ref().map(|api| api.usd_per_month);
-    let host_bill = |host: &Option<HostAnswer>| host.as_ref().map(|host| host.usd_per_month);
-    let change = |now: Option<f64>, then: Option<f64>| Some(then? - now?);
-    let mut rows = Vec::new();
-    for (index, what_if) in document.scenario.what_if.iter().enumerate() {
-        let scenario = document.with_what_if(index, what_if)?;
-        let resolved = resolve_scenario(&scenario, sources).map_err(|refusal| {
-            document.place(Refusal {
-                key: format!("what_if.{index}.set"),
-                ..refusal
-            })
-        })?;
-        let then = Comparison::new(&resolved.case);
-        let found = then.break_even.as_ref();
-        rows.push(WhatIfAnswer {
-            name: what_if.name.clone(),
-            api_usd_per_month: bill(&then.api),
-            self_hosted_usd_per_month: host_bill(&then.host),
-            api_change_usd_per_month: change(bill(&today.api), bill(&then.api)),
-            self_hosted_change_usd_per_month: change(host_bill(&today.host), host_bill(&then.host)),
-            break_even_requests_per_month: found.and_then(|found| found.requests_per_month),
-            permanent_from_requests_per_month: found
-                .and_then(|found| found.permanent_from_requests_per_month),
-            utilization: then.host.as_ref().map(|host| host.utilization),
-            cheaper_now: then.cheaper,
-        });
-    }
-    Ok(rows)
 }
 
 fn host_cv(scenario: &Scenario, resolved: &Resolved) -> Option<f64> {

@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::capacity::Work;
 use super::case::{Case, Evaluation};
-use super::memory::{Footprint, Roofline, Room, gib};
+use super::memory::{Footprint, Room, conservative_overhead_gib, gib};
 use super::resolve_host::HostFacts;
+use super::roofline::Roofline;
 use crate::catalog::book::GpuCard;
 use crate::study::model::Precision;
 
@@ -31,6 +32,8 @@ pub struct CardFit {
     pub kv_tokens: f64,
     /// Sequences of this workload that surely fit.
     pub sequences: f64,
+    /// The same where the engine takes as much memory for itself as the most cautious planner says.
+    pub cautious_sequences: f64,
     /// Fewest of these cards with a useful cache; null above eight.
     pub fewest_gpus: Option<u32>,
 }
@@ -83,7 +86,14 @@ pub(super) fn fits(
             } else {
                 fewest.map_or(MOST_GPUS, f64::from)
             };
-            let fit = facts.footprint(gpus as u32)?.fit(Room { gpus, ..one });
+            let footprint = facts.footprint(gpus as u32)?;
+            let fit = footprint.fit(Room { gpus, ..one });
+            let hidden = facts.shape.as_ref()?.hidden;
+            let cautious = footprint.fit(Room {
+                gpus,
+                overhead_gib_per_gpu: conservative_overhead_gib(gpus as u32, hidden),
+                ..one
+            });
             Some(CardFit {
                 gpu: card.id.clone(),
                 chosen,
@@ -92,6 +102,7 @@ pub(super) fn fits(
                 kv_gib: fit.kv_gib,
                 kv_tokens: fit.kv_tokens,
                 sequences: fit.sequences(tokens, 0.0),
+                cautious_sequences: cautious.sequences(tokens, 0.0),
                 fewest_gpus: fewest,
             })
         })

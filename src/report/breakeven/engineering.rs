@@ -19,6 +19,7 @@ pub(super) fn parts(answer: &Answer) -> Vec<Part> {
     parts.extend(crossings(answer));
     parts.extend(fleet::memory(answer));
     parts.extend(fleet::hours(answer));
+    parts.extend(fleet::reserve(answer));
     parts.extend(saving::levers(answer));
     parts.extend(saving::quantization(answer));
     parts.push(Part::Pictures(pictures::of_conversations(answer)));

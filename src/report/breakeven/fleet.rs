@@ -38,6 +38,28 @@ pub(super) fn stairs(answer: &Answer) -> Option<Part> {
     Some(section("Replicas by volume", notes, Some(table)))
 }
 
+/// How many replicas to reserve.
+pub(super) fn reserve(answer: &Answer) -> Option<Part> {
+    let reserve = answer.view.reserve.as_ref()?;
+    let rows = reserve
+        .bases
+        .iter()
+        .map(|base| vec![count(base.replicas), usd(base.gpu_usd_per_month)])
+        .collect();
+    let mut notes = vec![format!(
+        "It is cheapest to reserve {}.",
+        counted(reserve.best_replicas, "replica", "replicas")
+    )];
+    if let Some(share) = reserve.pays_above_share_of_hours {
+        notes.push(format!(
+            "A reserved replica pays where it is in use for more than {} of the hours.",
+            percent(share)
+        ));
+    }
+    let table = table(0, &["reserved replicas", "cards, $/month"], rows);
+    Some(section("Reserved replicas", notes, table))
+}
+
 /// Replicas by hour.
 pub(super) fn hours(answer: &Answer) -> Option<Part> {
     let hours = &answer.view.hours;
@@ -106,6 +128,7 @@ pub(super) fn memory(answer: &Answer) -> Option<Part> {
                 count_small(fit.kv_gib),
                 count(fit.kv_tokens),
                 count(fit.sequences),
+                count(fit.cautious_sequences),
             ]
         })
         .collect();
@@ -117,10 +140,11 @@ pub(super) fn memory(answer: &Answer) -> Option<Part> {
         "left for the KV cache, GiB",
         "tokens of the cache",
         "sequences of this workload",
+        "cautious planning",
     ];
     let table = table(1, &header, rows)?;
     let notes = vec![
-        "How the model fits into the memory of each card at the scenario's precision. A sequence is one call at its full length. Less than nothing left means that the weights do not fit.".to_owned(),
+        "How the model fits into the memory of each card at the scenario's precision. A sequence is one call at its full length; cautious planning leaves the engine as much memory for itself as the most careful planner does. Less than nothing left means that the weights do not fit.".to_owned(),
     ];
     Some(section("Memory", notes, Some(table)))
 }

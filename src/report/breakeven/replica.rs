@@ -77,6 +77,11 @@ fn rates(host: &HostAnswer, point: &OperatingPoint, row: &mut impl FnMut(&str, S
         speed,
     );
     row(
+        "output of this mix to be expected of these cards, unmeasured",
+        known(point.expected_output_tokens_per_second),
+        speed,
+    );
+    row(
         "sequences decoded together",
         count_or_absent(point.batch_size),
         "",

@@ -2,6 +2,7 @@
 
 mod args;
 pub mod breakeven;
+mod catalog_files;
 mod compare;
 mod decide;
 mod doctor;
@@ -11,6 +12,7 @@ mod host;
 mod output;
 mod plan;
 mod prices;
+mod prices_list;
 mod pricing;
 mod progress;
 #[cfg(test)]

@@ -262,7 +262,7 @@ pub(super) struct BreakevenVerb {
     /// The scenario and what to do with its answer.
     #[command(flatten)]
     pub(super) scenario: BreakevenArgs,
-    /// Use the prices imported with mtok prices import on top of the bundled ones.
+    /// Prefer prices imported with mtok prices import over the bundled ones.
     #[arg(long)]
     pub(super) user_prices: bool,
 }

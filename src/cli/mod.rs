@@ -3,6 +3,7 @@
 mod args;
 mod baseline;
 pub mod breakeven;
+mod catalog_files;
 mod compare;
 mod decide;
 mod doctor;
@@ -15,6 +16,7 @@ mod hub;
 mod output;
 mod plan;
 mod prices;
+mod prices_list;
 mod pricing;
 mod progress;
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! From a scenario to its answer.
 
+use super::alternatives::{Other, alternatives, what_ifs};
 use super::answer::{
-    Alternative, Answer, ApiAnswer, BreakEvenAnswer, ForecastAnswer, HostAnswer, SCHEMA,
-    SharedAnswer, VolumeAnswer, WhatIfAnswer,
+    Alternative, Answer, BreakEvenAnswer, ForecastAnswer, SCHEMA, SharedAnswer, VolumeAnswer,
 };
-use super::bill::ApiCase;
 use super::budget;
 use super::case::{Case, Evaluation};
 use super::comparison::{Comparison, cheaper};
@@ -12,16 +11,18 @@ use super::copula::{Copula, Pair};
 use super::distribution::Distribution;
 use super::horizon;
 use super::ledger::ledger;
+use super::outlook::{self, Candidate};
 use super::parameter::Parameter;
-use super::resolve::{Resolved, Sources, resolve, resolve_alternative, resolve_scenario};
-use super::scenario::edit::states_throughput;
+use super::resolve::{Resolved, Sources, resolve};
 use super::scenario::parse::Refusal;
 use super::scenario::{Document, MeetsQuality, Scenario, ScenarioError, Side};
 use super::sensitivity::tornado;
-use super::uncertainty::{Drawn, Experiment, draw};
+use super::uncertainty::{Drawn, Experiment, UncertaintyAnswer, draw};
 use super::verdict::{Grounds, verdict};
 use super::view::View;
 use super::warning::Warning;
+use super::yardstick::Yardsticks;
+use crate::units::SECONDS_PER_HOUR;
 
 /// Variation between hosts where a study measured one host and the scenario says nothing.
 const ASSUMED_BETWEEN_HOST_CV: f64 = 0.05;
@@ -36,7 +37,7 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
         drawn.between_host_cv = host_cv(scenario, &resolved);
         drawn
     });
-    let alternatives = alternatives(document, &mut resolved, sources)?;
+    let others = alternatives(document, &mut resolved, sources)?;
     let what_if = what_ifs(document, &resolved.case, sources)?;
     let comparison = Comparison::new(&resolved.case);
     let mut warnings = resolved.warnings.clone();
@@ -57,16 +58,13 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
         .host
         .as_ref()
         .and_then(|facts| horizon::look_ahead(&scenario.horizon, evaluation, facts));
+    let drawn = uncertainty.as_ref().map(|told| (&experiment, told));
+    let view = draw_view(&resolved, &others, drawn, sources);
     Ok(Answer {
         schema: SCHEMA,
         as_of: scenario.as_of.map(|date| date.to_string()),
         catalog_hash: sources.book.hash(),
-        volume: VolumeAnswer {
-            requests_per_month: evaluation.requests,
-            requests_per_day: evaluation.requests * 24.0 / resolved.case.hours_per_month,
-            hours_per_month: resolved.case.hours_per_month,
-            rejected_share: evaluation.work.rejected_share,
-        },
+        volume: volume(evaluation),
         shared: SharedAnswer {
             usd_per_month: evaluation.shared.month_usd(evaluation.requests),
             wrong_answers_per_month: evaluation.requests
@@ -74,14 +72,14 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
                 * resolved.case.demand.semantic_wrong_answer_rate,
         },
         verdict: sentence,
-        assumptions: ledger(document, &resolved),
+        assumptions: ledger(document, &resolved, host_cv(scenario, &resolved)),
         sensitivity: tornado(&resolved.case, &experiment.inputs),
-        alternatives,
+        alternatives: others.into_iter().map(|other| other.answer).collect(),
         what_if,
         forecast: forecast(evaluation),
         horizon,
         budget: budget::apply(&scenario.budget, evaluation),
-        view: View::new(&resolved.case, resolved.host.as_ref(), &sources.book.gpus()),
+        view,
         api: comparison.api,
         self_hosted: comparison.host,
         break_even: comparison.break_even,
@@ -98,7 +96,68 @@ pub fn break_evens(
 ) -> Result<(Option<BreakEvenAnswer>, Vec<Alternative>), ScenarioError> {
     let mut resolved = resolve(document, sources)?;
     let others = alternatives(document, &mut resolved, sources)?;
+    let others = others.into_iter().map(|other| other.answer).collect();
     Ok((Comparison::new(&resolved.case).break_even, others))
+}
+
+/// Tables and curves of the base case and of its alternatives.
+fn draw_view(
+    resolved: &Resolved,
+    others: &[Other],
+    drawn: Option<(&Experiment, &UncertaintyAnswer)>,
+    sources: Sources<'_>,
+) -> View {
+    let (case, facts) = (&resolved.case, resolved.host.as_ref());
+    let mut view = View::new(case, facts, &sources.book.gpus());
+    let side = |side, there: bool| {
+        there.then_some(Candidate {
+            name: None,
+            side,
+            same_model: None,
+            case,
+        })
+    };
+    let base = [
+        side(Side::Api, case.api.is_some()),
+        side(Side::SelfHosted, case.host.is_some()),
+    ];
+    let compared = others.iter().map(|other| Candidate {
+        name: Some(&other.answer.name),
+        side: other.answer.side,
+        same_model: other.answer.same_model,
+        case: &other.case,
+    });
+    let drawn = drawn.map(|(experiment, told)| (experiment, case, told));
+    view.volumes = outlook::volumes(&Evaluation::new(case));
+    view.options = base
+        .into_iter()
+        .flatten()
+        .chain(compared)
+        .map(|candidate| outlook::outlook(&candidate, &view.volumes, drawn))
+        .collect();
+    if let Some((experiment, _, _)) = drawn {
+        view.band = outlook::band(case, experiment, &view.band_volumes());
+    }
+    let apis: Vec<(&str, &Case)> = others
+        .iter()
+        .filter(|other| other.answer.side == Side::Api)
+        .map(|other| (other.answer.name.as_str(), &other.case))
+        .collect();
+    view.yardsticks = Yardsticks::new(case, facts, &apis, sources.book);
+    view
+}
+
+fn volume(evaluation: &Evaluation<'_>) -> VolumeAnswer {
+    let case = evaluation.case;
+    let per_second = evaluation.requests / (case.hours_per_month * SECONDS_PER_HOUR);
+    VolumeAnswer {
+        requests_per_month: evaluation.requests,
+        requests_per_day: evaluation.requests * 24.0 / case.hours_per_month,
+        hours_per_month: case.hours_per_month,
+        requests_per_second: per_second,
+        peak_requests_per_second: per_second * case.demand.profile.peak(),
+        rejected_share: evaluation.work.rejected_share,
+    }
 }
 
 fn forecast(evaluation: &Evaluation<'_>) -> ForecastAnswer {
@@ -115,132 +174,6 @@ fn forecast(evaluation: &Evaluation<'_>) -> ForecastAnswer {
         utilization: fleet.map(|bill| bill.utilization),
         cheaper: cheaper(evaluation, requests),
     }
-}
-
-fn what_ifs(
-    document: &Document,
-    base: &Case,
-    sources: Sources<'_>,
-) -> Result<Vec<WhatIfAnswer>, ScenarioError> {
-    let today = Comparison::new(base);
-    let bill = |api: &Option<ApiAnswer>| api.as_ref().map(|api| api.usd_per_month);
-    let host_bill = |host: &Option<HostAnswer>| host.as_ref().map(|host| host.usd_per_month);
-    let change = |now: Option<f64>, then: Option<f64>| Some(then? - now?);
-    let mut rows = Vec::new();
-    for (index, what_if) in document.scenario.what_if.iter().enumerate() {
-        let scenario = document.with_what_if(index, what_if)?;
-        let resolved = resolve_scenario(&scenario, sources).map_err(|refusal| {
-            document.place(Refusal {
-                key: format!("what_if.{index}.set"),
-                ..refusal
-            })
-        })?;
-        let then = Comparison::new(&resolved.case);
-        let found = then.break_even.as_ref();
-        rows.push(WhatIfAnswer {
-            name: what_if.name.clone(),
-            api_usd_per_month: bill(&then.api),
-            self_hosted_usd_per_month: host_bill(&then.host),
-            api_change_usd_per_month: change(bill(&today.api), bill(&then.api)),
-            self_hosted_change_usd_per_month: change(host_bill(&today.host), host_bill(&then.host)),
-            break_even_requests_per_month: found.and_then(|found| found.requests_per_month),
-            permanent_from_requests_per_month: found
-                .and_then(|found| found.permanent_from_requests_per_month),
-            utilization: then.host.as_ref().map(|host| host.utilization),
-            cheaper_now: then.cheaper,
-        });
-    }
-    Ok(rows)
-}
-
-fn alternatives(
-    document: &Document,
-    resolved: &mut Resolved,
-    sources: Sources<'_>,
-) -> Result<Vec<Alternative>, ScenarioError> {
-    let scenario = &document.scenario;
-    let mut rows = Vec::new();
-    let others = scenario
-        .api
-        .as_ref()
-        .map_or(&[][..], |api| &api.alternative);
-    for (index, section) in others.iter().enumerate() {
-        let api = resolve_alternative(index, section, scenario, (&resolved.case, sources))
-            .map_err(|refusal| document.place(refusal))?;
-        rows.push(api_alternative(index, section, api, &resolved.case));
-    }
-    let others = scenario
-        .self_hosted
-        .as_ref()
-        .map_or(&[][..], |host| &host.alternative);
-    for (index, section) in others.iter().enumerate() {
-        let name = section
-            .name
-            .clone()
-            .unwrap_or_else(|| format!("self-hosted alternative {}", index + 1));
-        let other = document.with_alternative(index)?;
-        let other = resolve_scenario(&other, sources).map_err(|refusal| {
-            document.place(Refusal {
-                key: format!("self_hosted.alternative.{index}"),
-                problem: format!("`{name}`: {}", refusal.problem),
-                hint: refusal.hint,
-            })
-        })?;
-        if !states_throughput(document, index) {
-            resolved.warnings.push(Warning::new(
-                "inherited_throughput",
-                format!("`{name}` has the throughput of the base case, which another configuration reached"),
-                "measure it and state its own rates or results",
-            ));
-        }
-        rows.extend(host_alternative(name, &other.case));
-    }
-    Ok(rows)
-}
-
-fn api_alternative(
-    index: usize,
-    section: &super::scenario::Api,
-    api: ApiCase,
-    base: &Case,
-) -> Alternative {
-    let name = section
-        .name
-        .clone()
-        .unwrap_or_else(|| format!("API alternative {}", index + 1));
-    let case = Case {
-        api: Some(api),
-        ..base.clone()
-    };
-    let comparison = Comparison::new(&case);
-    let bill = comparison.api.as_ref();
-    Alternative {
-        name,
-        side: Side::Api,
-        same_model: section.same_model,
-        usd_per_month: bill.map_or(0.0, |api| api.usd_per_month),
-        usd_per_request: bill.map_or(0.0, |api| api.usd_per_request),
-        replicas: None,
-        utilization: None,
-        break_even: comparison.break_even,
-        cheaper_now: comparison.cheaper,
-    }
-}
-
-fn host_alternative(name: String, case: &Case) -> Option<Alternative> {
-    let comparison = Comparison::new(case);
-    let host = comparison.host?;
-    Some(Alternative {
-        name,
-        side: Side::SelfHosted,
-        same_model: None,
-        usd_per_month: host.usd_per_month,
-        usd_per_request: host.usd_per_request,
-        replicas: Some(host.replicas),
-        utilization: Some(host.utilization),
-        break_even: comparison.break_even,
-        cheaper_now: comparison.cheaper,
-    })
 }
 
 fn host_cv(scenario: &Scenario, resolved: &Resolved) -> Option<f64> {

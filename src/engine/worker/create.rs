@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::Order;
 use super::block::moment;
-use crate::clock::{Clock, Manual};
+use crate::clock::Clock;
 use crate::engine::decoder::Decoder;
 use crate::engine::peaks::Peaks;
-use crate::engine::sim::{Script, Sim};
+use crate::engine::sim::{Script, Sim, Timeline};
 use crate::engine::{Engine, EngineError, MeasurePeaks, Progress, device, stock, weights};
 use crate::record::observation::{Device, DeviceKind, Moment};
 use crate::study::model::EngineKind;
@@ -41,14 +41,16 @@ pub fn create(
 ) -> Result<Created, EngineError> {
     match &order.engine {
         EngineKind::Sim(path) => {
-            let timeline = Arc::new(Manual::new(Sim::START));
-            let started = moment(timeline.as_ref());
-            let engine = Sim::load(read_script(path)?, order.precision, Arc::clone(&timeline))?;
+            let script = read_script(path)?;
+            let timeline = Timeline::new(script.time.clock, machine);
+            let clock = timeline.clock();
+            let started = moment(clock.as_ref());
+            let engine = Sim::load(script, order.precision, timeline)?;
             Ok(Created {
                 vocab: engine.vocab(),
                 device: DeviceKind::Sim,
                 engine: Box::new(engine),
-                clock: timeline,
+                clock,
                 started,
             })
         }
@@ -115,11 +117,13 @@ pub(super) fn create_peaks(
 ) -> Result<CreatedPeaks, EngineError> {
     match &order.engine {
         EngineKind::Sim(path) => {
-            let timeline = Arc::new(Manual::new(Sim::START));
-            let engine = Sim::load(read_script(path)?, order.precision, Arc::clone(&timeline))?;
+            let script = read_script(path)?;
+            let timeline = Timeline::new(script.time.clock, machine);
+            let clock = timeline.clock();
+            let engine = Sim::load(script, order.precision, timeline)?;
             Ok(CreatedPeaks {
                 peaks: Box::new(engine),
-                clock: timeline,
+                clock,
             })
         }
         EngineKind::Decoder | EngineKind::Stock => Ok(CreatedPeaks {

@@ -126,6 +126,27 @@ pub trait Worker {
     fn block(&mut self, order: &BlockOrder) -> Result<BlockSeen, WorkerError>;
 }
 
+/// Accompanies workers from outside: knows the device that they run on.
+pub trait Escort {
+    /// Hears which process works now; `None` when none does.
+    fn accompany(&self, worker: Option<u32>);
+
+    /// Why the device is of no use any more. Nothing is tried on it then.
+    fn lost(&self) -> Option<String>;
+}
+
+/// Nobody accompanies a worker whose device nothing watches.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unescorted;
+
+impl Escort for Unescorted {
+    fn accompany(&self, _: Option<u32>) {}
+
+    fn lost(&self) -> Option<String> {
+        None
+    }
+}
+
 /// Starts workers.
 pub trait Launcher {
     /// A fresh worker with nothing loaded. It is gone when dropped.

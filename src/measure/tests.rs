@@ -187,7 +187,12 @@ fn story(records: &[Record]) -> Vec<String> {
             }
             Record::Skip(skip) => format!("{:?} b{}", skip.cause, skip.point.batch),
             Record::End(end) => format!("{:?}", end.status),
-            Record::Session(_) | Record::Device(_) | Record::Peak(_) => "other".to_owned(),
+            Record::Session(_)
+            | Record::Device(_)
+            | Record::Peak(_)
+            | Record::Scoring(_)
+            | Record::Window(_)
+            | Record::Unscored(_) => "other".to_owned(),
         };
         match lines.last_mut() {
             Some((last, count)) if *last == line => *count += 1,
@@ -707,7 +712,13 @@ mod properties {
                         of.for_each(|point| *ended.entry(point).or_default() += 1);
                     }
                     Record::Skip(skip) => *ended.entry(skip.point).or_default() += 1,
-                    Record::Session(_) | Record::Device(_) | Record::Peak(_) | Record::End(_) => {}
+                    Record::Session(_)
+                    | Record::Device(_)
+                    | Record::Peak(_)
+                    | Record::Scoring(_)
+                    | Record::Window(_)
+                    | Record::Unscored(_)
+                    | Record::End(_) => {}
                 }
             }
             for planned in &lab.points {

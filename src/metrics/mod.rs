@@ -8,6 +8,7 @@ pub mod facts;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod latency;
+pub mod quality;
 pub mod roofline;
 pub mod sensors;
 pub mod stats;

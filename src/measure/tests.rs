@@ -12,7 +12,8 @@ use super::*;
 use crate::clock::Manual;
 use crate::engine::Capacity;
 use crate::engine::worker::{
-    BlockOrder, BlockSeen, CheckOrder, Host, Loaded, Loss, Worker, WorkerError,
+    BlockOrder, BlockSeen, CheckOrder, Host, Loaded, Loss, ScoreOrder, StoreOrder, TextOrder,
+    Tokenized, WindowSeen, Worker, WorkerError,
 };
 use crate::record::observation::SkipCause;
 use crate::record::observation::{
@@ -69,6 +70,18 @@ impl Worker for Guarded {
     }
     fn block(&mut self, order: &BlockOrder) -> Result<BlockSeen, WorkerError> {
         self.guard(|host| host.block(order))
+    }
+    fn tokenize(&mut self, order: &TextOrder) -> Result<Tokenized, WorkerError> {
+        self.guard(|host| host.tokenize(order))
+    }
+    fn set_aside(&mut self) -> Result<(), WorkerError> {
+        self.guard(Worker::set_aside)
+    }
+    fn store(&mut self, order: &StoreOrder) -> Result<f64, WorkerError> {
+        self.guard(|host| host.store(order))
+    }
+    fn score(&mut self, order: &ScoreOrder) -> Result<Vec<WindowSeen>, WorkerError> {
+        self.guard(|host| host.score(order))
     }
 }
 

@@ -13,6 +13,7 @@ mod plan;
 mod prices;
 mod pricing;
 mod progress;
+mod quality;
 #[cfg(test)]
 mod readme;
 mod reports;
@@ -66,6 +67,7 @@ fn dispatch(verb: Verb) -> Result<Exit, CliError> {
         Verb::Report(args) => reports::run(&args),
         Verb::Verify(args) => verify::run(&args),
         Verb::Compare(args) => compare::run(&args),
+        Verb::Quality(args) => quality::run(&args),
         Verb::Breakeven(args) => decide::run(&args),
         Verb::Prices(args) => prices::run(&args),
         Verb::Doctor(args) => doctor::run(&args),

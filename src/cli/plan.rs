@@ -27,7 +27,11 @@ pub(super) struct Prepared {
 
 /// Reads the study and looks at the model's files.
 pub(super) fn prepare(args: &StudyArgs) -> Result<Prepared, CliError> {
-    let written = args.written()?;
+    resolve(args.written()?)
+}
+
+/// Looks at the model's files of a study.
+pub(super) fn resolve(written: crate::study::spec::StudyFile) -> Result<Prepared, CliError> {
     let study = written.clone().resolved(target(written.model.device))?;
     let model = weights::inspect(&study.source)?;
     Ok(Prepared {

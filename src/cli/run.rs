@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::args::RunArgs;
+use super::args::{RunArgs, StudyArgs};
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
 use super::plan::{Prepared, prepare};
@@ -11,7 +11,7 @@ use super::pricing;
 use super::progress::Progress;
 use super::signals::Interrupts;
 use super::watch::{Requirement, Watch};
-use super::{host, output, reports};
+use super::{host, output, quality, reports};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock as _, Monotonic};
 use crate::engine::worker::{Launcher as _, Processes, WorkerCommand, WorkerError};
@@ -36,12 +36,13 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let mut prepared = prepare(&args.study)?;
     pricing::look_up(&prepared.study.price, None, &Catalog::bundled())?;
     let interrupts = Interrupts::listen()?;
-    let folder = folder(args, &prepared);
+    let text = quality::read(&prepared)?;
+    let folder = folder(&args.study, &prepared);
     let (mut writer, before) = open(&folder, args.study.resume)?;
     write_study(&folder, &prepared)?;
 
     let progress = Progress::new();
-    let mut processes = processes(args, &interrupts);
+    let mut processes = processes(&args.study, &interrupts);
     let target = target(&prepared);
     let seen = look_at_device(
         &mut processes,
@@ -79,6 +80,24 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
             .map(|minutes| Seconds::new(minutes * 60.0)),
         before: &before,
     };
+    let judged = quality::judge(
+        (&prepared, text.as_ref()),
+        quality::room(&seen.device, quality::Passes::AsFits),
+        quality::Around {
+            folder: &folder,
+            before: &before,
+            processes: &mut processes,
+            writer: &mut writer,
+            interrupts: &interrupts,
+            progress: &progress,
+        },
+    )?;
+    if judged.status == EndStatus::Interrupted {
+        progress.finish();
+        quality::seal(&mut writer, judged.status)?;
+        drop(writer);
+        return conclude(args, &folder, judged.status, &interrupts);
+    }
     let status = measure(
         &job,
         &mut processes,
@@ -133,15 +152,15 @@ fn verdict(document: &Document, args: &RunArgs) -> Exit {
     }
 }
 
-fn folder(args: &RunArgs, prepared: &Prepared) -> StudyFolder {
-    match &args.study.out {
+pub(super) fn folder(args: &StudyArgs, prepared: &Prepared) -> StudyFolder {
+    match &args.out {
         Some(path) => StudyFolder::new(path.clone()),
         None => StudyFolder::default_for(&prepared.study.source, host::today()),
     }
 }
 
 /// The file of facts and what it holds already.
-fn open(folder: &StudyFolder, resume: bool) -> Result<(Writer, Vec<Record>), CliError> {
+pub(super) fn open(folder: &StudyFolder, resume: bool) -> Result<(Writer, Vec<Record>), CliError> {
     folder.create()?;
     if resume {
         let resumed = Writer::resume(&folder.record())?;
@@ -151,7 +170,7 @@ fn open(folder: &StudyFolder, resume: bool) -> Result<(Writer, Vec<Record>), Cli
 }
 
 /// Keeps what was asked beside what is seen, unless the folder's own study is what was asked.
-fn write_study(folder: &StudyFolder, prepared: &Prepared) -> Result<(), CliError> {
+pub(super) fn write_study(folder: &StudyFolder, prepared: &Prepared) -> Result<(), CliError> {
     let path = folder.study();
     if path.exists() {
         return Ok(());
@@ -164,16 +183,16 @@ fn write_study(folder: &StudyFolder, prepared: &Prepared) -> Result<(), CliError
     write_whole(&path, &text)
 }
 
-fn processes(args: &RunArgs, interrupts: &Interrupts) -> Processes {
+pub(super) fn processes(args: &StudyArgs, interrupts: &Interrupts) -> Processes {
     Processes {
         command: WorkerCommand::new(THIS_EXECUTABLE, ["worker"], std::env::vars_os()),
-        no_progress_timeout: Seconds::new(args.study.no_progress_timeout),
+        no_progress_timeout: Seconds::new(args.no_progress_timeout),
         clock: Arc::new(Monotonic),
         interrupt: Arc::clone(&interrupts.count),
     }
 }
 
-fn target(prepared: &Prepared) -> Target {
+pub(super) fn target(prepared: &Prepared) -> Target {
     Target {
         source: prepared.study.source.clone(),
         engine: prepared.study.engine.clone(),
@@ -182,8 +201,9 @@ fn target(prepared: &Prepared) -> Target {
 }
 
 /// The device and its limits.
-struct Seen {
-    device: Device,
+pub(super) struct Seen {
+    /// The device.
+    pub(super) device: Device,
     peaks: Vec<Peak>,
 }
 
@@ -204,7 +224,7 @@ impl From<WorkerError> for CliError {
 }
 
 /// Asks a worker of its own what the device is and, at the start of a study, what it can do at most.
-fn look_at_device(
+pub(super) fn look_at_device(
     processes: &mut Processes,
     target: &Target,
     prepared: &mut Prepared,
@@ -225,7 +245,7 @@ fn look_at_device(
     Ok(Seen { device, peaks })
 }
 
-fn session(prepared: &Prepared) -> Result<Session, CliError> {
+pub(super) fn session(prepared: &Prepared) -> Result<Session, CliError> {
     let clock = Monotonic;
     Ok(Session {
         schema: schema::VERSION,

@@ -15,6 +15,8 @@ use crate::study::model::ModelSource;
 const LIMIT: u64 = 64 << 20;
 /// Longest that parsing may take; the largest in use takes a few seconds on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// The tokenizer of the embedded small model.
+const TINY: &[u8] = include_bytes!("../../models/tiny/tokenizer.json");
 /// Name of the thread that parses, whose panics are reported as errors and not on stderr.
 const THREAD: &str = "tokenizer";
 
@@ -49,7 +51,9 @@ pub(super) fn of_model(source: &ModelSource) -> Result<Tokenizer, EngineError> {
     let missing = |reason: &str| Err(EngineError::model(source, reason));
     match source {
         ModelSource::Dir(folder) => load(&folder.join("tokenizer.json")),
-        ModelSource::Tiny => missing("has no tokenizer yet"),
+        ModelSource::Tiny => {
+            parse(TINY.to_vec()).map_err(|reason| EngineError::model(source, reason))
+        }
         ModelSource::Card(_) => missing("random weights have no quality; take a checkpoint"),
         ModelSource::Gguf(_) => missing(
             "the tokenizer of a GGUF file is not read; give the model's tokenizer.json with --tokenizer",

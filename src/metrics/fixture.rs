@@ -263,6 +263,7 @@ fn study(points: &[PointId]) -> Study {
             energy: false,
         },
         price: Price::default(),
+        quality: None,
     }
 }
 

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::model::{DeviceChoice, EngineKind, ModelSource, Precision};
+use super::quality::{Quality, QualitySection};
 use super::workload::PointId;
 use crate::units::Seconds;
 
@@ -30,6 +31,9 @@ pub struct StudyFile {
     /// At what price.
     #[serde(default)]
     pub price: PriceSection,
+    /// What each precision loses in quality; not judged where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<QualitySection>,
 }
 
 /// `[model]`
@@ -109,6 +113,9 @@ pub struct Study {
     pub measure: Measure,
     /// At what price.
     pub price: Price,
+    /// What each precision loses in quality, where that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
 }
 
 /// The axes of a study.
@@ -221,6 +228,10 @@ impl StudyFile {
                 gpu: p.gpu.or(self.price.gpu),
                 usd_per_hour: p.usd_per_hour.or(self.price.usd_per_hour),
             },
+            quality: match (self.quality, upper.quality) {
+                (Some(lower), Some(upper)) => Some(lower.overlaid(upper)),
+                (lower, upper) => upper.or(lower),
+            },
         }
     }
 
@@ -242,6 +253,10 @@ impl StudyFile {
                 gpu: self.price.gpu,
                 usd_per_hour: self.price.usd_per_hour,
             },
+            quality: self
+                .quality
+                .map(|section| section.resolved(target, &source))
+                .transpose()?,
             source,
         };
         study.check()?;

@@ -104,7 +104,11 @@ pub(super) fn seal(writer: &mut Writer, status: EndStatus) -> Result<(), CliErro
         monotonic_ns: clock.now(),
         realtime_ns: clock.realtime(),
     };
-    Ok(writer.append(&Record::End(End { status, at }))?)
+    Ok(writer.append(&Record::End(End {
+        status,
+        at,
+        after: None,
+    }))?)
 }
 
 /// Reads the facts back from the disk and says what they mean.

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::{RunArgs, StudyArgs};
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
-use super::plan::{Prepared, prepare};
+use super::plan::{Prepared, file_bytes, prepare};
 use super::pricing;
 use super::progress::Progress;
 use super::signals::Interrupts;
@@ -14,7 +15,9 @@ use super::watch::{Requirement, Watch};
 use super::{host, output, quality, reports};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock as _, Monotonic};
-use crate::engine::worker::{Launcher as _, Processes, WorkerCommand, WorkerError};
+use crate::engine::worker::{
+    Escort, Launcher as _, Processes, Unescorted, WorkerCommand, WorkerError,
+};
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
 use crate::record::observation::{
     Device, DeviceKind, EndStatus, Limit, Moment, Peak, Record, Session,
@@ -25,15 +28,21 @@ use crate::report::document::{Document, Status};
 use crate::report::{json, terminal};
 use crate::study::model::Precision;
 use crate::study::plan::{Machine, Plan, Subject};
-use crate::study::spec::StudyFile;
-use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Seconds};
+use crate::study::spec::{Measure, StudyFile};
+use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Nanos, Seconds};
 
 /// Path of this executable, which is also the worker.
 const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
+/// How long the card is read before the first and after the last worker: twice the second over which
+/// the driver averages.
+const IDLE: Duration = Duration::from_secs(2);
+/// The same where net energy is wanted, which needs the power of 5 s at rest.
+const IDLE_FOR_ENERGY: Duration = Duration::from_secs(6);
+
 /// Measures, writes the reports, and prints what was found.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
-    let mut prepared = prepare(&args.study)?;
+    let prepared = prepare(&args.study)?;
     pricing::look_up(&prepared.study.price, None, &Catalog::bundled())?;
     let interrupts = Interrupts::listen()?;
     let text = quality::read(&prepared)?;
@@ -44,19 +53,22 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let progress = Progress::new();
     let mut processes = processes(&args.study, &interrupts);
     let target = target(&prepared);
-    let seen = look_at_device(
-        &mut processes,
-        &target,
-        &mut prepared,
-        before.is_empty(),
-        &progress,
-    )?;
-    let required = if args.study.require_telemetry {
-        Requirement::Required
+    let order = target.order(
+        prepared.study.sweep.precision[0],
+        prepared.study.measure.seed,
+    );
+    let device = processes.launch()?.identify(&order)?;
+    let watch = Arc::new(Watch::start(&device, requirement(args))?);
+    processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
+    let device = look_at_card(device, &watch, prepared.study.measure.energy, &progress);
+    let peaks = if before.is_empty() && device.kind != DeviceKind::Sim {
+        progress.line(&format!("measuring the limits of {}", device.name));
+        let dtypes = [Precision::F32, Precision::F16, Precision::Bf16];
+        processes.launch()?.peaks(&order, &dtypes)?
     } else {
-        Requirement::Optional
+        Vec::new()
     };
-    let watch = Watch::start(&seen.device, required)?;
+    let seen = Seen { device, peaks };
     let session = session(&prepared)?;
     if let (Some(session_before), Some(device_before)) = reports::identity(&before) {
         check_resume((session_before, device_before), (&session, &seen.device))
@@ -69,17 +81,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     head.extend(seen.peaks.iter().cloned().map(Record::Peak));
     writer.append_all(&head)?;
 
-    let plan = plan(&prepared, &seen, &before);
-    let job = Job {
-        points: &planned(&plan),
-        target,
-        measure: &prepared.study.measure,
-        budget: args
-            .study
-            .max_minutes
-            .map(|minutes| Seconds::new(minutes * 60.0)),
-        before: &before,
-    };
+    let begun = Monotonic.now();
     let judged = quality::judge(
         (&prepared, text.as_ref()),
         quality::room(&seen.device, quality::Passes::AsFits),
@@ -98,6 +100,14 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         drop(writer);
         return conclude(args, &folder, judged.status, &interrupts);
     }
+    let plan = plan(&prepared, &seen, &before);
+    let job = Job {
+        points: &planned(&plan),
+        target,
+        measure: &measurable(&prepared.study.measure, &watch),
+        budget: budget(args, begun),
+        before: &before,
+    };
     let status = measure(
         &job,
         &mut processes,
@@ -110,6 +120,13 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     )?;
     drop(writer);
     conclude(args, &folder, status, &interrupts)
+}
+
+/// What is left of the time asked for, since judging quality began.
+fn budget(args: &RunArgs, begun: Nanos) -> Option<Seconds> {
+    let spent = Monotonic.now().since(begun).unwrap_or(Nanos::new(0));
+    let minutes = args.study.max_minutes?;
+    Some(Seconds::new(minutes * 60.0 - spent.seconds().value()))
 }
 
 /// Reads the facts back from the disk and says what they mean.
@@ -189,6 +206,7 @@ pub(super) fn processes(args: &StudyArgs, interrupts: &Interrupts) -> Processes 
         no_progress_timeout: Seconds::new(args.no_progress_timeout),
         clock: Arc::new(Monotonic),
         interrupt: Arc::clone(&interrupts.count),
+        escort: Arc::new(Unescorted),
     }
 }
 
@@ -201,9 +219,8 @@ pub(super) fn target(prepared: &Prepared) -> Target {
 }
 
 /// The device and its limits.
-pub(super) struct Seen {
-    /// The device.
-    pub(super) device: Device,
+struct Seen {
+    device: Device,
     peaks: Vec<Peak>,
 }
 
@@ -223,26 +240,45 @@ impl From<WorkerError> for CliError {
     }
 }
 
-/// Asks a worker of its own what the device is and, at the start of a study, what it can do at most.
-pub(super) fn look_at_device(
-    processes: &mut Processes,
-    target: &Target,
-    prepared: &mut Prepared,
-    fresh: bool,
-    progress: &Progress,
-) -> Result<Seen, CliError> {
-    let order = target.order(
-        prepared.study.sweep.precision[0],
-        prepared.study.measure.seed,
-    );
-    let mut worker = processes.launch()?;
-    let device = worker.identify(&order)?;
-    let mut peaks = Vec::new();
-    if fresh && device.kind != DeviceKind::Sim {
-        progress.line(&format!("measuring the limits of {}", device.name));
-        peaks = worker.peaks(&order, &[Precision::F32, Precision::F16, Precision::Bf16])?;
+fn requirement(args: &RunArgs) -> Requirement {
+    if args.study.require_telemetry {
+        Requirement::Required
+    } else {
+        Requirement::Optional
     }
-    Ok(Seen { device, peaks })
+}
+
+/// Adds what the driver says of the card, and what the card does before a worker runs on it.
+fn look_at_card(device: Device, watch: &Watch, energy: bool, progress: &Progress) -> Device {
+    let Some(card) = watch.facts().cloned() else {
+        return device;
+    };
+    let time = if energy { IDLE_FOR_ENERGY } else { IDLE };
+    progress.line(&format!(
+        "reading {} at rest for {:.0} s",
+        device.name,
+        time.as_secs_f64()
+    ));
+    let before = watch.calm(time).map(Box::new);
+    for finding in watch.remarks() {
+        let remedy = finding.remedy.unwrap_or_default();
+        progress.line(&format!("{}: {} → {remedy}", finding.what, finding.state));
+    }
+    Device {
+        driver: device.driver.or_else(|| card.driver.clone()),
+        cuda: device.cuda.or_else(|| card.cuda.clone()),
+        card: Some(Box::new(card)),
+        before,
+        ..device
+    }
+}
+
+/// What can be measured here: energy needs a card that is watched.
+fn measurable(measure: &Measure, watch: &Watch) -> Measure {
+    Measure {
+        energy: measure.energy && watch.facts().is_some(),
+        ..measure.clone()
+    }
 }
 
 pub(super) fn session(prepared: &Prepared) -> Result<Session, CliError> {
@@ -285,7 +321,7 @@ fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
     let subject = Subject {
         shape: &prepared.model.shape,
         native: prepared.model.native,
-        file_bytes: None,
+        file_bytes: file_bytes(&prepared.study.source),
     };
     Plan::new(&prepared.study, subject, machine)
 }
@@ -310,7 +346,7 @@ fn planned(plan: &Plan) -> Vec<Planned> {
 struct Around<'a> {
     interrupts: &'a Interrupts,
     progress: Progress,
-    watch: Watch,
+    watch: Arc<Watch>,
 }
 
 fn measure(
@@ -325,8 +361,18 @@ fn measure(
         watch,
     } = around;
     let mut sink = |mut record: Record| {
-        if let Record::Block(block) = &mut record {
-            block.sensors = watch.during(block);
+        match &mut record {
+            Record::Block(block) => block.sensors = watch.during(block),
+            Record::End(end) if watch.lost().is_none() => {
+                end.after = watch.calm(IDLE).map(Box::new);
+            }
+            Record::End(_)
+            | Record::Session(_)
+            | Record::Device(_)
+            | Record::Peak(_)
+            | Record::Load(_)
+            | Record::Failure(_)
+            | Record::Skip(_) => {}
         }
         writer.append(&record).map_err(Into::into)
     };

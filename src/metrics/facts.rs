@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::record::card::CardFacts;
 use crate::record::observation::{
-    Block, Device, EndStatus, Failure, Load, Peak, Purpose, Record, Session, Skip,
+    Block, Device, EndStatus, Failure, Load, Peak, Purpose, Record, Sensors, Session, Skip,
 };
 use crate::record::scoring::{Scoring, Unscored, Window};
 use crate::study::workload::PointId;
@@ -33,6 +34,8 @@ pub struct Facts<'a> {
     pub unscored: Vec<&'a Unscored>,
     /// How the newest session ended; `None` when it was cut off.
     pub end: Option<EndStatus>,
+    /// What the card did after the last worker of that session.
+    pub after: Option<&'a Sensors>,
 }
 
 /// Records that belong to no session.
@@ -66,6 +69,7 @@ impl<'a> Facts<'a> {
             scorings: BTreeMap::new(),
             unscored: Vec::new(),
             end: None,
+            after: None,
         };
         for record in records {
             facts.take(record);
@@ -75,7 +79,10 @@ impl<'a> Facts<'a> {
 
     fn take(&mut self, record: &'a Record) {
         match record {
-            Record::Session(_) => self.end = None,
+            Record::Session(_) => {
+                self.end = None;
+                self.after = None;
+            }
             Record::Device(device) => self.device = Some(device),
             Record::Peak(peak) => self.peaks.push(peak),
             Record::Load(load) => {
@@ -104,7 +111,10 @@ impl<'a> Facts<'a> {
                 }
             }
             Record::Unscored(unscored) => self.unscored.push(unscored),
-            Record::End(end) => self.end = Some(end.status),
+            Record::End(end) => {
+                self.end = Some(end.status);
+                self.after = end.after.as_deref();
+            }
         }
     }
 
@@ -138,6 +148,11 @@ impl<'a> Facts<'a> {
             let of_precision = |load: &&&Load| load.precision == point.precision;
             self.loads.values().rev().find(of_precision).copied()
         })
+    }
+
+    /// What the driver says of the card, where one was watched.
+    pub fn card(&self) -> Option<&'a CardFacts> {
+        self.device?.card.as_deref()
     }
 
     /// The launch that a load belongs to.

@@ -73,6 +73,8 @@ pub(super) fn facts(device: &CudaDevice) -> Result<observation::Device, EngineEr
         driver: Some(version.trim().to_owned()).filter(|version| !version.is_empty()),
         cuda: cuda_version(),
         threads: None,
+        card: None,
+        before: None,
     })
 }
 

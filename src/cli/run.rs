@@ -372,7 +372,10 @@ fn measure(
             | Record::Peak(_)
             | Record::Load(_)
             | Record::Failure(_)
-            | Record::Skip(_) => {}
+            | Record::Skip(_)
+            | Record::Scoring(_)
+            | Record::Window(_)
+            | Record::Unscored(_) => {}
         }
         writer.append(&record).map_err(Into::into)
     };

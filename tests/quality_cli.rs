@@ -63,12 +63,25 @@ fn every_precision_has_every_key_and_each_estimate_its_interval() {
         for key in ["precision", "bits_per_weight", "bytes"] {
             assert!(!row[key].is_null(), "{key}");
         }
-        for key in ["perplexity", "perplexity_ratio", "kld_mean", "kld_median", "delta_p_rms", "same_top"] {
+        for key in [
+            "perplexity",
+            "perplexity_ratio",
+            "kld_mean",
+            "kld_median",
+            "delta_p_rms",
+            "same_top",
+        ] {
             let end = |end: &str| row[format!("{key}{end}")].as_f64().unwrap();
             assert!(end("_low") <= end("") && end("") <= end("_high"), "{key}");
         }
         // 20 windows of 7 predictions: too few lie beyond the 99 % quantile.
-        for key in ["kld_p99", "kld_p99_low", "kld_p99_high", "kld_max_low", "kld_max_high"] {
+        for key in [
+            "kld_p99",
+            "kld_p99_low",
+            "kld_p99_high",
+            "kld_max_low",
+            "kld_max_high",
+        ] {
             assert!(row.get(key).unwrap().is_null(), "{key}");
         }
         assert!(row["kld_max"].as_f64().unwrap() >= row["kld_mean"].as_f64().unwrap());
@@ -143,8 +156,16 @@ fn what_cannot_be_judged_is_refused_before_a_model_is_loaded() {
     ends(&["--batch", "4"], 2, "--batch is for mtok run");
     ends(&["--reference", "q99"], 2, "q99");
     ends(&["--text", "absent.txt"], 3, "absent.txt");
-    ends(&["--text", "text.txt", "--context", "3"], 3, "quality.context = 3");
-    ends(&["--text", "text.txt", "--context", "100000"], 3, "quality.context");
+    ends(
+        &["--text", "text.txt", "--context", "3"],
+        3,
+        "quality.context = 3",
+    );
+    ends(
+        &["--text", "text.txt", "--context", "100000"],
+        3,
+        "quality.context",
+    );
     std::fs::write(desk.path("short.txt"), "no").unwrap();
     ends(&["--text", "short.txt"], 3, "the text has 2 tokens");
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::args::QualityArgs;
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
-use super::plan::{Prepared, resolve};
+use super::hub::{self, Need};
+use super::plan::{Prepared, prepare_written};
 use super::progress::Progress;
 use super::signals::Interrupts;
 use super::{host, output, pricing, reports, run};
@@ -30,7 +31,7 @@ const DISTRIBUTIONS: &str = "reference.distributions";
 
 /// Judges, writes the reports, and prints what was found.
 pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
-    let mut prepared = resolve(args.written()?)?;
+    let mut prepared = prepare_written(args.written()?, Need::Files)?;
     // Nothing is timed, so no point is planned.
     prepared.study.sweep.batch.clear();
     pricing::look_up(&prepared.study.price, None, &Catalog::bundled())?;
@@ -169,7 +170,7 @@ fn check(prepared: &Prepared, asked: &Quality) -> Result<(), CliError> {
         }
         .into());
     }
-    if matches!(prepared.study.source, ModelSource::Gguf(_))
+    if matches!(prepared.files, ModelSource::Gguf(_))
         && matches!(asked.reference, ReferenceChoice::Precision(_))
     {
         let message = anyhow::anyhow!(
@@ -210,7 +211,7 @@ pub(super) fn judge(
         return Ok(nothing);
     };
     let model = run::target(prepared).order(Precision::Native, prepared.study.measure.seed);
-    let reference = reference(&model, &asked.reference);
+    let reference = reference(&model, &asked.reference)?;
     let tokenized = around.processes.launch()?.tokenize(&TextOrder {
         model: model.clone(),
         tokenizer: asked.tokenizer.clone(),
@@ -249,18 +250,18 @@ pub(super) fn judge(
 }
 
 /// What to load as the reference of a model.
-fn reference(model: &Order, choice: &ReferenceChoice) -> Order {
-    match choice {
+fn reference(model: &Order, choice: &ReferenceChoice) -> Result<Order, CliError> {
+    Ok(match choice {
         ReferenceChoice::Precision(precision) => Order {
             precision: *precision,
             ..model.clone()
         },
         ReferenceChoice::Source(source) => Order {
-            source: source.clone(),
+            source: hub::locate(source, Need::Files)?.files,
             precision: Precision::Native,
             ..model.clone()
         },
-    }
+    })
 }
 
 /// The file of the reference's distributions, which goes with the judging.

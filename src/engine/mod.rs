@@ -8,6 +8,7 @@ mod divergence;
 mod floats;
 mod generate;
 mod gguf;
+pub mod hub;
 mod kernels;
 pub(crate) mod peaks;
 pub(crate) mod quantize;

@@ -54,6 +54,7 @@ pub(super) fn of_model(source: &ModelSource) -> Result<Tokenizer, EngineError> {
         ModelSource::Tiny => {
             parse(TINY.to_vec()).map_err(|reason| EngineError::model(source, reason))
         }
+        ModelSource::Hub(_) => missing("is fetched before it is opened"),
         ModelSource::Card(_) => missing("random weights have no quality; take a checkpoint"),
         ModelSource::Gguf(_) => missing(
             "the tokenizer of a GGUF file is not read; give the model's tokenizer.json with --tokenizer",

@@ -4,12 +4,12 @@
 use super::escape::html;
 
 /// Width of every picture in its own units.
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 360.0;
-const LEFT: f64 = 70.0;
-const RIGHT: f64 = 150.0;
-const TOP: f64 = 16.0;
-const BOTTOM: f64 = 48.0;
+pub(super) const WIDTH: f64 = 720.0;
+pub(super) const HEIGHT: f64 = 360.0;
+pub(super) const LEFT: f64 = 70.0;
+pub(super) const RIGHT: f64 = 150.0;
+pub(super) const TOP: f64 = 16.0;
+pub(super) const BOTTOM: f64 = 48.0;
 /// Gridlines that an axis is divided by, about.
 const TICKS: f64 = 5.0;
 /// Styles of series that the page defines; a further series begins again.
@@ -291,7 +291,7 @@ pub(super) fn open(height: f64, title: &str) -> String {
     )
 }
 
-fn legend(name: &str, index: usize, svg: &mut String) {
+pub(super) fn legend(name: &str, index: usize, svg: &mut String) {
     let (x, y) = (WIDTH - RIGHT + 16.0, TOP + 8.0 + 18.0 * index as f64);
     svg.push_str(&shape(index % STYLES, x, y));
     svg.extend([format!(

@@ -19,3 +19,4 @@ pub mod precision;
 pub mod provenance;
 pub mod section;
 pub mod terminal;
+pub(crate) mod timeline;

@@ -5,12 +5,12 @@ use std::num::NonZeroU32;
 use super::document::Row;
 use super::number;
 use super::provenance::bytes;
-use crate::metrics::energy::{Phase, PhaseEnergy};
+use crate::metrics::energy::Phase;
 use crate::metrics::facts::Facts;
 use crate::metrics::latency::Latency;
 use crate::metrics::quality::Quality;
 use crate::metrics::stats::Estimate;
-use crate::record::observation::{EngineFacts, Purpose};
+use crate::record::observation::EngineFacts;
 use crate::record::scoring::{Pairing, Reference, Scoring, Text, Window};
 use crate::study::model::Precision;
 use crate::study::quality::Budget;
@@ -281,7 +281,7 @@ impl PrecisionRow {
                     && row.point.batch == *batch
                     && Some((row.point.isl, row.point.osl)) == lengths
             });
-            row.and_then(|row| Speed::new(facts, row))
+            row.and_then(Speed::new)
         };
         Self {
             precision,
@@ -323,32 +323,21 @@ fn judged<'f>(
 }
 
 impl Speed {
-    fn new(facts: &Facts<'_>, row: &Row) -> Option<Self> {
+    fn new(row: &Row) -> Option<Self> {
         let measured = row.measured.as_ref()?;
         let rate = |e: Estimate<TokensPerSecond>| e.rising(TokensPerSecond::value);
         let price = measured.price.as_ref();
+        let energy = measured.energy.as_ref();
+        let energy = energy.and_then(|e| e.of_phase(Phase::Decode).as_ref().ok());
         Some(Self {
             point: row.point,
             prefill: rate(measured.latency.prefill()),
             decode: Latency::decode(&measured.latency).map(rate),
             speedup: None,
             price: price.map(|price| price.blended.rising(UsdPerMtok::value)),
-            energy: energy(facts, row.point).map(JoulesPerToken::value),
+            energy: energy
+                .and_then(|e| e.gross().ok())
+                .map(JoulesPerToken::value),
         })
     }
-}
-
-/// Energy per output token in the newest block of decoding alone at this precision and batch size.
-fn energy(facts: &Facts<'_>, point: PointId) -> Option<JoulesPerToken> {
-    let blocks = facts.blocks.values().flatten().rev();
-    let decoding = blocks.filter(|block| {
-        block.purpose == Purpose::Energy
-            && block.point.precision == point.precision
-            && block.point.batch == point.batch
-    });
-    let mut energies = decoding.filter_map(|block| PhaseEnergy::of_block(block).ok());
-    energies
-        .find(|energy| energy.phase == Phase::Decode)?
-        .gross()
-        .ok()
 }

@@ -17,6 +17,7 @@ use self::models::Model;
 use super::generate::{Forward, generate, relative_error};
 use super::{
     Capacity, Engine, EngineError, Progress, Prompts, Scorer, TokenId, Trace, Visit, device,
+    weights,
 };
 use crate::clock::Clock;
 use crate::record::observation::{Accuracy, EngineFacts};
@@ -42,6 +43,7 @@ pub(crate) fn load(
     let (model, facts) = match source {
         ModelSource::Dir(folder) => files::folder(folder, precision, device)?,
         ModelSource::Gguf(path) => files::gguf(path, precision, device)?,
+        ModelSource::Hub(_) => return Err(weights::not_fetched(source)),
         ModelSource::Tiny | ModelSource::Card(_) => {
             drawn::load(source, precision, seed, device, progress)?
         }

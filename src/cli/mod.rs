@@ -1,7 +1,9 @@
 //! The command line: one file per verb. Only here is anything printed.
 
 mod args;
+mod baseline;
 pub mod breakeven;
+mod catalog_files;
 mod compare;
 mod decide;
 mod doctor;
@@ -14,6 +16,7 @@ mod hub;
 mod output;
 mod plan;
 mod prices;
+mod prices_list;
 mod pricing;
 mod progress;
 #[cfg(test)]

@@ -60,6 +60,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let device = processes.launch()?.identify(&order)?;
     let watch = Arc::new(Watch::start(&device, requirement(args))?);
     processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
+    progress.watch(&watch);
     let device = look_at_card(device, &watch, prepared.study.measure.energy, &progress);
     let peaks = if before.is_empty() && device.kind != DeviceKind::Sim {
         progress.line(&format!("measuring the limits of {}", device.name));

@@ -19,6 +19,7 @@ mod prices;
 mod prices_list;
 mod pricing;
 mod progress;
+mod quality;
 #[cfg(test)]
 mod readme;
 mod reports;
@@ -72,6 +73,7 @@ fn dispatch(verb: Verb) -> Result<Exit, CliError> {
         Verb::Report(args) => reports::run(&args),
         Verb::Verify(args) => verify::run(&args),
         Verb::Compare(args) => compare::run(&args),
+        Verb::Quality(args) => quality::run(&args),
         Verb::Breakeven(args) => decide::run(&args),
         Verb::Prices(args) => prices::run(&args),
         Verb::Doctor(args) => doctor::run(&args),

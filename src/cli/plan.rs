@@ -32,7 +32,11 @@ pub(super) struct Prepared {
 
 /// Reads the study and looks at the model's files, fetching what is needed of one on the Hub.
 pub(super) fn prepare(args: &StudyArgs, need: Need) -> Result<Prepared, CliError> {
-    let written = args.written()?;
+    prepare_written(args.written()?, need)
+}
+
+/// The same for a study that was read already.
+pub(super) fn prepare_written(written: StudyFile, need: Need) -> Result<Prepared, CliError> {
     let target = target(written.model.device);
     // What makes no sense is found before anything is fetched for it.
     let asked = written.clone().resolved(target)?;

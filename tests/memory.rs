@@ -112,7 +112,7 @@ fn checkpoint() -> TempDir {
     let mut state = 1_u32;
     let numbers = (0..65_521).flat_map(|_| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (0x3C00 | (state >> 16) as u16 & 0x807F).to_le_bytes()
+        (0x3C00 | ((state >> 16) as u16 & 0x807F)).to_le_bytes()
     });
     let numbers: Vec<u8> = numbers.collect();
     let mut file = BufWriter::new(File::create(folder.path().join("model.safetensors")).unwrap());

@@ -8,7 +8,9 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use super::output;
 use super::watch::Watch;
 use crate::measure::Event;
+use crate::quality::{self, Role};
 use crate::record::observation::Block;
+use crate::study::model::Precision;
 use crate::study::workload::PointId;
 use crate::telemetry::sampler::Latest;
 use crate::telemetry::sensor::Sensor;
@@ -104,6 +106,42 @@ impl Progress {
             }
             Event::WorkerLost { precision, reason } => {
                 self.line(&format!("worker of {precision} lost: {reason}"));
+            }
+        }
+    }
+
+    /// Shows how judging goes on.
+    pub(super) fn judged(&self, event: &quality::Event<'_>) {
+        let name = |precision: Precision, role: Role| match role {
+            Role::Reference => format!("reference {precision}"),
+            Role::Judged => precision.to_string(),
+        };
+        match event {
+            quality::Event::Loading { precision, role } => {
+                self.line(&format!("loading {} for quality", name(*precision, *role)));
+            }
+            quality::Event::Windows {
+                precision,
+                role,
+                done,
+                of,
+                ahead,
+            } => {
+                let (name, ahead) = (name(*precision, *role), duration(*ahead));
+                let text = format!("quality of {name}  window {done} of {of}  {ahead} to go");
+                self.message(&text);
+                if done == of && self.bar.is_hidden() {
+                    self.line(&text);
+                }
+            }
+            quality::Event::TwoPasses { reason } => {
+                self.line(&format!("two passes over the text: {reason}"));
+            }
+            quality::Event::Unscored(unscored) => {
+                self.line(&format!(
+                    "no quality of {}: {}",
+                    unscored.precision, unscored.reason
+                ));
             }
         }
     }

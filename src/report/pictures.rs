@@ -24,6 +24,10 @@ pub(crate) fn all(document: &Document) -> Vec<Picture> {
         against_batch(document, "tokens per second of one user", |m| {
             m.latency.per_user()
         }),
+        document
+            .precisions
+            .as_ref()
+            .and_then(super::frontier::picture),
         frontier(document),
         utilization(document),
         power(document),

@@ -8,11 +8,13 @@ mod doctor;
 mod exit;
 mod folder;
 mod host;
+mod imatrix;
 mod output;
 mod plan;
 mod prices;
 mod pricing;
 mod progress;
+mod quantize;
 #[cfg(test)]
 mod readme;
 mod reports;
@@ -69,6 +71,8 @@ fn dispatch(verb: Verb) -> Result<Exit, CliError> {
         Verb::Breakeven(args) => decide::run(&args),
         Verb::Prices(args) => prices::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
+        Verb::Quantize(args) => quantize::run(&args),
+        Verb::Imatrix(args) => imatrix::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Worker => std::process::exit(worker::serve(Arc::new(Monotonic))),
     }

@@ -6,13 +6,14 @@ pub(crate) mod decoder;
 pub(crate) mod device;
 mod floats;
 mod generate;
-mod gguf;
+pub(crate) mod gguf;
 mod kernels;
 pub(crate) mod peaks;
 pub(crate) mod quantize;
 pub mod sim;
 pub(crate) mod stock;
-mod tokenizer;
+pub mod tiny;
+pub(crate) mod tokenizer;
 pub mod weights;
 pub mod worker;
 

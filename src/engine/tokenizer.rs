@@ -40,7 +40,15 @@ pub(crate) fn check(path: &Path, rows: u32) -> Result<(), EngineError> {
 /// Parses a tokenizer.
 pub(crate) fn load(path: &Path) -> Result<Tokenizer, EngineError> {
     let bytes = files::read(path, LIMIT)?;
-    parse(bytes).map_err(|reason| EngineError::model(path.display(), reason))
+    from_bytes(bytes, path.display())
+}
+
+/// Parses a tokenizer from the bytes of a file at `place`.
+pub(crate) fn from_bytes(
+    bytes: Vec<u8>,
+    place: impl std::fmt::Display,
+) -> Result<Tokenizer, EngineError> {
+    parse(bytes).map_err(|reason| EngineError::model(place, reason))
 }
 
 fn parse(bytes: Vec<u8>) -> Result<Tokenizer, String> {

@@ -10,6 +10,7 @@ use crate::catalog::Catalog;
 use crate::catalog::book::PriceBook as _;
 use crate::engine::weights;
 use crate::record::observation::Model;
+use crate::study::model::ModelSource;
 use crate::study::plan::{Machine, Plan, Subject};
 use crate::study::spec::{Study, Target};
 use crate::units::{Bytes, Usd};
@@ -35,6 +36,14 @@ pub(super) fn prepare(args: &StudyArgs) -> Result<Prepared, CliError> {
         study,
         model,
     })
+}
+
+/// Bytes of the weights where the file fixes them.
+pub(super) fn file_bytes(source: &ModelSource) -> Option<u64> {
+    match source {
+        ModelSource::Gguf(path) => std::fs::metadata(path).ok().map(|file| file.len()),
+        ModelSource::Tiny | ModelSource::Card(_) | ModelSource::Dir(_) => None,
+    }
 }
 
 /// The machine that the plan is for: the card that is asked for, else this machine.
@@ -72,14 +81,14 @@ struct Answer<'a> {
 /// Prints the plan.
 pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
     let catalog = Catalog::bundled();
-    let mut prepared = prepare_for_plan(&args.study)?;
+    let prepared = prepare_for_plan(&args.study)?;
     let machine = machine(&prepared.study, &catalog)?;
     let priced = pricing::look_up(&prepared.study.price, None, &catalog)?;
-    let model = &mut prepared.model;
+    let model = &prepared.model;
     let subject = Subject {
         shape: &model.shape,
         native: model.native,
-        file_bytes: None,
+        file_bytes: file_bytes(&prepared.study.source),
     };
     let plan = Plan::new(&prepared.study, subject, machine);
     if args.study.json {

@@ -96,6 +96,8 @@ pub(super) fn device() -> Device {
         driver: None,
         cuda: None,
         threads: Some(2),
+        card: None,
+        before: None,
     }
 }
 
@@ -139,6 +141,7 @@ pub(super) fn block(load: u32, round: u32) -> Block {
         load,
         point: point(),
         purpose: Purpose::Measure,
+        serves: None,
         round,
         started: moment(start),
         generations,
@@ -165,6 +168,7 @@ pub(super) fn run(blocks: u32) -> Vec<Record> {
     records.push(Record::End(End {
         status: EndStatus::Complete,
         at: moment(9),
+        after: None,
     }));
     records
 }

@@ -16,7 +16,9 @@ use std::time::Duration;
 
 use mtok::clock::Monotonic;
 use mtok::engine::Capacity;
-use mtok::engine::worker::{BlockOrder, Order, Process, Processes, Worker, WorkerCommand};
+use mtok::engine::worker::{
+    BlockOrder, Order, Process, Processes, Unescorted, Worker, WorkerCommand,
+};
 use mtok::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
 use mtok::study::workload::PointId;
 use mtok::units::Seconds;
@@ -135,6 +137,7 @@ fn worker() -> Process {
         no_progress_timeout: Seconds::new(300.0),
         clock: Arc::new(Monotonic),
         interrupt: Arc::default(),
+        escort: Arc::new(Unescorted),
     };
     processes.start().unwrap()
 }

@@ -11,6 +11,7 @@ use super::exit::{CliError, Exit};
 use super::prices::PricesArgs;
 use crate::study::input;
 use crate::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
+use crate::study::quality::{QualitySection, ReferenceChoice};
 use crate::study::spec::{
     MeasureSection, ModelSection, PriceSection, StudyFile, SweepSection, Target,
 };
@@ -38,12 +39,18 @@ pub(super) enum Verb {
     Verify(VerifyArgs),
     /// Tell whether one run differs from another, by a test.
     Compare(CompareArgs),
+    /// Judge what each precision loses in quality against the full one.
+    Quality(QualityArgs),
     /// Compare a token-priced API with self-hosting and find where they break even.
     Breakeven(BreakevenVerb),
     /// Tell what this machine can run and measure, and what is missing.
     Doctor(DoctorArgs),
     /// Show prices, or take over a public price list.
     Prices(PricesArgs),
+    /// Write a model as a GGUF file with every matrix in one type.
+    Quantize(QuantizeArgs),
+    /// Collect from a text how much each input of each matrix matters.
+    Imatrix(ImatrixArgs),
     /// Print the JSON Schema of an input or of the record.
     Schema(SchemaArgs),
     /// The engine in its own process; spoken to by the program itself.
@@ -161,6 +168,7 @@ impl StudyArgs {
                 usd_per_kwh: self.usd_per_kwh,
                 pue: self.pue,
             },
+            quality: None,
         }
     }
 }
@@ -193,6 +201,70 @@ pub(super) struct RunArgs {
     /// What is measured and how.
     #[command(flatten)]
     pub(super) study: StudyArgs,
+}
+
+/// `mtok quality`
+#[derive(Debug, Args)]
+pub(super) struct QualityArgs {
+    /// The model and the precisions.
+    #[command(flatten)]
+    pub(super) study: StudyArgs,
+    /// A precision of the same checkpoint (f32, bf16, native), or another file (gguf:PATH).
+    #[arg(long, value_name = "REFERENCE")]
+    pub(super) reference: Option<ReferenceChoice>,
+    /// A text file; a bundled one where absent.
+    #[arg(long, value_name = "FILE")]
+    pub(super) text: Option<PathBuf>,
+    /// A tokenizer.json in place of the model's own.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tokenizer: Option<PathBuf>,
+    /// Tokens of a window.
+    #[arg(long, value_name = "N")]
+    pub(super) context: Option<u32>,
+    /// Tokens from the start of a window to the start of the next.
+    #[arg(long, value_name = "N")]
+    pub(super) stride: Option<u32>,
+    /// Windows at most.
+    #[arg(long, value_name = "N")]
+    pub(super) windows: Option<u32>,
+    /// Mean divergence that is bearable, in nats.
+    #[arg(long, value_name = "X")]
+    pub(super) max_kld: Option<f64>,
+    /// Perplexity ratio that is bearable.
+    #[arg(long, value_name = "X")]
+    pub(super) max_ppl_ratio: Option<f64>,
+    /// Hold one model in memory at a time and the reference's distributions on disk.
+    #[arg(long)]
+    pub(super) two_passes: bool,
+}
+
+impl QualityArgs {
+    /// The study as written, with the flags laid over it.
+    pub(super) fn written(&self) -> Result<StudyFile, CliError> {
+        let lengths = [
+            ("--batch", self.study.batch.is_some()),
+            ("--isl", self.study.isl.is_some()),
+            ("--osl", self.study.osl.is_some()),
+        ];
+        if let Some((flag, _)) = lengths.iter().find(|(_, given)| *given) {
+            let message = anyhow::anyhow!("{flag} is for mtok run; quality is judged over windows");
+            return Err(CliError::new(Exit::Usage, message));
+        }
+        let flags = StudyFile {
+            quality: Some(QualitySection {
+                reference: self.reference.clone(),
+                text: self.text.clone(),
+                tokenizer: self.tokenizer.clone(),
+                context: self.context,
+                stride: self.stride,
+                windows: self.windows,
+                max_kld: self.max_kld,
+                max_ppl_ratio: self.max_ppl_ratio,
+            }),
+            ..StudyFile::default()
+        };
+        Ok(self.study.written()?.overlaid(flags))
+    }
 }
 
 /// `mtok plan`
@@ -265,6 +337,55 @@ pub(super) struct BreakevenVerb {
     /// Prefer prices imported with mtok prices import over the bundled ones.
     #[arg(long)]
     pub(super) user_prices: bool,
+}
+
+/// `mtok quantize`
+#[derive(Debug, Args)]
+pub(super) struct QuantizeArgs {
+    /// tiny, dir:PATH, or gguf:PATH in floating point.
+    #[arg(value_name = "SOURCE")]
+    pub(super) source: ModelSource,
+    /// Type of the matrices, like q4_k.
+    #[arg(value_name = "TYPE")]
+    pub(super) precision: Precision,
+    /// The file to write.
+    #[arg(value_name = "OUT.gguf")]
+    pub(super) out: PathBuf,
+    /// Importance matrix that the k-quants heed, from mtok imatrix or llama.cpp.
+    #[arg(long, value_name = "FILE")]
+    pub(super) imatrix: Option<PathBuf>,
+    /// Print one JSON document and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `mtok imatrix`
+#[derive(Debug, Args)]
+pub(super) struct ImatrixArgs {
+    /// tiny, dir:PATH or gguf:PATH.
+    #[arg(value_name = "SOURCE")]
+    pub(super) source: ModelSource,
+    /// The file to write, in the form of llama.cpp's imatrix tool.
+    #[arg(value_name = "OUT.gguf")]
+    pub(super) out: PathBuf,
+    /// The text; not the one that the quality is measured on.
+    #[arg(long, value_name = "FILE")]
+    pub(super) text: PathBuf,
+    /// tokenizer.json of a GGUF file's model.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tokenizer: Option<PathBuf>,
+    /// Tokens of a window.
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub(super) context: u32,
+    /// Windows at most, from the beginning of the text.
+    #[arg(long, value_name = "N")]
+    pub(super) windows: Option<usize>,
+    /// auto, cpu or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub(super) device: DeviceChoice,
+    /// Print one JSON document and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// `mtok doctor`

@@ -13,12 +13,15 @@ mod exit;
 mod folder;
 mod host;
 mod hub;
+mod imatrix;
 mod output;
 mod plan;
 mod prices;
 mod prices_list;
 mod pricing;
 mod progress;
+mod quality;
+mod quantize;
 #[cfg(test)]
 mod readme;
 mod reports;
@@ -72,9 +75,12 @@ fn dispatch(verb: Verb) -> Result<Exit, CliError> {
         Verb::Report(args) => reports::run(&args),
         Verb::Verify(args) => verify::run(&args),
         Verb::Compare(args) => compare::run(&args),
+        Verb::Quality(args) => quality::run(&args),
         Verb::Breakeven(args) => decide::run(&args),
         Verb::Prices(args) => prices::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
+        Verb::Quantize(args) => quantize::run(&args),
+        Verb::Imatrix(args) => imatrix::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Worker => std::process::exit(worker::serve(Arc::new(Monotonic))),
     }

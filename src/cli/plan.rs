@@ -41,7 +41,11 @@ pub(super) struct Asked {
 
 /// Reads the study. What makes no sense is found here, before a model is fetched for it.
 pub(super) fn ask(args: &StudyArgs) -> Result<Asked, CliError> {
-    let written = args.written()?;
+    ask_written(args.written()?)
+}
+
+/// The same for a study that was read already.
+pub(super) fn ask_written(written: StudyFile) -> Result<Asked, CliError> {
     let target = target(written.model.device);
     Ok(Asked {
         study: written.clone().resolved(target)?,

@@ -8,7 +8,9 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use super::output;
 use super::watch::Watch;
 use crate::measure::Event;
+use crate::quality::{self, Role};
 use crate::record::observation::Block;
+use crate::study::model::Precision;
 use crate::study::workload::PointId;
 use crate::telemetry::sampler::Latest;
 use crate::telemetry::sensor::Sensor;
@@ -22,6 +24,8 @@ pub(super) struct Progress {
     bar: ProgressBar,
     /// Blocks recorded of the present load, and blocks it is going to have.
     round: u32,
+    /// Output throughput of the last block.
+    rate: String,
 }
 
 impl Progress {
@@ -31,7 +35,11 @@ impl Progress {
         let style = ProgressStyle::with_template("{spinner} {elapsed_precise} {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         bar.enable_steady_tick(TICK);
-        Self { bar, round: 0 }
+        Self {
+            bar,
+            round: 0,
+            rate: String::new(),
+        }
     }
 
     /// Shows beside the message what the card does, as it is whenever the line is drawn.
@@ -66,7 +74,11 @@ impl Progress {
             }
             Event::Round { round, points } => {
                 self.round = *round;
-                self.message(&format!("round {}: {points} points", round + 1));
+                self.message(&format!(
+                    "{}  round {}: {points} points",
+                    self.rate,
+                    round + 1
+                ));
             }
             Event::Block {
                 block,
@@ -75,10 +87,11 @@ impl Progress {
                 ahead,
                 ..
             } => {
+                self.rate = rate(block);
                 self.message(&format!(
                     "{}  {}  block {blocks} of {goal}  {} to go",
+                    self.rate,
                     block.point,
-                    rate(block),
                     duration(*ahead)
                 ));
             }
@@ -93,6 +106,42 @@ impl Progress {
             }
             Event::WorkerLost { precision, reason } => {
                 self.line(&format!("worker of {precision} lost: {reason}"));
+            }
+        }
+    }
+
+    /// Shows how judging goes on.
+    pub(super) fn judged(&self, event: &quality::Event<'_>) {
+        let name = |precision: Precision, role: Role| match role {
+            Role::Reference => format!("reference {precision}"),
+            Role::Judged => precision.to_string(),
+        };
+        match event {
+            quality::Event::Loading { precision, role } => {
+                self.line(&format!("loading {} for quality", name(*precision, *role)));
+            }
+            quality::Event::Windows {
+                precision,
+                role,
+                done,
+                of,
+                ahead,
+            } => {
+                let (name, ahead) = (name(*precision, *role), duration(*ahead));
+                let text = format!("quality of {name}  window {done} of {of}  {ahead} to go");
+                self.message(&text);
+                if done == of && self.bar.is_hidden() {
+                    self.line(&text);
+                }
+            }
+            quality::Event::TwoPasses { reason } => {
+                self.line(&format!("two passes over the text: {reason}"));
+            }
+            quality::Event::Unscored(unscored) => {
+                self.line(&format!(
+                    "no quality of {}: {}",
+                    unscored.precision, unscored.reason
+                ));
             }
         }
     }

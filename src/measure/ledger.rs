@@ -88,6 +88,9 @@ impl<'a> Ledger<'a> {
             | Record::Device(_)
             | Record::Peak(_)
             | Record::Load(_)
+            | Record::Scoring(_)
+            | Record::Window(_)
+            | Record::Unscored(_)
             | Record::End(_) => {}
         }
     }

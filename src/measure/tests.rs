@@ -12,7 +12,8 @@ use super::*;
 use crate::clock::Manual;
 use crate::engine::Capacity;
 use crate::engine::worker::{
-    BlockOrder, BlockSeen, CheckOrder, Host, Loaded, Loss, Worker, WorkerError,
+    BlockOrder, BlockSeen, CheckOrder, Host, Loaded, Loss, ScoreOrder, StoreOrder, TextOrder,
+    Tokenized, WindowSeen, Worker, WorkerError,
 };
 use crate::record::observation::SkipCause;
 use crate::record::observation::{
@@ -69,6 +70,18 @@ impl Worker for Guarded {
     }
     fn block(&mut self, order: &BlockOrder) -> Result<BlockSeen, WorkerError> {
         self.guard(|host| host.block(order))
+    }
+    fn tokenize(&mut self, order: &TextOrder) -> Result<Tokenized, WorkerError> {
+        self.guard(|host| host.tokenize(order))
+    }
+    fn set_aside(&mut self) -> Result<(), WorkerError> {
+        self.guard(Worker::set_aside)
+    }
+    fn store(&mut self, order: &StoreOrder) -> Result<f64, WorkerError> {
+        self.guard(|host| host.store(order))
+    }
+    fn score(&mut self, order: &ScoreOrder) -> Result<Vec<WindowSeen>, WorkerError> {
+        self.guard(|host| host.score(order))
     }
 }
 
@@ -187,7 +200,12 @@ fn story(records: &[Record]) -> Vec<String> {
             }
             Record::Skip(skip) => format!("{:?} b{}", skip.cause, skip.point.batch),
             Record::End(end) => format!("{:?}", end.status),
-            Record::Session(_) | Record::Device(_) | Record::Peak(_) => "other".to_owned(),
+            Record::Session(_)
+            | Record::Device(_)
+            | Record::Peak(_)
+            | Record::Scoring(_)
+            | Record::Window(_)
+            | Record::Unscored(_) => "other".to_owned(),
         };
         match lines.last_mut() {
             Some((last, count)) if *last == line => *count += 1,
@@ -753,7 +771,13 @@ mod properties {
                         of.for_each(|point| *ended.entry(point).or_default() += 1);
                     }
                     Record::Skip(skip) => *ended.entry(skip.point).or_default() += 1,
-                    Record::Session(_) | Record::Device(_) | Record::Peak(_) | Record::End(_) => {}
+                    Record::Session(_)
+                    | Record::Device(_)
+                    | Record::Peak(_)
+                    | Record::Scoring(_)
+                    | Record::Window(_)
+                    | Record::Unscored(_)
+                    | Record::End(_) => {}
                 }
             }
             for planned in &lab.points {

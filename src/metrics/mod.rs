@@ -10,6 +10,7 @@ pub mod facts;
 pub(crate) mod fixture;
 pub mod foreign;
 pub mod latency;
+pub mod quality;
 pub mod roofline;
 pub mod sensors;
 pub mod stats;

@@ -303,7 +303,7 @@ pub(super) fn legend(name: &str, index: usize, svg: &mut String) {
 }
 
 /// A mark whose form tells the series apart without colour.
-fn shape(style: usize, x: f64, y: f64) -> String {
+pub(super) fn shape(style: usize, x: f64, y: f64) -> String {
     let path = match style % 3 {
         0 => {
             return format!(

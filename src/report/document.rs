@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 use rayon::prelude::*;
 
+use super::precision::Precisions;
 use super::provenance::{self, Fact};
 use crate::cost::allocation::{Method, USUAL_PRICE_RATIO};
 use crate::cost::rate::{HourlyPrice, MethodPrice, Origin, PointPrice, phases};
@@ -135,6 +136,8 @@ pub struct Document {
     pub questions: Questions,
     /// One row per planned point, in study order.
     pub rows: Vec<Row>,
+    /// What precisions save and lose, where quality was asked for.
+    pub precisions: Option<Precisions>,
     /// How the model sat on the device, per load.
     pub loads: Vec<Load>,
     /// Measured limits of the device.
@@ -265,6 +268,7 @@ impl Document {
             peaks: facts.peaks.iter().copied().cloned().collect(),
             sheet: inputs.sheet.cloned(),
             provenance: provenance::of(&facts),
+            precisions: Precisions::new(&facts, &rows),
             drifts,
             warnings,
             rows,

@@ -2,7 +2,7 @@
 
 use super::chart::{BarChart, BarGroup, LineChart, Mark, Scale, Series};
 use super::document::{Document, Measured, Row};
-use super::timeline::TimeChart;
+use super::timeline::{Limit, TimeChart};
 use crate::metrics::stats::Estimate;
 use crate::units::TokensPerSecond;
 
@@ -24,6 +24,10 @@ pub(crate) fn all(document: &Document) -> Vec<Picture> {
         against_batch(document, "tokens per second of one user", |m| {
             m.latency.per_user()
         }),
+        document
+            .precisions
+            .as_ref()
+            .and_then(super::frontier::picture),
         frontier(document),
         utilization(document),
         power(document),
@@ -39,7 +43,10 @@ fn power(document: &Document) -> Option<Picture> {
         title: format!("power over the time of {}", timeline.point),
         y_label: "watts",
         traces: &timeline.power,
-        limit: limit.map(|limit| limit as f64 / 1e3),
+        limit: limit.map(|limit| Limit {
+            name: "power limit",
+            value: limit as f64 / 1e3,
+        }),
     })
 }
 
@@ -53,7 +60,10 @@ fn clocks(document: &Document) -> Option<Picture> {
         title: format!("clocks over the time of {}", timeline.point),
         y_label: "MHz",
         traces: &timeline.clocks,
-        limit: highest.map(|clock| clock as f64),
+        limit: highest.map(|clock| Limit {
+            name: "highest SM clock",
+            value: clock as f64,
+        }),
     })
 }
 

@@ -4,5 +4,6 @@ pub mod hub;
 pub mod input;
 pub mod model;
 pub mod plan;
+pub mod quality;
 pub mod spec;
 pub mod workload;

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::model::{DeviceChoice, EngineKind, ModelSource, Precision};
+use super::quality::{Quality, QualitySection};
 use super::workload::PointId;
 use crate::units::Seconds;
 
@@ -30,6 +31,9 @@ pub struct StudyFile {
     /// At what price.
     #[serde(default)]
     pub price: PriceSection,
+    /// What each precision loses in quality; not judged where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<QualitySection>,
 }
 
 /// `[model]`
@@ -117,6 +121,9 @@ pub struct Study {
     pub measure: Measure,
     /// At what price.
     pub price: Price,
+    /// What each precision loses in quality, where that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
 }
 
 /// The axes of a study.
@@ -239,6 +246,10 @@ impl StudyFile {
                 usd_per_kwh: p.usd_per_kwh.or(self.price.usd_per_kwh),
                 pue: p.pue.or(self.price.pue),
             },
+            quality: match (self.quality, upper.quality) {
+                (Some(lower), Some(upper)) => Some(lower.overlaid(upper)),
+                (lower, upper) => upper.or(lower),
+            },
         }
     }
 
@@ -262,6 +273,10 @@ impl StudyFile {
                 usd_per_kwh: self.price.usd_per_kwh,
                 pue: self.price.pue,
             },
+            quality: self
+                .quality
+                .map(|section| section.resolved(target, &source))
+                .transpose()?,
             source,
         };
         study.check()?;

@@ -395,11 +395,7 @@ fn is_redirect(status: StatusCode) -> bool {
 }
 
 /// Refuses an answer of the Hub that is of another commit or whose names would leave the cache.
-fn check(
-    response: &Response<Body>,
-    asked: &Asked<'_>,
-    address: &Address,
-) -> Result<(), HubError> {
+fn check(response: &Response<Body>, asked: &Asked<'_>, address: &Address) -> Result<(), HubError> {
     if let Some(value) = response.headers().get("x-repo-commit") {
         let commit = value.to_str().ok().and_then(|text| text.parse().ok());
         let commit: Commit = commit
@@ -428,7 +424,10 @@ fn described(
         Some(value) => {
             let id = value.to_str().ok().and_then(BlobId::parse);
             Some(id.ok_or_else(|| {
-                hostile(address, format!("its ETag {value:?} is no name of a content"))
+                hostile(
+                    address,
+                    format!("its ETag {value:?} is no name of a content"),
+                )
             })?)
         }
     };
@@ -529,7 +528,10 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             described(&headers(fields), status, &address).map(|description| description.id)
         };
-        let both = [("etag", "\"of/redirect\""), ("x-linked-etag", "\"content\"")];
+        let both = [
+            ("etag", "\"of/redirect\""),
+            ("x-linked-etag", "\"content\""),
+        ];
         assert_eq!(named(&both, 302).unwrap(), BlobId::parse("content"));
         // A framework's tag of its own text about the redirect.
         let base64 = [("etag", "W/\"5c-a+b/c=\"")];

@@ -15,7 +15,10 @@ use candle_core::{D, DType, Device, Tensor};
 use self::files::Facts;
 use self::models::Model;
 use super::generate::{Forward, generate, relative_error};
-use super::{Capacity, Engine, EngineError, Progress, Prompts, Trace, device, weights};
+use super::{
+    Capacity, Engine, EngineError, Progress, Prompts, Scorer, TokenId, Trace, Visit, device,
+    weights,
+};
 use crate::clock::Clock;
 use crate::record::observation::{Accuracy, EngineFacts};
 use crate::study::model::{ModelSource, Precision};
@@ -137,6 +140,21 @@ impl Forward for Stock {
             })?;
         self.past += length;
         Ok(logits)
+    }
+}
+
+impl Scorer for Stock {
+    /// Candle's models give logits of the last place only.
+    fn score(
+        &mut self,
+        _window: &[TokenId],
+        _first: usize,
+        _progress: &Progress,
+        _visit: &mut Visit<'_>,
+    ) -> Result<(), EngineError> {
+        Err(unsupported(
+            "the stock engine gives logits of the last token only; judge quality with --engine decoder",
+        ))
     }
 }
 

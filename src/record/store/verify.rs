@@ -8,6 +8,7 @@ use super::line::{NOTHING_BEFORE, Place, Unreadable};
 use super::lines::{Chain, Line, Lines};
 use super::readings::{self, UnsoundReadings};
 use crate::record::observation::{Block, Generation, Purpose, Record};
+use crate::record::scoring::{Text, Window};
 use crate::study::model::Precision;
 use crate::study::workload::PointId;
 
@@ -117,6 +118,50 @@ pub enum Problem {
     /// A block that is shorter than its generations.
     #[error("the block's wall time is shorter than its generations")]
     Wall,
+    /// Two comparisons have the same number.
+    #[error("comparison {scoring} is there twice")]
+    ScoringTwice {
+        /// The number.
+        scoring: u32,
+    },
+    /// A window names a comparison that is not there, or a place that its text does not have.
+    #[error("window {window} of comparison {scoring} belongs to no text of the file")]
+    UnknownWindow {
+        /// The comparison.
+        scoring: u32,
+        /// The window.
+        window: u32,
+    },
+    /// A window is there twice.
+    #[error("window {window} of comparison {scoring} is there twice")]
+    WindowTwice {
+        /// The comparison.
+        scoring: u32,
+        /// The window.
+        window: u32,
+    },
+    /// A window whose numbers do not fit its text.
+    #[error(
+        "window {window} of comparison {scoring} holds {found} predictions, its text has {expected}"
+    )]
+    Predictions {
+        /// The comparison.
+        scoring: u32,
+        /// The window.
+        window: u32,
+        /// Predictions of a window of the text.
+        expected: u32,
+        /// Predictions found.
+        found: usize,
+    },
+    /// Sums that no distribution gives.
+    #[error("window {window} of comparison {scoring} holds sums that no distribution gives")]
+    Sums {
+        /// The comparison.
+        scoring: u32,
+        /// The window.
+        window: u32,
+    },
     /// Sensor readings that cannot be.
     #[error("{0}")]
     Sensors(UnsoundReadings),
@@ -236,6 +281,8 @@ impl Check {
 struct Structure {
     points: Option<HashSet<PointId>>,
     loads: BTreeMap<u32, Precision>,
+    /// Texts of the comparisons, with the windows seen of each.
+    texts: BTreeMap<u32, (Text, HashSet<u32>)>,
     ended: bool,
 }
 
@@ -277,6 +324,15 @@ impl Structure {
                 problems.extend(failure.point.and_then(|point| self.known_point(point)));
             }
             Record::Skip(skip) => problems.extend(self.known_point(skip.point)),
+            Record::Scoring(scoring) => {
+                let text = (scoring.text.clone(), HashSet::new());
+                let scoring = scoring.scoring;
+                if self.texts.insert(scoring, text).is_some() {
+                    problems.push(Problem::ScoringTwice { scoring });
+                }
+            }
+            Record::Window(window) => problems.extend(self.window_problem(window)),
+            Record::Unscored(_) => {}
             Record::End(end) => {
                 self.ended = true;
                 let after = end.after.as_deref();
@@ -284,6 +340,31 @@ impl Structure {
             }
         }
         problems
+    }
+
+    /// What is wrong with a window in the light of its text.
+    fn window_problem(&mut self, seen: &Window) -> Option<Problem> {
+        let (scoring, window) = (seen.scoring, seen.window);
+        let text = self.texts.get_mut(&scoring);
+        let Some((text, windows)) = text.filter(|(text, _)| window < text.windows) else {
+            return Some(Problem::UnknownWindow { scoring, window });
+        };
+        if !windows.insert(window) {
+            return Some(Problem::WindowTwice { scoring, window });
+        }
+        let (expected, found) = (text.targets(), seen.divergence_nano.len());
+        if found != expected as usize || seen.same_top > expected {
+            return Some(Problem::Predictions {
+                scoring,
+                window,
+                expected,
+                found,
+            });
+        }
+        let sums = [seen.surprise, seen.surprise_reference, seen.delta_p_squared];
+        let possible = sums.iter().all(|sum| sum.is_finite() && *sum >= 0.0)
+            && seen.delta_p.abs() <= f64::from(expected);
+        (!possible).then_some(Problem::Sums { scoring, window })
     }
 
     fn known_load(&self, load: u32) -> Option<Problem> {

@@ -1,7 +1,6 @@
 //! deny.toml against the dependency tree, without a network: licences, bans and sources.
 //!
-//! `cargo deny` checks the same and more, and the gate runs it where it is installed; building it takes
-//! longer than the rest of the gate.
+//! `cargo deny` checks the same and more, and the gate runs it where it is installed.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

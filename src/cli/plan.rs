@@ -30,24 +30,42 @@ pub(super) struct Prepared {
     pub(super) file_bytes: Option<u64>,
 }
 
-/// Reads the study and looks at the model's files, fetching what is needed of one on the Hub.
-pub(super) fn prepare(args: &StudyArgs, need: Need) -> Result<Prepared, CliError> {
-    prepare_written(args.written()?, need)
+/// A study before anything is known of its model.
+#[derive(Debug)]
+pub(super) struct Asked {
+    written: StudyFile,
+    target: Target,
+    /// The study as far as it does not depend on the model's files.
+    pub(super) study: Study,
+}
+
+/// Reads the study. What makes no sense is found here, before a model is fetched for it.
+pub(super) fn ask(args: &StudyArgs) -> Result<Asked, CliError> {
+    ask_written(args.written()?)
 }
 
 /// The same for a study that was read already.
-pub(super) fn prepare_written(written: StudyFile, need: Need) -> Result<Prepared, CliError> {
+pub(super) fn ask_written(written: StudyFile) -> Result<Asked, CliError> {
     let target = target(written.model.device);
-    // What makes no sense is found before anything is fetched for it.
-    let asked = written.clone().resolved(target)?;
-    let located = hub::locate(&asked.source, need)?;
-    Ok(Prepared {
-        study: resolve(&written, &located.files, target)?,
-        model: located.inspect()?,
-        file_bytes: file_bytes(&located.files),
-        files: located.files.clone(),
+    Ok(Asked {
+        study: written.clone().resolved(target)?,
         written,
+        target,
     })
+}
+
+impl Asked {
+    /// Looks at the model's files, fetching what is needed of one on the Hub.
+    pub(super) fn prepare(self, need: Need) -> Result<Prepared, CliError> {
+        let located = hub::locate(&self.study.source, need)?;
+        Ok(Prepared {
+            study: resolve(&self.written, &located.files, self.target)?,
+            model: located.inspect()?,
+            file_bytes: file_bytes(&located.files),
+            files: located.files.clone(),
+            written: self.written,
+        })
+    }
 }
 
 /// The study as it is for the files that the model turned out to be; it keeps the name of the model.
@@ -124,7 +142,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
 
 /// A plan for a card that is not there takes a card's defaults.
 fn prepare_for_plan(args: &StudyArgs) -> Result<Prepared, CliError> {
-    let mut prepared = prepare(args, Need::Outline)?;
+    let mut prepared = ask(args)?.prepare(Need::Outline)?;
     if prepared.study.price.gpu.is_some() && prepared.written.model.device.is_none() {
         prepared.study = resolve(&prepared.written, &prepared.files, Target::Cuda)?;
     }

@@ -6,7 +6,7 @@ use super::args::QualityArgs;
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
 use super::hub::{self, Need};
-use super::plan::{Prepared, prepare_written};
+use super::plan::{Prepared, ask_written};
 use super::progress::Progress;
 use super::signals::Interrupts;
 use super::{host, output, pricing, reports, run};
@@ -29,13 +29,15 @@ const DISTRIBUTIONS: &str = "reference.distributions";
 
 /// Judges, writes the reports, and prints what was found.
 pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
-    let mut prepared = prepare_written(args.written()?, Need::Files)?;
+    let asked = ask_written(args.written()?)?;
+    pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
+    let folder = run::folder(&args.study, &asked.study.source);
+    run::make_sure_of_room(&folder, args.study.resume)?;
+    let mut prepared = asked.prepare(Need::Files)?;
     // Nothing is timed, so no point is planned.
     prepared.study.sweep.batch.clear();
-    pricing::look_up(&prepared.study.price, None, &Catalog::bundled())?;
     let text = read(&prepared)?;
     let interrupts = Interrupts::listen()?;
-    let folder = run::folder(&args.study, &prepared);
     let (mut writer, before) = run::open(&folder, args.study.resume)?;
     run::write_study(&folder, &prepared)?;
 

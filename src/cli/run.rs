@@ -8,7 +8,7 @@ use super::args::{RunArgs, StudyArgs};
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
 use super::hub::Need;
-use super::plan::{Prepared, prepare};
+use super::plan::{Prepared, ask};
 use super::pricing;
 use super::progress::Progress;
 use super::signals::Interrupts;
@@ -27,7 +27,7 @@ use crate::record::schema;
 use crate::record::store::{StoreError, Writer, check_resume};
 use crate::report::document::{Document, Status};
 use crate::report::{json, terminal};
-use crate::study::model::Precision;
+use crate::study::model::{ModelSource, Precision};
 use crate::study::plan::{Machine, Plan, Subject};
 use crate::study::spec::{Measure, StudyFile};
 use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Nanos, Seconds};
@@ -43,11 +43,13 @@ const IDLE_FOR_ENERGY: Duration = Duration::from_secs(6);
 
 /// Measures, writes the reports, and prints what was found.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
-    let prepared = prepare(&args.study, Need::Files)?;
-    pricing::look_up(&prepared.study.price, None, &Catalog::bundled())?;
+    let asked = ask(&args.study)?;
+    pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
+    let folder = folder(&args.study, &asked.study.source);
+    make_sure_of_room(&folder, args.study.resume)?;
+    let prepared = asked.prepare(Need::Files)?;
     let interrupts = Interrupts::listen()?;
     let text = quality::read(&prepared)?;
-    let folder = folder(&args.study, &prepared);
     let (mut writer, before) = open(&folder, args.study.resume)?;
     write_study(&folder, &prepared)?;
 
@@ -178,11 +180,20 @@ fn verdict(document: &Document, args: &RunArgs) -> Exit {
     }
 }
 
-pub(super) fn folder(args: &StudyArgs, prepared: &Prepared) -> StudyFolder {
+pub(super) fn folder(args: &StudyArgs, source: &ModelSource) -> StudyFolder {
     match &args.out {
         Some(path) => StudyFolder::new(path.clone()),
-        None => StudyFolder::default_for(&prepared.study.source, host::today()),
+        None => StudyFolder::default_for(source, host::today()),
     }
+}
+
+/// Refuses a folder that cannot be written or holds a run, before a model is fetched for it.
+pub(super) fn make_sure_of_room(folder: &StudyFolder, resume: bool) -> Result<(), CliError> {
+    folder.create()?;
+    if !resume && folder.record().exists() {
+        Writer::create(&folder.record())?;
+    }
+    Ok(())
 }
 
 /// The file of facts and what it holds already.

@@ -215,6 +215,28 @@ fn each_failure_has_its_exit_code_and_its_remedy() {
 }
 
 #[test]
+fn what_makes_no_sense_is_found_before_anything_is_fetched() {
+    let server = Server::with(&model::in_three_shards());
+    let client = Client::of(&server);
+    let taken = client.home.path().join("taken");
+    std::fs::create_dir(&taken).unwrap();
+    std::fs::write(taken.join("run.jsonl"), "a run\n").unwrap();
+    let run = |args: &[&str]| {
+        let output = mtok(&client)
+            .arg("run")
+            .arg(study(&client))
+            .args(args)
+            .output()
+            .unwrap();
+        output.status.code()
+    };
+    assert_eq!(run(&["--out", taken.to_str().unwrap()]), Some(9));
+    assert_eq!(run(&["--gpu", "no-such-card"]), Some(3));
+    assert_eq!(run(&["--usd-per-hour", "0"]), Some(3));
+    assert!(server.lines().is_empty());
+}
+
+#[test]
 fn without_a_home_or_with_a_relative_one_nothing_panics() {
     let server = Server::with(&model::in_three_shards());
     let mut client = Client::of(&server);

@@ -1,8 +1,9 @@
 //! Secrets that go to the Hub and nowhere else.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use crate::server::{Fault, Server};
 use crate::{Client, cli, contents, model};
@@ -43,6 +44,7 @@ fn environments(pid: u32) -> Vec<Vec<u8>> {
 #[track_caller]
 fn runs_without_telling(client: &Client, code: i32) {
     let out = client.home.path().join("out");
+    let _ = std::fs::remove_dir_all(&out);
     let mut child = cli::mtok(client)
         .env("RUST_LOG", "trace")
         .env("RUST_BACKTRACE", "full")
@@ -55,25 +57,25 @@ fn runs_without_telling(client: &Client, code: i32) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut said = Vec::new();
+    let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let (mut printed, mut said) = (Vec::new(), Vec::new());
     let mut workers = 0;
-    let mut lines = BufReader::new(child.stderr.take().unwrap());
-    while lines.read_until(b'\n', &mut said).unwrap() > 0 {
-        // A worker lives whenever the parent says something about it.
-        for environment in environments(child.id()) {
-            holds_no_secret("the worker's environment", &environment);
-            workers += usize::from(!environment.is_empty());
+    let status = std::thread::scope(|scope| {
+        scope.spawn(|| stdout.read_to_end(&mut printed).unwrap());
+        scope.spawn(|| stderr.read_to_end(&mut said).unwrap());
+        loop {
+            for environment in environments(child.id()) {
+                holds_no_secret("the worker's environment", &environment);
+                workers += usize::from(!environment.is_empty());
+            }
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
-    }
-    let mut printed = Vec::new();
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_end(&mut printed)
-        .unwrap();
+    });
     assert_eq!(
-        child.wait().unwrap().code(),
+        status.code(),
         Some(code),
         "{}",
         String::from_utf8_lossy(&said)

@@ -210,7 +210,7 @@ impl<'a> Client<'a> {
     /// Asks once what a file is.
     pub(super) fn describe(&self, asked: &Asked<'_>) -> Result<Description, Failure> {
         let (response, address) = self.follow(asked, Method::Head)?;
-        let mut description = described(response.headers(), &address)?;
+        let mut description = described(response.headers(), response.status(), &address)?;
         if description.size.is_none() && response.status().is_success() {
             description.size = number(response.headers(), "content-length");
         }
@@ -244,7 +244,7 @@ impl<'a> Client<'a> {
                 })?;
             let ours = self.settings.endpoint.same_origin(&address);
             if ours {
-                check(response.headers(), asked, &address)?;
+                check(&response, asked, &address)?;
             }
             let status = response.status();
             if !is_redirect(status) {
@@ -395,8 +395,8 @@ fn is_redirect(status: StatusCode) -> bool {
 }
 
 /// Refuses an answer of the Hub that is of another commit or whose names would leave the cache.
-fn check(headers: &HeaderMap, asked: &Asked<'_>, address: &Address) -> Result<(), HubError> {
-    if let Some(value) = headers.get("x-repo-commit") {
+fn check(response: &Response<Body>, asked: &Asked<'_>, address: &Address) -> Result<(), HubError> {
+    if let Some(value) = response.headers().get("x-repo-commit") {
         let commit = value.to_str().ok().and_then(|text| text.parse().ok());
         let commit: Commit = commit
             .ok_or_else(|| hostile(address, format!("X-Repo-Commit {value:?} is no commit")))?;
@@ -404,23 +404,35 @@ fn check(headers: &HeaderMap, asked: &Asked<'_>, address: &Address) -> Result<()
             return Err(hostile(address, format!("is of commit {commit}")));
         }
     }
-    described(headers, address).map(drop)
+    if asked.file.is_none() {
+        return Ok(());
+    }
+    described(response.headers(), response.status(), address).map(drop)
 }
 
-/// What the headers say of a content. Those with `linked` are of the content itself, the others may be
-/// of the redirect to it.
-fn described(headers: &HeaderMap, address: &Address) -> Result<Description, HubError> {
-    let mut ids = Vec::new();
-    for name in ["x-linked-etag", "etag"] {
-        if let Some(value) = headers.get(name) {
+/// What the headers say of a content. `X-Linked-Etag` is always its name; `ETag` is only where the answer
+/// is the content itself and no redirect to it.
+fn described(
+    headers: &HeaderMap,
+    status: StatusCode,
+    address: &Address,
+) -> Result<Description, HubError> {
+    let linked = headers.get("x-linked-etag");
+    let value = linked.or_else(|| headers.get("etag").filter(|_| status.is_success()));
+    let id = match value {
+        None => None,
+        Some(value) => {
             let id = value.to_str().ok().and_then(BlobId::parse);
-            ids.push(id.ok_or_else(|| {
-                hostile(address, format!("{name} {value:?} is no name of a content"))
-            })?);
+            Some(id.ok_or_else(|| {
+                hostile(
+                    address,
+                    format!("its ETag {value:?} is no name of a content"),
+                )
+            })?)
         }
-    }
+    };
     Ok(Description {
-        id: ids.into_iter().next(),
+        id,
         size: number(headers, "x-linked-size"),
     })
 }
@@ -512,13 +524,21 @@ mod tests {
     #[test]
     fn the_linked_name_is_that_of_the_content() {
         let address = Address::parse("http://hub/x").unwrap().address;
-        let both = headers(&[("etag", "\"redirect\""), ("x-linked-etag", "\"content\"")]);
-        let description = described(&both, &address).unwrap();
-        assert_eq!(description.id, BlobId::parse("content"));
-        let message = described(&headers(&[("etag", "\"../../x\"")]), &address).unwrap_err();
-        assert!(
-            message.to_string().contains("is no name of a content"),
-            "{message}"
-        );
+        let named = |fields: &[(&'static str, &str)], status| {
+            let status = StatusCode::from_u16(status).unwrap();
+            described(&headers(fields), status, &address).map(|description| description.id)
+        };
+        let both = [
+            ("etag", "\"of/redirect\""),
+            ("x-linked-etag", "\"content\""),
+        ];
+        assert_eq!(named(&both, 302).unwrap(), BlobId::parse("content"));
+        // A framework's tag of its own text about the redirect.
+        let base64 = [("etag", "W/\"5c-a+b/c=\"")];
+        assert_eq!(named(&base64, 307).unwrap(), None);
+        let message = named(&base64, 200).unwrap_err().to_string();
+        assert!(message.contains("is no name of a content"), "{message}");
+        let weak = [("etag", "W/\"content\"")];
+        assert_eq!(named(&weak, 200).unwrap(), BlobId::parse("content"));
     }
 }

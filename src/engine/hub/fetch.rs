@@ -159,7 +159,8 @@ impl<'a> Fetch<'a> {
         if absent.is_empty() {
             return Ok(());
         }
-        let bytes = absent.iter().map(|wanted| self.left(wanted)).sum();
+        let left = absent.iter().map(|wanted| self.left(wanted));
+        let bytes = left.fold(0, u64::saturating_add);
         self.cache.make_sure_of_space(bytes)?;
         notify(Event::Plans {
             files: absent.len(),

@@ -1,5 +1,8 @@
 //! `mtok plan`: what would run, what would not and why, how long and for how much.
 
+use std::path::PathBuf;
+
+use etcetera::BaseStrategy as _;
 use serde::Serialize;
 
 use super::args::{PlanArgs, StudyArgs, target};
@@ -8,6 +11,7 @@ use super::pricing::{self, Priced};
 use super::{host, output};
 use crate::catalog::Catalog;
 use crate::catalog::book::PriceBook as _;
+use crate::engine::gguf::importance::Importance;
 use crate::engine::weights;
 use crate::record::observation::Model;
 use crate::study::model::ModelSource;
@@ -24,18 +28,36 @@ pub(super) struct Prepared {
     pub(super) study: Study,
     /// The model as found.
     pub(super) model: Model,
+    /// Where quantized files are kept.
+    pub(super) kept: Option<PathBuf>,
 }
 
 /// Reads the study and looks at the model's files.
 pub(super) fn prepare(args: &StudyArgs) -> Result<Prepared, CliError> {
     let written = args.written()?;
     let study = written.clone().resolved(target(written.model.device))?;
-    let model = weights::inspect(&study.source)?;
+    let mut model = weights::inspect(&study.source)?;
+    if let Some(path) = &study.imatrix {
+        Importance::read(path)?;
+        let digest = weights::files::sha256(path)?;
+        model
+            .files
+            .insert(format!("imatrix {}", path.display()), digest);
+    }
     Ok(Prepared {
         written,
         study,
         model,
+        kept: args.keep_quantized.then(kept_folder).transpose()?,
     })
+}
+
+/// Where quantized files are kept for the next run: in the user's cache.
+fn kept_folder() -> Result<PathBuf, CliError> {
+    let strategy = etcetera::choose_base_strategy().map_err(|error| {
+        CliError::new(Exit::Storage, error).hint("set XDG_CACHE_HOME or HOME to a folder")
+    })?;
+    Ok(strategy.cache_dir().join("mtok").join("quantized"))
 }
 
 /// Bytes of the weights where the file fixes them.
@@ -89,6 +111,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
         shape: &model.shape,
         native: model.native,
         file_bytes: file_bytes(&prepared.study.source),
+        kv: prepared.study.kv,
     };
     let plan = Plan::new(&prepared.study, subject, machine);
     if args.study.json {

@@ -16,7 +16,7 @@ use super::{host, output, reports};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock as _, Monotonic};
 use crate::engine::worker::{
-    Escort, Launcher as _, Processes, Unescorted, WorkerCommand, WorkerError,
+    Escort, Holding, Launcher as _, Processes, Unescorted, WorkerCommand, WorkerError,
 };
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
 use crate::record::observation::{
@@ -191,6 +191,11 @@ fn target(prepared: &Prepared) -> Target {
         source: prepared.study.source.clone(),
         engine: prepared.study.engine.clone(),
         device: prepared.study.device,
+        holding: Holding {
+            kv: prepared.study.kv,
+            imatrix: prepared.study.imatrix.clone(),
+            kept: prepared.kept.clone(),
+        },
     }
 }
 
@@ -298,6 +303,7 @@ fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
         shape: &prepared.model.shape,
         native: prepared.model.native,
         file_bytes: file_bytes(&prepared.study.source),
+        kv: prepared.study.kv,
     };
     Plan::new(&prepared.study, subject, machine)
 }

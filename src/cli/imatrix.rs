@@ -42,7 +42,9 @@ pub(super) fn run(args: &ImatrixArgs) -> Result<Exit, CliError> {
     let steps = engine::Progress::default();
     let precision = match args.source {
         ModelSource::Gguf(_) => Precision::Native,
-        ModelSource::Tiny | ModelSource::Dir(_) | ModelSource::Card(_) => Precision::F32,
+        ModelSource::Tiny | ModelSource::Dir(_) | ModelSource::Card(_) | ModelSource::Hub(_) => {
+            Precision::F32
+        }
     };
     let weights = weights::load(&args.source, precision, unseeded, &device, &steps)?;
     refuse_foreign(args, &windows, weights.shape.vocab)?;
@@ -132,6 +134,10 @@ fn tokenizer_of(args: &ImatrixArgs) -> Result<Tokenizer, CliError> {
             let message = "the tokenizer of a GGUF file is not read".to_owned();
             let error = CliError::from(EngineError::model(&args.source, message));
             Err(error.hint("give the tokenizer.json of its model with --tokenizer"))
+        }
+        (None, ModelSource::Hub(_)) => {
+            let message = "a model on the Hub is not fetched here; take its folder";
+            Err(EngineError::model(&args.source, message).into())
         }
         (None, ModelSource::Card(_)) => {
             let message = "random weights find nothing important; take a checkpoint";

@@ -76,6 +76,10 @@ pub(super) fn open(source: &ModelSource) -> Result<Box<dyn Original>, EngineErro
             Texts::read(path)?,
         )),
         ModelSource::Gguf(path) => Ok(Box::new(GgufFile::open(path)?)),
+        ModelSource::Hub(_) => Err(EngineError::model(
+            source,
+            "a model on the Hub is not fetched here; take its folder",
+        )),
         ModelSource::Card(_) => Err(EngineError::model(
             source,
             "random weights are not worth a file; use a folder or a GGUF file",

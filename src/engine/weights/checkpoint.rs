@@ -387,12 +387,14 @@ impl Supply for CheckpointSupply<'_> {
         let rows: usize = slots.iter().map(|&slot| self.dims(slot).rows()).sum();
         let columns = self.dims(slots[0]).columns();
         let fitting = precision.for_columns(columns as u64);
-        // Matrices that read the same input share its importances.
-        let importance = match self.importance {
-            Some(importance) => importance.of(&slots[0].gguf_name(), columns)?,
-            None => None,
-        };
-        let matrix = match quantize::quantize(fitting, &parts, (columns, importance)) {
+        let importances = slots
+            .iter()
+            .map(|slot| match self.importance {
+                Some(importance) => importance.of(&slot.gguf_name(), columns),
+                None => Ok(None),
+            })
+            .collect::<Result<Vec<_>, EngineError>>()?;
+        let matrix = match quantize::quantize(fitting, &parts, (columns, &importances)) {
             None => floats::place(&parts, &[rows, columns], *activation, device).map(Matrix::Dense),
             Some(packed) => packed
                 .and_then(|packed| quantize::place(packed, device))

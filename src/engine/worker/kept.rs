@@ -50,7 +50,9 @@ fn kept_file(order: &Order) -> Result<Option<PathBuf>, EngineError> {
     let has_file = match order.source {
         ModelSource::Dir(_) => true,
         // Small, a file already, or made up: nothing is saved.
-        ModelSource::Tiny | ModelSource::Gguf(_) | ModelSource::Card(_) => false,
+        ModelSource::Tiny | ModelSource::Gguf(_) | ModelSource::Card(_) | ModelSource::Hub(_) => {
+            false
+        }
     };
     let Some(folder) = order.holding.kept.as_deref() else {
         return Ok(None);

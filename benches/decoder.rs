@@ -25,7 +25,7 @@ use candle_core::{D, DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::{llama, quantized_llama};
 use mtok::clock::{Clock, Monotonic};
-use mtok::engine::worker::{self, Order};
+use mtok::engine::worker::{self, Holding, Order};
 use mtok::engine::{Capacity, Engine, Progress, Prompts};
 use mtok::metrics::stats::Sample;
 use mtok::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
@@ -205,6 +205,7 @@ impl Pair {
             device: DeviceChoice::Cpu,
             precision,
             seed: 1,
+            holding: Holding::default(),
         };
         let clock: Arc<dyn Clock> = Arc::new(Monotonic);
         let created = worker::create(&order, &clock, &Progress::default()).unwrap();

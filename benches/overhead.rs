@@ -22,7 +22,7 @@ use std::sync::atomic::AtomicUsize;
 
 use mtok::clock::{Clock, Monotonic};
 use mtok::engine::worker::{
-    self, BlockOrder, Launcher, Order, Processes, Unescorted, Worker, WorkerCommand,
+    self, BlockOrder, Holding, Launcher, Order, Processes, Unescorted, Worker, WorkerCommand,
 };
 use mtok::engine::{Capacity, Engine, Progress, Prompts};
 use mtok::metrics::stats::Sample;
@@ -136,6 +136,7 @@ fn order() -> Order {
         device: DeviceChoice::Cpu,
         precision: Precision::F32,
         seed: SEED,
+        holding: Holding::default(),
     }
 }
 

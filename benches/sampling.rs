@@ -27,7 +27,7 @@ use fake_nvml::script::Script;
 use mtok::clock::{Clock, Monotonic};
 use mtok::engine::Capacity;
 use mtok::engine::worker::{
-    BlockOrder, BlockSeen, Launcher, Order, Processes, Unescorted, Worker, WorkerCommand,
+    BlockOrder, BlockSeen, Holding, Launcher, Order, Processes, Unescorted, Worker, WorkerCommand,
 };
 use mtok::metrics::stats::{Estimate, Sample};
 use mtok::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
@@ -178,6 +178,7 @@ fn launch() -> Box<dyn Worker> {
         device: DeviceChoice::Cpu,
         precision: Precision::F32,
         seed: 1,
+        holding: Holding::default(),
     };
     worker.load(&order).unwrap();
     let room = Capacity {

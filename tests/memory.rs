@@ -17,7 +17,7 @@ use std::time::Duration;
 use mtok::clock::Monotonic;
 use mtok::engine::Capacity;
 use mtok::engine::worker::{
-    BlockOrder, Order, Process, Processes, Unescorted, Worker, WorkerCommand,
+    BlockOrder, Holding, Order, Process, Processes, Unescorted, Worker, WorkerCommand,
 };
 use mtok::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
 use mtok::study::workload::PointId;
@@ -168,6 +168,7 @@ impl Loaded {
             device: DeviceChoice::Cpu,
             precision,
             seed: 1,
+            holding: Holding::default(),
         };
         let peak = peak_during(worker.id(), || {
             worker.load(&order).unwrap();

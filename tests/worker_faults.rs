@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mtok::clock::Monotonic;
-use mtok::engine::worker::{Processes, Unescorted, WorkerCommand};
+use mtok::engine::worker::{Holding, Processes, Unescorted, WorkerCommand};
 use mtok::measure::{Event, Job, Outlets, Planned, SinkError, Target, run};
 use mtok::record::observation::{EndStatus, Failure, FailureKind, Record, SkipCause};
 use mtok::record::store::{Resumed, Writer, read, verify};
@@ -103,6 +103,7 @@ impl Run {
                 source: self.study.source.clone(),
                 engine: self.study.engine.clone(),
                 device: DeviceChoice::Auto,
+                holding: Holding::default(),
             },
             measure: &self.study.measure,
             budget: None,

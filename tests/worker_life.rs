@@ -14,7 +14,8 @@ use std::sync::Arc;
 use mtok::clock::Monotonic;
 use mtok::engine::Capacity;
 use mtok::engine::worker::{
-    BlockOrder, Order, Process, Processes, Refusal, Unescorted, Worker, WorkerCommand, WorkerError,
+    BlockOrder, Holding, Order, Process, Processes, Refusal, Unescorted, Worker, WorkerCommand,
+    WorkerError,
 };
 use mtok::record::observation::DeviceKind;
 use mtok::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
@@ -45,6 +46,7 @@ fn order(script: &str) -> (TempDir, Order) {
         device: DeviceChoice::Auto,
         precision: Precision::F16,
         seed: 1,
+        holding: Holding::default(),
     };
     (folder, order)
 }

@@ -10,7 +10,7 @@ use super::breakeven::BreakevenArgs;
 use super::exit::{CliError, Exit};
 use super::prices::PricesArgs;
 use crate::study::input;
-use crate::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
+use crate::study::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use crate::study::quality::{QualitySection, ReferenceChoice};
 use crate::study::spec::{
     MeasureSection, ModelSection, PriceSection, StudyFile, SweepSection, Target,
@@ -85,6 +85,15 @@ pub(super) struct StudyArgs {
     /// auto, cpu or cuda:N.
     #[arg(long, value_name = "DEVICE")]
     pub(super) device: Option<DeviceChoice>,
+    /// How keys and values are cached: f32, f16, bf16 or q8_0.
+    #[arg(long, value_name = "TYPE")]
+    pub(super) kv: Option<CacheType>,
+    /// Importance matrix that the k-quants heed, from mtok imatrix or llama.cpp.
+    #[arg(long, value_name = "FILE")]
+    pub(super) imatrix: Option<PathBuf>,
+    /// Keep quantized weights in the user's cache, and take them from there.
+    #[arg(long)]
+    pub(super) keep_quantized: bool,
     /// Card id of the GPU catalog, such as h100-sxm.
     #[arg(long, value_name = "ID")]
     pub(super) gpu: Option<String>,
@@ -151,6 +160,8 @@ impl StudyArgs {
                 source: self.model.clone(),
                 engine: self.engine.clone(),
                 device: self.device,
+                kv: self.kv,
+                imatrix: self.imatrix.clone(),
             },
             sweep: SweepSection {
                 precision: self.precision.clone(),

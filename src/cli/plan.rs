@@ -1,5 +1,8 @@
 //! `mtok plan`: what would run, what would not and why, how long and for how much.
 
+use std::path::PathBuf;
+
+use etcetera::BaseStrategy as _;
 use serde::Serialize;
 
 use super::args::{PlanArgs, StudyArgs, target};
@@ -9,6 +12,8 @@ use super::pricing::{self, Priced};
 use super::{host, output};
 use crate::catalog::Catalog;
 use crate::catalog::book::PriceBook as _;
+use crate::engine::gguf::importance::Importance;
+use crate::engine::weights;
 use crate::record::observation::Model;
 use crate::study::model::ModelSource;
 use crate::study::plan::{Machine, Plan, Subject};
@@ -24,6 +29,8 @@ pub(super) struct Prepared {
     pub(super) study: Study,
     /// The model as found.
     pub(super) model: Model,
+    /// Where quantized files are kept.
+    pub(super) kept: Option<PathBuf>,
     /// What an engine opens.
     pub(super) files: ModelSource,
     /// Bytes of the weights where a file fixes them.
@@ -35,13 +42,17 @@ pub(super) struct Prepared {
 pub(super) struct Asked {
     written: StudyFile,
     target: Target,
+    kept: Option<PathBuf>,
     /// The study as far as it does not depend on the model's files.
     pub(super) study: Study,
 }
 
 /// Reads the study. What makes no sense is found here, before a model is fetched for it.
 pub(super) fn ask(args: &StudyArgs) -> Result<Asked, CliError> {
-    ask_written(args.written()?)
+    Ok(Asked {
+        kept: args.keep_quantized.then(kept_folder).transpose()?,
+        ..ask_written(args.written()?)?
+    })
 }
 
 /// The same for a study that was read already.
@@ -51,6 +62,7 @@ pub(super) fn ask_written(written: StudyFile) -> Result<Asked, CliError> {
         study: written.clone().resolved(target)?,
         written,
         target,
+        kept: None,
     })
 }
 
@@ -58,9 +70,17 @@ impl Asked {
     /// Looks at the model's files, fetching what is needed of one on the Hub.
     pub(super) fn prepare(self, need: Need) -> Result<Prepared, CliError> {
         let located = hub::locate(&self.study.source, need)?;
+        let mut model = located.inspect()?;
+        if let Some(path) = &self.study.imatrix {
+            Importance::read(path)?;
+            let digest = weights::files::sha256(path)?;
+            let name = format!("imatrix {}", path.display());
+            model.files.insert(name, digest);
+        }
         Ok(Prepared {
             study: resolve(&self.written, &located.files, self.target)?,
-            model: located.inspect()?,
+            model,
+            kept: self.kept,
             file_bytes: file_bytes(&located.files),
             files: located.files.clone(),
             written: self.written,
@@ -75,6 +95,14 @@ fn resolve(written: &StudyFile, files: &ModelSource, target: Target) -> Result<S
     let mut study = found.resolved(target)?;
     study.source = written.model.source.clone().unwrap_or(ModelSource::Tiny);
     Ok(study)
+}
+
+/// Where quantized files are kept for the next run: in the user's cache.
+fn kept_folder() -> Result<PathBuf, CliError> {
+    let strategy = etcetera::choose_base_strategy().map_err(|error| {
+        CliError::new(Exit::Storage, error).hint("set XDG_CACHE_HOME or HOME to a folder")
+    })?;
+    Ok(strategy.cache_dir().join("mtok").join("quantized"))
 }
 
 /// Bytes of the weights where the file fixes them.
@@ -130,6 +158,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
         shape: &model.shape,
         native: model.native,
         file_bytes: prepared.file_bytes,
+        kv: prepared.study.kv,
     };
     let plan = Plan::new(&prepared.study, subject, machine);
     if args.study.json {

@@ -13,7 +13,7 @@ use super::{host, output, pricing, reports, run};
 use crate::catalog::Catalog;
 use crate::clock::{Clock as _, Monotonic};
 use crate::engine::tiny;
-use crate::engine::worker::{Launcher as _, Order, Processes, TextOrder, WorkerError};
+use crate::engine::worker::{Holding, Launcher as _, Order, Processes, TextOrder, WorkerError};
 use crate::quality::{self, Ended, Job, Meeting, Named, Outlets, QualityError};
 use crate::record::observation::{Device, End, EndStatus, Moment, Record};
 use crate::record::store::{self, StoreError, Writer, check_resume};
@@ -254,11 +254,18 @@ fn reference(model: &Order, choice: &ReferenceChoice) -> Result<Order, CliError>
     Ok(match choice {
         ReferenceChoice::Precision(precision) => Order {
             precision: *precision,
+            holding: Holding {
+                // What a choice of either costs is told against the model without it.
+                kv: None,
+                imatrix: None,
+                kept: model.holding.kept.clone(),
+            },
             ..model.clone()
         },
         ReferenceChoice::Source(source) => Order {
             source: hub::locate(source, Need::Files)?.files,
             precision: Precision::Native,
+            holding: Holding::default(),
             ..model.clone()
         },
     })

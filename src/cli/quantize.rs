@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::args::QuantizeArgs;
 use super::exit::{CliError, Exit};
+use super::hub::{self, Need};
 use super::progress::Progress;
 use super::signals::Interrupts;
 use super::{host, output};
@@ -40,9 +41,10 @@ pub(super) fn run(args: &QuantizeArgs) -> Result<Exit, CliError> {
         return Err(CliError::new(Exit::Usage, message));
     }
     let interrupts = Interrupts::listen()?;
+    let located = hub::locate(&args.source, Need::Files)?;
     let importance = args.imatrix.as_deref().map(Importance::read).transpose()?;
     let order = Order {
-        source: &args.source,
+        source: &located.files,
         precision: args.precision,
         importance: importance.as_ref(),
         path: &args.out,

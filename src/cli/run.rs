@@ -17,7 +17,7 @@ use super::{host, output, quality, reports};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock as _, Monotonic};
 use crate::engine::worker::{
-    Escort, Launcher as _, Processes, Unescorted, WorkerCommand, WorkerError,
+    Escort, Holding, Launcher as _, Processes, Unescorted, WorkerCommand, WorkerError,
 };
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
 use crate::record::observation::{
@@ -235,6 +235,11 @@ pub(super) fn target(prepared: &Prepared) -> Target {
         source: prepared.files.clone(),
         engine: prepared.study.engine.clone(),
         device: prepared.study.device,
+        holding: Holding {
+            kv: prepared.study.kv,
+            imatrix: prepared.study.imatrix.clone(),
+            kept: prepared.kept.clone(),
+        },
     }
 }
 
@@ -342,6 +347,7 @@ fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
         shape: &prepared.model.shape,
         native: prepared.model.native,
         file_bytes: prepared.file_bytes,
+        kv: prepared.study.kv,
     };
     Plan::new(&prepared.study, subject, machine)
 }

@@ -79,15 +79,20 @@ pub(crate) fn block_type(precision: Precision) -> Option<GgmlDType> {
 
 /// Quantizes matrices of `columns` columns into one, rows under rows, in host memory.
 ///
-/// How much each column matters is heeded by the k-quants; the other types have no use for it here.
+/// How much each column of a part matters, if the part has an entry, is heeded by the k-quants; the other
+/// types have no use for it here.
 /// `None` when the precision is not a quantized one.
 pub(crate) fn quantize(
     precision: Precision,
     parts: &[Floats<'_>],
-    (columns, importance): (usize, Option<&[f32]>),
+    (columns, importances): (usize, &[Option<&[f32]>]),
 ) -> Option<candle_core::Result<QTensor>> {
-    let importance = importance.filter(|_| heeds_importance(precision));
-    with_block!(precision, Block => quantize_as::<Block>(parts, columns, importance))
+    let importances = if heeds_importance(precision) {
+        importances
+    } else {
+        &[]
+    };
+    with_block!(precision, Block => quantize_as::<Block>(parts, columns, importances))
 }
 
 /// Whether a type is rounded with regard to an importance matrix.
@@ -194,14 +199,15 @@ pub(crate) fn prime_at_most(limit: usize) -> usize {
 fn quantize_as<T: GgmlType + 'static>(
     parts: &[Floats<'_>],
     columns: usize,
-    importance: Option<&[f32]>,
+    importances: &[Option<&[f32]>],
 ) -> candle_core::Result<QTensor> {
     // Whole rows, so that a piece begins where the importances do.
     let piece = (PIECE / columns).max(1) * columns;
     let weights: usize = parts.iter().map(Floats::len).sum();
     let mut blocks = vec![T::zeros(); weights / T::BLCK_SIZE];
     let mut rest = blocks.as_mut_slice();
-    for part in parts {
+    for (index, part) in parts.iter().enumerate() {
+        let importance = importances.get(index).copied().flatten();
         let (mine, others) = rest.split_at_mut(part.len() / T::BLCK_SIZE);
         rest = others;
         mine.par_chunks_mut(piece / T::BLCK_SIZE)
@@ -245,10 +251,10 @@ mod tests {
         let parts = [head, tail].map(|part| Floats::new(FloatKind::F32, part));
         for precision in Precision::ALL {
             let Some(block) = block_type(precision) else {
-                assert!(quantize(precision, &parts, (256, None)).is_none());
+                assert!(quantize(precision, &parts, (256, &[])).is_none());
                 continue;
             };
-            let ours = quantize(precision, &parts, (256, None)).unwrap().unwrap();
+            let ours = quantize(precision, &parts, (256, &[])).unwrap().unwrap();
             let whole = candle_core::Tensor::from_slice(&values, (768, 256), &Device::Cpu).unwrap();
             let theirs = QTensor::quantize(&whole, block).unwrap();
             assert_eq!(ours.shape(), theirs.shape());

@@ -36,7 +36,7 @@ mod outcome;
 mod outlets;
 pub mod stopping;
 
-use crate::engine::worker::{Launcher, Order};
+use crate::engine::worker::{Holding, Launcher, Order};
 use crate::record::observation::{EndStatus, Record};
 use crate::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
 use crate::study::plan::PlannedSkip;
@@ -79,6 +79,8 @@ pub struct Target {
     pub engine: EngineKind,
     /// Where.
     pub device: DeviceChoice,
+    /// How it is held besides the precision.
+    pub holding: Holding,
 }
 
 impl Target {
@@ -90,6 +92,7 @@ impl Target {
             device: self.device,
             precision,
             seed,
+            holding: self.holding.clone(),
         }
     }
 }

@@ -263,6 +263,8 @@ fn study(points: &[PointId]) -> Study {
         source: ModelSource::Tiny,
         engine: EngineKind::Decoder,
         device: DeviceChoice::Cpu,
+        kv: None,
+        imatrix: None,
         sweep: Sweep {
             precision: axis(points.iter().map(|p| p.precision)),
             batch: axis(points.iter().map(|p| p.batch)),

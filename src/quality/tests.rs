@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::clock::Manual;
-use crate::engine::worker::{Host, Tokenized, Worker, WorkerError};
+use crate::engine::worker::{Holding, Host, Tokenized, Worker, WorkerError};
 use crate::metrics::quality::Quality;
 use crate::record::scoring::{Pairing, Scoring, Window};
 use crate::study::model::{DeviceChoice, EngineKind, ModelSource};
@@ -55,6 +55,7 @@ impl Lab {
             device: DeviceChoice::Cpu,
             precision,
             seed: 1,
+            holding: Holding::default(),
         }
     }
 

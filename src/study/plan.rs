@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::model::{EngineKind, ModelSource, Precision, Shape, WeightSize};
+use super::model::{CacheType, EngineKind, ModelSource, Precision, Shape, WeightSize};
 use super::spec::Study;
 use super::workload::PointId;
 use crate::record::observation::{Skip, SkipCause};
@@ -102,6 +102,8 @@ pub struct Subject<'a> {
     pub native: Precision,
     /// Bytes of its weights when the file fixes them (GGUF).
     pub file_bytes: Option<u64>,
+    /// How keys and values are cached, where it is said.
+    pub kv: Option<CacheType>,
 }
 
 impl Plan {
@@ -207,7 +209,7 @@ fn gib(bytes: u64) -> String {
     format!("{:.2} GiB", bytes as f64 / f64::from(1_u32 << 30))
 }
 
-/// Memory of a point: weights by matrix, KV cache in the activation type, and the prefill's widest
+/// Memory of a point: weights by matrix, KV cache in its type or that of activations, and the prefill's widest
 /// intermediate results.
 fn footprint(subject: Subject<'_>, point: PointId) -> Footprint {
     let precision = effective(subject, point.precision);
@@ -233,7 +235,12 @@ fn footprint(subject: Subject<'_>, point: PointId) -> Footprint {
     let logits = u64::from(point.batch.get()) * u64::from(shape.vocab) * 4;
     Footprint {
         weight_bytes,
-        kv_bytes: point.kv_tokens() * shape.kv_elements_per_token() * element,
+        kv_bytes: point.kv_tokens()
+            * subject
+                .kv
+                .map_or(shape.kv_elements_per_token() * element, |kv| {
+                    kv.bytes(shape.kv_elements_per_token())
+                }),
         activation_bytes: prompt_tokens * widest * element + logits,
     }
 }
@@ -361,6 +368,7 @@ mod tests {
             shape: &shape,
             native: Precision::F32,
             file_bytes: None,
+            kv: None,
         };
         let machine = Machine {
             memory: Bytes::new(memory),

@@ -5,12 +5,13 @@
 //! file's with [`StudyFile::overlaid`].
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{DeviceChoice, EngineKind, ModelSource, Precision};
+use super::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use super::quality::{Quality, QualitySection};
 use super::workload::PointId;
 use crate::units::Seconds;
@@ -46,6 +47,10 @@ pub struct ModelSection {
     pub engine: Option<EngineKind>,
     /// `auto`, `cpu` or `cuda:N`.
     pub device: Option<DeviceChoice>,
+    /// How keys and values are cached: `f32`, `f16`, `bf16` or `q8_0`.
+    pub kv: Option<CacheType>,
+    /// Importance matrix that the k-quants heed.
+    pub imatrix: Option<PathBuf>,
 }
 
 /// `[sweep]`
@@ -115,6 +120,12 @@ pub struct Study {
     pub engine: EngineKind,
     /// Where.
     pub device: DeviceChoice,
+    /// How keys and values are cached; where nothing is said, the engine chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv: Option<CacheType>,
+    /// Importance matrix that the k-quants heed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imatrix: Option<PathBuf>,
     /// The axes.
     pub sweep: Sweep,
     /// How carefully.
@@ -222,6 +233,8 @@ impl StudyFile {
                 source: m.source.or(self.model.source),
                 engine: m.engine.or(self.model.engine),
                 device: m.device.or(self.model.device),
+                kv: m.kv.or(self.model.kv),
+                imatrix: m.imatrix.or(self.model.imatrix),
             },
             sweep: SweepSection {
                 precision: s.precision.or(self.sweep.precision),
@@ -260,6 +273,8 @@ impl StudyFile {
         let study = Study {
             engine: self.model.engine.unwrap_or(EngineKind::Decoder),
             device: self.model.device.unwrap_or(DeviceChoice::Auto),
+            kv: self.model.kv,
+            imatrix: self.model.imatrix,
             sweep: Sweep {
                 precision: self.sweep.precision.unwrap_or(defaults.precision),
                 batch: self.sweep.batch.unwrap_or(defaults.batch),

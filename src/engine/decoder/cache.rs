@@ -1,10 +1,13 @@
 //! Keys and values of the tokens seen so far, allocated once.
 
+use candle_core::quantized::k_quants::{BlockQ8_0, GgmlType};
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
+use rayon::prelude::*;
 
 use crate::engine::kernels::attend::Heads;
 use crate::engine::{Capacity, EngineError};
+use crate::study::model::CacheType;
 
 /// The cache of all layers.
 #[derive(Debug)]
@@ -15,6 +18,8 @@ pub(super) enum Cache {
     F16(Slots<f16>),
     /// The same in bfloat16.
     Bf16(Slots<bf16>),
+    /// Blocks of 32 numbers with one scale, widened when they are read.
+    Q8_0(Slots<BlockQ8_0>),
     /// Tensors of the device, one pair per layer, `[batch, kv heads, context, width]`.
     Tensors(Vec<(Tensor, Tensor)>),
 }
@@ -30,8 +35,8 @@ pub(super) struct Slots<E> {
     layer: usize,
 }
 
-impl<E: Copy + Default> Slots<E> {
-    fn new(layers: usize, layer: usize) -> Result<Self, EngineError> {
+impl<E: Clone> Slots<E> {
+    fn new(layers: usize, layer: usize, empty: &E) -> Result<Self, EngineError> {
         let room = || -> Result<Vec<E>, EngineError> {
             let mut numbers = Vec::new();
             let bytes = layers * layer * size_of::<E>();
@@ -41,7 +46,7 @@ impl<E: Copy + Default> Slots<E> {
                     detail: format!("{bytes} bytes for half of the KV cache"),
                 })?;
             // Written, not only reserved: memory that is not there shows here and not in the run.
-            numbers.resize(layers * layer, E::default());
+            numbers.resize(layers * layer, empty.clone());
             Ok(numbers)
         };
         Ok(Self {
@@ -58,6 +63,25 @@ impl<E: Copy + Default> Slots<E> {
     }
 }
 
+/// Numbers of a block of the quantized cache.
+pub(super) const BLOCK: usize = BlockQ8_0::BLCK_SIZE;
+
+/// The first `tokens` rows of every sequence and head of one layer in single precision,
+/// `[batch, kv heads, tokens, width]`; the cache has room for `capacity` rows each.
+pub(super) fn widened(
+    blocks: &[BlockQ8_0],
+    (heads, width): (usize, usize),
+    (tokens, capacity): (usize, usize),
+) -> Vec<f32> {
+    let row = width / BLOCK;
+    let mut numbers = vec![0.0; heads * tokens * width];
+    numbers
+        .par_chunks_mut(tokens * width)
+        .zip(blocks.par_chunks(capacity * row))
+        .for_each(|(numbers, blocks)| BlockQ8_0::to_float(&blocks[..tokens * row], numbers));
+    numbers
+}
+
 /// What fixes the size of a cache.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
@@ -66,7 +90,7 @@ pub(super) struct Plan {
     /// Head counts.
     pub(super) heads: Heads,
     /// Type of a number.
-    pub(super) dtype: DType,
+    pub(super) held: CacheType,
 }
 
 impl Plan {
@@ -78,21 +102,30 @@ impl Plan {
     /// Bytes of one token of one sequence.
     pub(super) fn bytes_per_token(self) -> u64 {
         let numbers = 2 * self.layers * self.heads.kv * self.heads.width;
-        (numbers * self.dtype.size_in_bytes()) as u64
+        self.held.bytes(numbers as u64)
     }
 
     /// A cache for the CPU kernels.
     pub(super) fn slots(self, capacity: Capacity) -> Result<Cache, EngineError> {
         let layer = self.layer(capacity);
-        Ok(match self.dtype {
-            DType::F16 => Cache::F16(Slots::new(self.layers, layer)?),
-            DType::BF16 => Cache::Bf16(Slots::new(self.layers, layer)?),
-            _ => Cache::F32(Slots::new(self.layers, layer)?),
+        Ok(match self.held {
+            CacheType::F32 => Cache::F32(Slots::new(self.layers, layer, &0.0)?),
+            CacheType::F16 => Cache::F16(Slots::new(self.layers, layer, &f16::ZERO)?),
+            CacheType::Bf16 => Cache::Bf16(Slots::new(self.layers, layer, &bf16::ZERO)?),
+            CacheType::Q8_0 => {
+                let empty = BlockQ8_0::zeros();
+                Cache::Q8_0(Slots::new(self.layers, layer / BLOCK, &empty)?)
+            }
         })
     }
 
-    /// A cache of tensors on `device`.
-    pub(super) fn tensors(self, capacity: Capacity, device: &Device) -> Result<Cache, EngineError> {
+    /// A cache of tensors on `device`, in the type of the activations.
+    pub(super) fn tensors(
+        self,
+        capacity: Capacity,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Cache, EngineError> {
         let Heads { kv, width, .. } = self.heads;
         let size = (
             capacity.batch as usize,
@@ -102,8 +135,8 @@ impl Plan {
         );
         let layers = (0..self.layers)
             .map(|_| {
-                let keys = Tensor::zeros(size, self.dtype, device)?;
-                Ok((keys, Tensor::zeros(size, self.dtype, device)?))
+                let keys = Tensor::zeros(size, dtype, device)?;
+                Ok((keys, Tensor::zeros(size, dtype, device)?))
             })
             .collect::<Result<_, EngineError>>()?;
         Ok(Cache::Tensors(layers))

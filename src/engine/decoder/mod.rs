@@ -31,7 +31,7 @@ use crate::engine::{
     Capacity, Engine, EngineError, Logits, Progress, Prompts, Scorer, TokenId, Trace, Visit, device,
 };
 use crate::record::observation::{Accuracy, EngineFacts};
-use crate::study::model::Family;
+use crate::study::model::{CacheType, Family};
 
 /// Decode steps that the check of logits covers after the prefill.
 const CHECKED_STEPS: usize = 3;
@@ -75,19 +75,29 @@ struct Room {
 
 impl Decoder {
     /// A decoder of these weights, which lie on `device`.
+    #[cfg(test)]
     pub(crate) fn new(weights: Weights, device: Device) -> Result<Self, EngineError> {
+        Self::caching(weights, device, None)
+    }
+
+    /// The same with keys and values cached in a type of choice.
+    pub(crate) fn caching(
+        weights: Weights,
+        device: Device,
+        held: Option<CacheType>,
+    ) -> Result<Self, EngineError> {
         let operators = if device.is_cpu() {
             Operators::Fused
         } else {
             Operators::Candle
         };
-        Self::with_operators(weights, device, operators)
+        Self::with_operators(weights, device, (operators, held))
     }
 
     fn with_operators(
         mut weights: Weights,
         device: Device,
-        operators: Operators,
+        (operators, held): (Operators, Option<CacheType>),
     ) -> Result<Self, EngineError> {
         let shape = &weights.shape;
         match weights.family {
@@ -115,14 +125,10 @@ impl Decoder {
                 ),
             });
         }
-        let dtype = match operators {
-            Operators::Candle => weights.activation,
-            Operators::Fused => fused_cache_type(&weights),
-        };
         let plan = cache::Plan {
             layers: weights.layers.len(),
             heads,
-            dtype,
+            held: cache_type(&weights, operators, held)?,
         };
         let sizes = Sizes::of(&weights);
         if operators == Operators::Fused {
@@ -188,10 +194,11 @@ impl Decoder {
             (Operators::Candle, DType::BF16) => BOUND_BF16,
             _ => BOUND_F32,
         };
-        let cached = match self.plan.dtype {
-            DType::F16 => BOUND_F16,
-            DType::BF16 => BOUND_BF16,
-            _ => BOUND_F32,
+        let cached = match self.plan.held {
+            CacheType::F32 => BOUND_F32,
+            CacheType::F16 => BOUND_F16,
+            CacheType::Bf16 => BOUND_BF16,
+            CacheType::Q8_0 => BOUND_QUANTIZED,
         };
         let quantized = match self.weights.layers.first().map(|layer| &layer.down) {
             Some(Matrix::Quant(_)) => BOUND_QUANTIZED,
@@ -369,7 +376,7 @@ impl Engine for Decoder {
             weight_type: self.sizes.weight_type.clone(),
             bits_per_weight: self.sizes.bits_per_weight,
             activation_dtype: facts::dtype_word(activation).to_owned(),
-            kv_dtype: facts::dtype_word(self.plan.dtype).to_owned(),
+            kv_dtype: self.plan.held.to_string(),
             weight_bytes: self.sizes.bytes,
             weight_bytes_per_step: self.sizes.bytes_per_step,
             kv_bytes_per_token,
@@ -401,7 +408,11 @@ impl Engine for Decoder {
                 let size = (capacity.context as usize, rope.pairs);
                 let table = |values: &[f32]| Tensor::from_slice(values, size, &self.device);
                 let angles = (table(&rope.cos)?, table(&rope.sin)?);
-                (self.plan.tensors(capacity, &self.device)?, Some(angles))
+                (
+                    self.plan
+                        .tensors(capacity, self.weights.activation, &self.device)?,
+                    Some(angles),
+                )
             }
         };
         self.room = Some(Room {
@@ -442,12 +453,39 @@ impl Engine for Decoder {
     }
 }
 
-/// The type of the CPU's KV cache: that of the weights, and half precision beside quantized ones.
-fn fused_cache_type(weights: &Weights) -> DType {
-    match weights.layers.first().map(|layer| &layer.down) {
-        Some(Matrix::Dense(matrix)) => matrix.dtype(),
-        Some(Matrix::Quant(_)) => DType::F16,
-        None => DType::F32,
+/// The type of the KV cache. Where nothing is asked for it is that of the activations on a card, and on
+/// the CPU that of the weights, half precision beside quantized ones.
+fn cache_type(
+    weights: &Weights,
+    operators: Operators,
+    asked: Option<CacheType>,
+) -> Result<CacheType, EngineError> {
+    let own = match (operators, weights.layers.first().map(|layer| &layer.down)) {
+        (Operators::Candle, _) => dense_cache(weights.activation),
+        (Operators::Fused, Some(Matrix::Dense(matrix))) => dense_cache(matrix.dtype()),
+        (Operators::Fused, Some(Matrix::Quant(_))) => CacheType::F16,
+        (Operators::Fused, None) => CacheType::F32,
+    };
+    let width = weights.shape.head_dim as usize;
+    let refuse = |reason: String| Err(EngineError::Unsupported { reason });
+    match (operators, asked) {
+        (_, None) => Ok(own),
+        (Operators::Candle, Some(asked)) if asked != own => refuse(format!(
+            "a KV cache in {asked} on this device; it is that of the activations, {own}"
+        )),
+        (_, Some(CacheType::Q8_0)) if !width.is_multiple_of(cache::BLOCK) => refuse(format!(
+            "a KV cache in q8_0 with heads of width {width}, which is no multiple of {}",
+            cache::BLOCK
+        )),
+        (_, Some(asked)) => Ok(asked),
+    }
+}
+
+fn dense_cache(dtype: DType) -> CacheType {
+    match dtype {
+        DType::F16 => CacheType::F16,
+        DType::BF16 => CacheType::Bf16,
+        _ => CacheType::F32,
     }
 }
 

@@ -83,7 +83,7 @@ fn config(shape: &Shape) -> serde_json::Value {
 }
 
 fn decoder(weights: Weights, operators: Operators) -> Decoder {
-    Decoder::with_operators(weights, Device::Cpu, operators).unwrap()
+    Decoder::with_operators(weights, Device::Cpu, (operators, None)).unwrap()
 }
 
 /// Logits of a prefill and of some decode steps, each over a row of ids per sequence.
@@ -353,6 +353,54 @@ fn quantized_logits_are_near_those_of_the_dequantized_weights() {
     ] {
         quantized_is_within(dtype, 0.03);
     }
+}
+
+/// Fewer bits of the cache cost more, each type no more than its own rounding, and sequences keep apart.
+#[test]
+fn each_type_of_the_cache_costs_its_rounding_and_no_more() {
+    let model = Named::new(Family::Llama, shape(Family::Llama), 31);
+    let ids = ids(3, 40, model.shape.vocab);
+    let held = |kind| {
+        let weights = model.weights(dense);
+        let held = (Operators::Fused, Some(kind));
+        Decoder::with_operators(weights, Device::Cpu, held).unwrap()
+    };
+    let exact = steps(&mut held(CacheType::F32), &ids, 3);
+    let mut errors = Vec::new();
+    for kind in [CacheType::F16, CacheType::Q8_0, CacheType::Bf16] {
+        let mut decoder = held(kind);
+        assert_eq!(decoder.describe().kv_dtype, kind.to_string());
+        let elements = model.shape.kv_elements_per_token();
+        assert_eq!(decoder.describe().kv_bytes_per_token, kind.bytes(elements));
+        let ours = steps(&mut decoder, &ids, 3);
+        let error = ours.iter().zip(&exact).map(|(a, b)| relative_l2(a, b));
+        errors.push(error.fold(0.0, f64::max));
+    }
+    let [half, blocks, bfloat] = errors[..] else {
+        unreachable!("three types were measured")
+    };
+    assert!(half > 0.0 && half < 2e-3, "{half}");
+    assert!(blocks > half && blocks < 3e-2, "{blocks}");
+    assert!(bfloat > half && bfloat < 3e-2, "{bfloat}");
+}
+
+#[test]
+fn a_cache_that_cannot_be_held_is_refused() {
+    let refused = |model: &Named, operators, kind| {
+        let held = (operators, Some(kind));
+        Decoder::with_operators(model.weights(dense), Device::Cpu, held)
+            .unwrap_err()
+            .to_string()
+    };
+    let model = Named::new(Family::Llama, shape(Family::Llama), 32);
+    let message = refused(&model, Operators::Candle, CacheType::Q8_0);
+    assert!(
+        message.contains("it is that of the activations, f32"),
+        "{message}"
+    );
+    let model = Named::new(Family::Qwen3, shape(Family::Qwen3), 33);
+    let message = refused(&model, Operators::Fused, CacheType::Q8_0);
+    assert!(message.contains("heads of width 48"), "{message}");
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn convert<'a>(
                 .map(|importance| importance.of(&planned.name, columns))
                 .transpose()?
                 .flatten();
-            let matrix = quantize::quantize(precision, &[floats], (columns, matters))
+            let matrix = quantize::quantize(precision, &[floats], (columns, &[matters]))
                 .expect("a quantized form is a quantized precision");
             let blocks = matrix.and_then(|matrix| Ok(matrix.data()?.into_owned()));
             blocks
@@ -428,7 +428,7 @@ mod tests {
             Precision::Q6K,
         ] {
             let weighted_error = |importance| {
-                let matrix = quantize::quantize(precision, &floats, (256, importance))
+                let matrix = quantize::quantize(precision, &floats, (256, &[importance]))
                     .unwrap()
                     .unwrap();
                 let rounded = matrix

@@ -15,6 +15,7 @@ use super::shard::{Entry, Shard, Unique};
 use super::slot::{Dims, Slot};
 use super::{Matrix, Stack, Weights, files};
 use crate::engine::cards::Architecture;
+use crate::engine::gguf::importance::Importance;
 use crate::engine::{EngineError, Progress, config, quantize, tiny, tokenizer};
 use crate::study::model::{Precision, Shape};
 
@@ -124,6 +125,7 @@ impl Checkpoint {
     pub(crate) fn load(
         self,
         placement: &Placement,
+        importance: Option<&Importance>,
         progress: &Progress,
     ) -> Result<Weights, EngineError> {
         let architecture = self.architecture.clone();
@@ -139,6 +141,7 @@ impl Checkpoint {
         let mut supply = CheckpointSupply {
             checkpoint: self,
             placement,
+            importance,
         };
         assemble(architecture, activation, &mut supply, progress)
     }
@@ -357,6 +360,7 @@ fn most_frequent(shards: &[Shard], folder: &Path) -> Result<Precision, EngineErr
 struct CheckpointSupply<'a> {
     checkpoint: Checkpoint,
     placement: &'a Placement,
+    importance: Option<&'a Importance>,
 }
 
 impl CheckpointSupply<'_> {
@@ -383,7 +387,14 @@ impl Supply for CheckpointSupply<'_> {
         let rows: usize = slots.iter().map(|&slot| self.dims(slot).rows()).sum();
         let columns = self.dims(slots[0]).columns();
         let fitting = precision.for_columns(columns as u64);
-        let matrix = match quantize::quantize(fitting, &parts, (columns, None)) {
+        let importances = slots
+            .iter()
+            .map(|slot| match self.importance {
+                Some(importance) => importance.of(&slot.gguf_name(), columns),
+                None => Ok(None),
+            })
+            .collect::<Result<Vec<_>, EngineError>>()?;
+        let matrix = match quantize::quantize(fitting, &parts, (columns, &importances)) {
             None => floats::place(&parts, &[rows, columns], *activation, device).map(Matrix::Dense),
             Some(packed) => packed
                 .and_then(|packed| quantize::place(packed, device))
@@ -516,7 +527,9 @@ mod tests {
     fn load(folder: &Path, precision: Precision) -> Weights {
         let checkpoint = Checkpoint::open(folder).unwrap();
         let placement = Placement::new(precision, checkpoint.native, &Device::Cpu);
-        checkpoint.load(&placement, &Progress::default()).unwrap()
+        checkpoint
+            .load(&placement, None, &Progress::default())
+            .unwrap()
     }
 
     fn flat(matrix: &Matrix) -> Vec<f32> {

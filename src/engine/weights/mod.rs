@@ -16,6 +16,7 @@ use self::checkpoint::Checkpoint;
 use self::placement::Placement;
 use super::cards::{self, Architecture};
 use super::gguf::GgufFile;
+use super::gguf::importance::Importance;
 use super::{EngineError, Progress, tiny};
 use crate::record::observation::Model;
 use crate::study::model::{Family, ModelSource, Precision, Shape};
@@ -168,7 +169,32 @@ pub(crate) fn not_fetched(source: &ModelSource) -> EngineError {
     EngineError::model(source, "has to be fetched before it is opened")
 }
 
-/// Loads or makes the weights of a model on the device.
+/// Which weights, and how they are held.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Where they come from.
+    pub(crate) source: &'a ModelSource,
+    /// Their type.
+    pub(crate) precision: Precision,
+    /// How much each input of each matrix matters.
+    pub(crate) importance: Option<&'a Importance>,
+    /// Seed of random weights.
+    pub(crate) seed: u64,
+}
+
+impl<'a> Wanted<'a> {
+    /// Weights whose inputs matter alike.
+    pub(crate) const fn new(source: &'a ModelSource, precision: Precision, seed: u64) -> Self {
+        Self {
+            source,
+            precision,
+            importance: None,
+            seed,
+        }
+    }
+}
+
+/// Loads or makes the weights of a model on the device, all inputs mattering alike.
 pub(crate) fn load(
     source: &ModelSource,
     precision: Precision,
@@ -176,11 +202,33 @@ pub(crate) fn load(
     device: &Device,
     progress: &Progress,
 ) -> Result<Weights, EngineError> {
+    load_wanted(Wanted::new(source, precision, seed), device, progress)
+}
+
+/// Loads or makes the weights of a model on the device.
+pub(crate) fn load_wanted(
+    wanted: Wanted<'_>,
+    device: &Device,
+    progress: &Progress,
+) -> Result<Weights, EngineError> {
+    let Wanted {
+        source,
+        precision,
+        importance,
+        seed,
+    } = wanted;
     match source {
+        ModelSource::Gguf(_) | ModelSource::Card(_) if importance.is_some() => {
+            Err(EngineError::Unsupported {
+                reason: format!(
+                    "an importance matrix for {source}, which is not quantized from a checkpoint"
+                ),
+            })
+        }
         ModelSource::Tiny => {
             let checkpoint = Checkpoint::tiny()?;
             let placement = Placement::new(precision, checkpoint.native, device);
-            checkpoint.load(&placement, progress)
+            checkpoint.load(&placement, importance, progress)
         }
         ModelSource::Card(name) => {
             let placement = Placement::new(precision, PUBLISHED, device);
@@ -189,7 +237,7 @@ pub(crate) fn load(
         ModelSource::Dir(path) => {
             let checkpoint = Checkpoint::open(path)?;
             let placement = Placement::new(precision, checkpoint.native, device);
-            checkpoint.load(&placement, progress)
+            checkpoint.load(&placement, importance, progress)
         }
         ModelSource::Gguf(path) => {
             let file = GgufFile::open(path)?;

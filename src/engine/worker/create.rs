@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::block::moment;
-use super::{Order, TextOrder, Tokenized};
+use super::{Holding, Order, TextOrder, Tokenized, kept};
 use crate::clock::Clock;
 use crate::engine::decoder::Decoder;
 use crate::engine::peaks::Peaks;
@@ -59,23 +59,18 @@ pub fn create(
         EngineKind::Decoder => {
             let started = moment(machine.as_ref());
             let device = device::open(order.device)?;
-            let weights = weights::load(
-                &order.source,
-                order.precision,
-                order.seed,
-                &device,
-                progress,
-            )?;
+            let weights = kept::load(order, &device, progress)?;
             Ok(Created {
                 vocab: weights.shape.vocab,
                 device: kind(&device),
-                engine: Box::new(Decoder::new(weights, device)?),
+                engine: Box::new(Decoder::caching(weights, device, order.holding.kv)?),
                 clock: Arc::clone(machine),
                 started,
             })
         }
         EngineKind::Stock => {
             let started = moment(machine.as_ref());
+            refuse_holding(&order.holding)?;
             let device = device::open(order.device)?;
             let model = weights::inspect(&order.source)?;
             Ok(Created {
@@ -92,6 +87,22 @@ pub fn create(
                 started,
             })
         }
+    }
+}
+
+/// Stock candle decides by itself how it holds what it loads.
+fn refuse_holding(holding: &Holding) -> Result<(), EngineError> {
+    let asked = [
+        ("kv", holding.kv.is_some()),
+        ("imatrix", holding.imatrix.is_some()),
+    ];
+    match asked.iter().find(|(_, asked)| *asked) {
+        None => Ok(()),
+        Some((what, _)) => Err(EngineError::Unsupported {
+            reason: format!(
+                "{what} with stock candle, which has no choice there; use --engine decoder"
+            ),
+        }),
     }
 }
 

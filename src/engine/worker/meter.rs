@@ -152,11 +152,20 @@ mod tests {
             // A sandbox may deny it, and then there is no peak to be had.
             return;
         }
-        let before = Meter::System.peak_memory().unwrap();
-        let touched = vec![1u8; 64 << 20];
-        assert_eq!(std::hint::black_box(&touched).len(), 64 << 20);
-        drop(touched);
-        let after = Meter::System.peak_memory().unwrap();
-        assert!(after >= before + (60 << 20), "{before} to {after}");
+        // Other tests of this process may give back memory meanwhile, so that one look may see less.
+        let mut looks = Vec::new();
+        for _ in 0..10 {
+            Meter::System.reset_peak_memory().unwrap();
+            let before = Meter::System.peak_memory().unwrap();
+            let touched = vec![1u8; 64 << 20];
+            assert_eq!(std::hint::black_box(&touched).len(), 64 << 20);
+            drop(touched);
+            let after = Meter::System.peak_memory().unwrap();
+            if after >= before + (60 << 20) {
+                return;
+            }
+            looks.push((before, after));
+        }
+        panic!("the peak never followed: {looks:?}");
     }
 }

@@ -8,6 +8,7 @@ mod block;
 mod command;
 mod create;
 mod host;
+mod kept;
 mod meter;
 mod process;
 mod prompts;
@@ -24,7 +25,7 @@ use super::{Capacity, EngineError, TokenId};
 use crate::record::observation::{
     Accuracy, CpuUse, Device, EngineFacts, FailureKind, Generation, Moment, Peak,
 };
-use crate::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
+use crate::study::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use crate::study::workload::PointId;
 use crate::units::{Nanos, Seconds};
 
@@ -47,6 +48,20 @@ pub struct Order {
     pub precision: Precision,
     /// Seed of random weights.
     pub seed: u64,
+    /// How it is held besides.
+    #[serde(default)]
+    pub holding: Holding,
+}
+
+/// What decides, beside the precision, how a model is held.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    /// How keys and values are cached; where nothing is said, the engine chooses.
+    pub kv: Option<CacheType>,
+    /// Importance matrix that the k-quants heed.
+    pub imatrix: Option<PathBuf>,
+    /// Folder in which quantized files are kept for the next load.
+    pub kept: Option<PathBuf>,
 }
 
 /// A model that was loaded.

@@ -1,0 +1,162 @@
+//! Loading with quantized files that are kept: what was quantized once is read the next time.
+//!
+//! A file is named by a hash over the digests of the model's files, the type, and the importance matrix,
+//! so that nothing stale is ever read. It gives the logits that quantizing again would give.
+
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+
+use super::Order;
+use crate::engine::gguf::export::{self, export};
+use crate::engine::gguf::importance::Importance;
+use crate::engine::weights::{self, Wanted, Weights, files};
+use crate::engine::{EngineError, Progress};
+use crate::study::model::{ModelSource, Precision};
+
+/// Version of what a kept file holds; another one makes other names.
+const VERSION: u32 = 1;
+
+/// Loads the weights of an order.
+pub(super) fn load(
+    order: &Order,
+    device: &Device,
+    progress: &Progress,
+) -> Result<Weights, EngineError> {
+    let imatrix = order.holding.imatrix.as_deref();
+    let importance = imatrix.map(Importance::read).transpose()?;
+    if let Some(path) = kept_file(order)? {
+        if !path.exists() {
+            quantize(order, importance.as_ref(), &path, progress);
+        }
+        let kept = ModelSource::Gguf(path);
+        let wanted = Wanted::new(&kept, Precision::Native, order.seed);
+        // A cache that cannot be written or read is done without: it saves time and decides nothing.
+        if let Ok(weights) = weights::load_wanted(wanted, device, progress) {
+            return Ok(weights);
+        }
+    }
+    let wanted = Wanted {
+        importance: importance.as_ref(),
+        ..Wanted::new(&order.source, order.precision, order.seed)
+    };
+    weights::load_wanted(wanted, device, progress)
+}
+
+/// Where the quantized weights of an order are kept, if they are.
+fn kept_file(order: &Order) -> Result<Option<PathBuf>, EngineError> {
+    let has_file = match order.source {
+        ModelSource::Dir(_) => true,
+        // Small, a file already, or made up: nothing is saved.
+        ModelSource::Tiny | ModelSource::Gguf(_) | ModelSource::Card(_) | ModelSource::Hub(_) => {
+            false
+        }
+    };
+    let Some(folder) = order.holding.kept.as_deref() else {
+        return Ok(None);
+    };
+    if !has_file || order.precision.is_dense() {
+        return Ok(None);
+    }
+    Ok(Some(folder.join(format!("{}.gguf", key(order)?))))
+}
+
+fn key(order: &Order) -> Result<String, EngineError> {
+    let mut text = format!("{VERSION} {}", order.precision);
+    for (name, digest) in weights::inspect(&order.source)?.files {
+        let _ = write!(text, "\n{name} {digest}");
+    }
+    if let Some(imatrix) = &order.holding.imatrix {
+        let _ = write!(text, "\nimatrix {}", files::sha256(imatrix)?);
+    }
+    Ok(files::sha256_of(text.as_bytes()))
+}
+
+/// Writes a kept file, or leaves none where that fails.
+fn quantize(order: &Order, importance: Option<&Importance>, path: &Path, progress: &Progress) {
+    let wanted = export::Order {
+        source: &order.source,
+        precision: order.precision,
+        importance,
+        path,
+    };
+    let made = path.parent().map(std::fs::create_dir_all);
+    if made.is_some_and(|made| made.is_ok()) {
+        let _ = export(wanted, &mut |_| {
+            progress.step();
+            ControlFlow::Continue(())
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Holding;
+    use super::*;
+    use crate::engine::decoder::reference;
+    use crate::engine::gguf::importance::Collected;
+    use crate::engine::tiny;
+    use crate::study::model::{DeviceChoice, EngineKind};
+
+    fn logits(order: &Order) -> Vec<Vec<f32>> {
+        let weights = load(order, &Device::Cpu, &Progress::default()).unwrap();
+        let ids = [0, 500, 11, 300];
+        let logits = reference::logits(&weights, &ids, ids.len(), &Device::Cpu).unwrap();
+        logits.to_vec2().unwrap()
+    }
+
+    fn files_in(folder: &Path) -> usize {
+        std::fs::read_dir(folder).map_or(0, Iterator::count)
+    }
+
+    #[test]
+    fn a_model_is_quantized_once_per_type_and_importance() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in [
+            ("config.json", tiny::CONFIG),
+            ("tokenizer.json", tiny::TOKENIZER),
+            ("model.safetensors", tiny::WEIGHTS),
+        ] {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        let imatrix = folder.path().join("some.imatrix");
+        let mut collected = Collected::default();
+        let driven: Vec<f32> = (0..256_u16).map(|column| f32::from(column % 7)).collect();
+        collected.add("blk.0.attn_q.weight", &driven);
+        collected.count(1);
+        collected.means("", 1).write(&imatrix).unwrap();
+
+        let kept = folder.path().join("kept");
+        let order = |precision, imatrix: Option<&Path>, kept: Option<&Path>| Order {
+            source: ModelSource::Dir(folder.path().to_owned()),
+            engine: EngineKind::Decoder,
+            device: DeviceChoice::Cpu,
+            precision,
+            seed: 1,
+            holding: Holding {
+                kv: None,
+                imatrix: imatrix.map(Path::to_owned),
+                kept: kept.map(Path::to_owned),
+            },
+        };
+        let plain = logits(&order(Precision::Q2K, None, None));
+        let weighted = logits(&order(Precision::Q2K, Some(&imatrix), None));
+        assert_ne!(plain, weighted);
+        assert_eq!(files_in(&kept), 0);
+        for _ in 0..2 {
+            assert_eq!(logits(&order(Precision::Q2K, None, Some(&kept))), plain);
+            assert_eq!(files_in(&kept), 1);
+        }
+        assert_eq!(
+            logits(&order(Precision::Q2K, Some(&imatrix), Some(&kept))),
+            weighted
+        );
+        assert_eq!(files_in(&kept), 2);
+        // Dense weights are read as they are, and a place that is no folder is done without.
+        logits(&order(Precision::F16, None, Some(&kept)));
+        assert_eq!(files_in(&kept), 2);
+        assert_eq!(logits(&order(Precision::Q2K, None, Some(&imatrix))), plain);
+    }
+}

@@ -21,7 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use mtok::clock::{Clock, Monotonic};
-use mtok::engine::worker::{self, BlockOrder, Launcher, Order, Processes, Worker, WorkerCommand};
+use mtok::engine::worker::{
+    self, BlockOrder, Launcher, Order, Processes, Unescorted, Worker, WorkerCommand,
+};
 use mtok::engine::{Capacity, Engine, Progress, Prompts};
 use mtok::metrics::stats::Sample;
 use mtok::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
@@ -155,6 +157,7 @@ impl Harness {
             no_progress_timeout: Seconds::new(60.0),
             clock: Arc::clone(clock),
             interrupt: Arc::new(AtomicUsize::new(0)),
+            escort: Arc::new(Unescorted),
         };
         let mut worker = processes.launch().unwrap();
         worker.load(&order()).unwrap();

@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use tokenizers::Tokenizer;
 
-use super::EngineError;
 use super::weights::files;
+use super::{EngineError, TokenId};
+use crate::study::model::ModelSource;
 
 /// Largest `tokenizer.json` that is read; Gemma's, the largest in use, has 33 MB.
 const LIMIT: u64 = 64 << 20;
 /// Longest that parsing may take; the largest in use takes a few seconds on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// The tokenizer of the embedded small model.
+const TINY: &[u8] = include_bytes!("../../models/tiny/tokenizer.json");
 /// Name of the thread that parses, whose panics are reported as errors and not on stderr.
 const THREAD: &str = "tokenizer";
 
@@ -41,6 +44,36 @@ pub(crate) fn check(path: &Path, rows: u32) -> Result<(), EngineError> {
 pub(crate) fn load(path: &Path) -> Result<Tokenizer, EngineError> {
     let bytes = files::read(path, LIMIT)?;
     parse(bytes).map_err(|reason| EngineError::model(path.display(), reason))
+}
+
+/// The tokenizer that comes with a model.
+pub(super) fn of_model(source: &ModelSource) -> Result<Tokenizer, EngineError> {
+    let missing = |reason: &str| Err(EngineError::model(source, reason));
+    match source {
+        ModelSource::Dir(folder) => load(&folder.join("tokenizer.json")),
+        ModelSource::Tiny => {
+            parse(TINY.to_vec()).map_err(|reason| EngineError::model(source, reason))
+        }
+        ModelSource::Hub(_) => missing("is fetched before it is opened"),
+        ModelSource::Card(_) => missing("random weights have no quality; take a checkpoint"),
+        ModelSource::Gguf(_) => missing(
+            "the tokenizer of a GGUF file is not read; give the model's tokenizer.json with --tokenizer",
+        ),
+    }
+}
+
+/// The ids of a text alone, and the id that the tokenizer puts before a text, where it does.
+pub(super) fn encode(
+    tokenizer: &Tokenizer,
+    text: &str,
+) -> Result<(Vec<TokenId>, Option<TokenId>), EngineError> {
+    let ids = |text: &str, with_special: bool| {
+        let encoding = tokenizer.encode_fast(text, with_special);
+        let refuse = |error: tokenizers::Error| EngineError::model("tokenizer", error.to_string());
+        encoding.map_err(refuse).map(|e| e.get_ids().to_vec())
+    };
+    let around_nothing = ids("", true)?;
+    Ok((ids(text, false)?, around_nothing.first().copied()))
 }
 
 fn parse(bytes: Vec<u8>) -> Result<Tokenizer, String> {

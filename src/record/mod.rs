@@ -3,4 +3,5 @@
 pub mod card;
 pub mod observation;
 pub mod schema;
+pub mod scoring;
 pub mod store;

@@ -4,12 +4,12 @@
 use super::escape::html;
 
 /// Width of every picture in units of which a phone shows about one per pixel.
-const WIDTH: f64 = 420.0;
-const HEIGHT: f64 = 270.0;
-const LEFT: f64 = 62.0;
-const RIGHT: f64 = 18.0;
-const TOP: f64 = 12.0;
-const BOTTOM: f64 = 44.0;
+pub(super) const WIDTH: f64 = 420.0;
+pub(super) const HEIGHT: f64 = 270.0;
+pub(super) const LEFT: f64 = 62.0;
+pub(super) const RIGHT: f64 = 18.0;
+pub(super) const TOP: f64 = 12.0;
+pub(super) const BOTTOM: f64 = 44.0;
 /// Height of one line of the legend, which stands below.
 const LEGEND: f64 = 17.0;
 /// Names in one line of the legend.
@@ -297,19 +297,19 @@ impl BarChart {
     }
 }
 
-fn open(height: f64, title: &str) -> String {
+pub(super) fn open(height: f64, title: &str) -> String {
     let title = html(title);
     format!(
         "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\">\n<title>{title}</title>\n"
     )
 }
 
-fn legend_height(names: usize) -> f64 {
+pub(super) fn legend_height(names: usize) -> f64 {
     LEGEND * names.div_ceil(NAMES) as f64
 }
 
 /// A name below a picture of this height.
-fn legend(name: &str, index: usize, below: f64, svg: &mut String) {
+pub(super) fn legend(name: &str, index: usize, below: f64, svg: &mut String) {
     let column = (index % NAMES) as f64 * (WIDTH - 16.0) / NAMES as f64;
     let (x, y) = (16.0 + column, below + 4.0 + LEGEND * (index / NAMES) as f64);
     svg.push_str(&shape(index % STYLES, x, y));
@@ -322,7 +322,7 @@ fn legend(name: &str, index: usize, below: f64, svg: &mut String) {
 }
 
 /// A mark whose form tells the series apart without colour.
-fn shape(style: usize, x: f64, y: f64) -> String {
+pub(super) fn shape(style: usize, x: f64, y: f64) -> String {
     let path = match style % 3 {
         0 => {
             return format!(
@@ -346,7 +346,7 @@ fn step(highest: f64) -> f64 {
 }
 
 /// The first step at or above a value; 1 for zero, so that an axis always has a length.
-fn rounded_up(value: f64) -> f64 {
+pub(super) fn rounded_up(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
     }
@@ -354,7 +354,7 @@ fn rounded_up(value: f64) -> f64 {
     (value / step - 1e-9).ceil() * step
 }
 
-fn ticks(highest: f64) -> Vec<f64> {
+pub(super) fn ticks(highest: f64) -> Vec<f64> {
     let step = step(highest);
     let count = (highest / step).round() as u32;
     (0..=count).map(|n| f64::from(n) * step).collect()
@@ -367,7 +367,7 @@ fn distinct(mut values: Vec<f64>) -> Vec<f64> {
 }
 
 /// A tick without digits that rounding left behind, thousands apart.
-fn label(value: f64) -> String {
+pub(super) fn label(value: f64) -> String {
     let text = format!("{value:.6}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     let (whole, fraction) = text.find('.').map_or((text, ""), |dot| text.split_at(dot));

@@ -1,7 +1,9 @@
 //! What is asked: the model, the workload, the study and the plan made from them.
 
+pub mod hub;
 pub mod input;
 pub mod model;
 pub mod plan;
+pub mod quality;
 pub mod spec;
 pub mod workload;

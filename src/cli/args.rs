@@ -47,6 +47,10 @@ pub(super) enum Verb {
     Doctor(DoctorArgs),
     /// Show prices, or take over a public price list.
     Prices(PricesArgs),
+    /// Write a model as a GGUF file with every matrix in one type.
+    Quantize(QuantizeArgs),
+    /// Collect from a text how much each input of each matrix matters.
+    Imatrix(ImatrixArgs),
     /// Print the JSON Schema of an input or of the record.
     Schema(SchemaArgs),
     /// The engine in its own process; spoken to by the program itself.
@@ -333,6 +337,55 @@ pub(super) struct BreakevenVerb {
     /// Prefer prices imported with mtok prices import over the bundled ones.
     #[arg(long)]
     pub(super) user_prices: bool,
+}
+
+/// `mtok quantize`
+#[derive(Debug, Args)]
+pub(super) struct QuantizeArgs {
+    /// tiny, dir:PATH, or gguf:PATH in floating point.
+    #[arg(value_name = "SOURCE")]
+    pub(super) source: ModelSource,
+    /// Type of the matrices, like q4_k.
+    #[arg(value_name = "TYPE")]
+    pub(super) precision: Precision,
+    /// The file to write.
+    #[arg(value_name = "OUT.gguf")]
+    pub(super) out: PathBuf,
+    /// Importance matrix that the k-quants heed, from mtok imatrix or llama.cpp.
+    #[arg(long, value_name = "FILE")]
+    pub(super) imatrix: Option<PathBuf>,
+    /// Print one JSON document and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `mtok imatrix`
+#[derive(Debug, Args)]
+pub(super) struct ImatrixArgs {
+    /// tiny, dir:PATH or gguf:PATH.
+    #[arg(value_name = "SOURCE")]
+    pub(super) source: ModelSource,
+    /// The file to write, in the form of llama.cpp's imatrix tool.
+    #[arg(value_name = "OUT.gguf")]
+    pub(super) out: PathBuf,
+    /// The text; not the one that the quality is measured on.
+    #[arg(long, value_name = "FILE")]
+    pub(super) text: PathBuf,
+    /// tokenizer.json of a GGUF file's model.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tokenizer: Option<PathBuf>,
+    /// Tokens of a window.
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub(super) context: u32,
+    /// Windows at most, from the beginning of the text.
+    #[arg(long, value_name = "N")]
+    pub(super) windows: Option<usize>,
+    /// auto, cpu or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub(super) device: DeviceChoice,
+    /// Print one JSON document and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// `mtok doctor`

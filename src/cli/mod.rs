@@ -13,6 +13,7 @@ mod exit;
 mod folder;
 mod host;
 mod hub;
+mod imatrix;
 mod output;
 mod plan;
 mod prices;
@@ -20,6 +21,7 @@ mod prices_list;
 mod pricing;
 mod progress;
 mod quality;
+mod quantize;
 #[cfg(test)]
 mod readme;
 mod reports;
@@ -77,6 +79,8 @@ fn dispatch(verb: Verb) -> Result<Exit, CliError> {
         Verb::Breakeven(args) => decide::run(&args),
         Verb::Prices(args) => prices::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
+        Verb::Quantize(args) => quantize::run(&args),
+        Verb::Imatrix(args) => imatrix::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Worker => std::process::exit(worker::serve(Arc::new(Monotonic))),
     }

@@ -24,6 +24,8 @@ pub(super) struct Progress {
     bar: ProgressBar,
     /// Blocks recorded of the present load, and blocks it is going to have.
     round: u32,
+    /// Output throughput of the last block.
+    rate: String,
 }
 
 impl Progress {
@@ -33,7 +35,11 @@ impl Progress {
         let style = ProgressStyle::with_template("{spinner} {elapsed_precise} {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         bar.enable_steady_tick(TICK);
-        Self { bar, round: 0 }
+        Self {
+            bar,
+            round: 0,
+            rate: String::new(),
+        }
     }
 
     /// Shows beside the message what the card does, as it is whenever the line is drawn.
@@ -68,7 +74,11 @@ impl Progress {
             }
             Event::Round { round, points } => {
                 self.round = *round;
-                self.message(&format!("round {}: {points} points", round + 1));
+                self.message(&format!(
+                    "{}  round {}: {points} points",
+                    self.rate,
+                    round + 1
+                ));
             }
             Event::Block {
                 block,
@@ -77,10 +87,11 @@ impl Progress {
                 ahead,
                 ..
             } => {
+                self.rate = rate(block);
                 self.message(&format!(
                     "{}  {}  block {blocks} of {goal}  {} to go",
+                    self.rate,
                     block.point,
-                    rate(block),
                     duration(*ahead)
                 ));
             }

@@ -12,6 +12,7 @@ use super::signals::Interrupts;
 use super::{host, output, pricing, reports, run};
 use crate::catalog::Catalog;
 use crate::clock::{Clock as _, Monotonic};
+use crate::engine::tiny;
 use crate::engine::worker::{Launcher as _, Order, Processes, TextOrder, WorkerError};
 use crate::quality::{self, Ended, Job, Meeting, Named, Outlets, QualityError};
 use crate::record::observation::{Device, End, EndStatus, Moment, Record};
@@ -22,9 +23,6 @@ use crate::study::quality::{Quality, ReferenceChoice};
 use crate::study::spec::StudyError;
 
 pub(super) use crate::quality::Room;
-
-/// The text that is judged on where none is given: it came with the small model, which never saw it.
-const BUNDLED: &str = include_str!("../../models/tiny/held-out.txt");
 
 /// Name of the file that holds the reference's distributions for a while.
 const DISTRIBUTIONS: &str = "reference.distributions";
@@ -140,7 +138,7 @@ pub(super) fn read(prepared: &Prepared) -> Result<Option<TextFile>, CliError> {
     let Some(path) = &asked.text else {
         return Ok(Some(TextFile {
             name: "bundled".to_owned(),
-            text: BUNDLED.to_owned(),
+            text: tiny::HELD_OUT.to_owned(),
         }));
     };
     let refuse = |error: std::io::Error| {

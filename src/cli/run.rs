@@ -58,7 +58,11 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         prepared.study.sweep.precision[0],
         prepared.study.measure.seed,
     );
-    let device = processes.launch()?.identify(&order)?;
+    let named = |error: WorkerError| interrupts.name(error.into());
+    let device = processes
+        .launch()
+        .and_then(|mut worker| worker.identify(&order));
+    let device = device.map_err(named)?;
     let watch = Arc::new(Watch::start(&device, requirement(args))?);
     processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
     progress.watch(&watch);
@@ -66,7 +70,10 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let peaks = if before.is_empty() && device.kind != DeviceKind::Sim {
         progress.line(&format!("measuring the limits of {}", device.name));
         let dtypes = [Precision::F32, Precision::F16, Precision::Bf16];
-        processes.launch()?.peaks(&order, &dtypes)?
+        let peaks = processes
+            .launch()
+            .and_then(|mut worker| worker.peaks(&order, &dtypes));
+        peaks.map_err(named)?
     } else {
         Vec::new()
     };

@@ -7,14 +7,15 @@ pub(crate) mod device;
 mod divergence;
 mod floats;
 mod generate;
-mod gguf;
+pub(crate) mod gguf;
 pub mod hub;
 mod kernels;
 pub(crate) mod peaks;
 pub(crate) mod quantize;
 pub mod sim;
 pub(crate) mod stock;
-mod tokenizer;
+pub mod tiny;
+pub(crate) mod tokenizer;
 pub mod weights;
 pub mod worker;
 

@@ -8,15 +8,13 @@ use std::time::Duration;
 use tokenizers::Tokenizer;
 
 use super::weights::files;
-use super::{EngineError, TokenId};
+use super::{EngineError, TokenId, tiny};
 use crate::study::model::ModelSource;
 
 /// Largest `tokenizer.json` that is read; Gemma's, the largest in use, has 33 MB.
 const LIMIT: u64 = 64 << 20;
 /// Longest that parsing may take; the largest in use takes a few seconds on a slow machine.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// The tokenizer of the embedded small model.
-const TINY: &[u8] = include_bytes!("../../models/tiny/tokenizer.json");
 /// Name of the thread that parses, whose panics are reported as errors and not on stderr.
 const THREAD: &str = "tokenizer";
 
@@ -43,7 +41,15 @@ pub(crate) fn check(path: &Path, rows: u32) -> Result<(), EngineError> {
 /// Parses a tokenizer.
 pub(crate) fn load(path: &Path) -> Result<Tokenizer, EngineError> {
     let bytes = files::read(path, LIMIT)?;
-    parse(bytes).map_err(|reason| EngineError::model(path.display(), reason))
+    from_bytes(bytes, path.display())
+}
+
+/// Parses a tokenizer from the bytes of a file at `place`.
+pub(crate) fn from_bytes(
+    bytes: Vec<u8>,
+    place: impl std::fmt::Display,
+) -> Result<Tokenizer, EngineError> {
+    parse(bytes).map_err(|reason| EngineError::model(place, reason))
 }
 
 /// The tokenizer that comes with a model.
@@ -51,9 +57,7 @@ pub(super) fn of_model(source: &ModelSource) -> Result<Tokenizer, EngineError> {
     let missing = |reason: &str| Err(EngineError::model(source, reason));
     match source {
         ModelSource::Dir(folder) => load(&folder.join("tokenizer.json")),
-        ModelSource::Tiny => {
-            parse(TINY.to_vec()).map_err(|reason| EngineError::model(source, reason))
-        }
+        ModelSource::Tiny => tiny::tokenizer(),
         ModelSource::Hub(_) => missing("is fetched before it is opened"),
         ModelSource::Card(_) => missing("random weights have no quality; take a checkpoint"),
         ModelSource::Gguf(_) => missing(

@@ -2,7 +2,7 @@
 
 use super::chart::{BarChart, BarGroup, LineChart, Mark, Scale, Series};
 use super::document::{Document, Measured, Row};
-use super::timeline::TimeChart;
+use super::timeline::{Limit, TimeChart};
 use crate::metrics::stats::Estimate;
 use crate::units::TokensPerSecond;
 
@@ -43,7 +43,10 @@ fn power(document: &Document) -> Option<Picture> {
         title: format!("power over the time of {}", timeline.point),
         y_label: "watts",
         traces: &timeline.power,
-        limit: limit.map(|limit| limit as f64 / 1e3),
+        limit: limit.map(|limit| Limit {
+            name: "power limit",
+            value: limit as f64 / 1e3,
+        }),
     })
 }
 
@@ -57,7 +60,10 @@ fn clocks(document: &Document) -> Option<Picture> {
         title: format!("clocks over the time of {}", timeline.point),
         y_label: "MHz",
         traces: &timeline.clocks,
-        limit: highest.map(|clock| clock as f64),
+        limit: highest.map(|clock| Limit {
+            name: "highest SM clock",
+            value: clock as f64,
+        }),
     })
 }
 

@@ -20,7 +20,16 @@ pub(crate) struct TimeChart<'a> {
     /// The lines.
     pub(crate) traces: &'a [Trace],
     /// What the driver allows.
-    pub(crate) limit: Option<f64>,
+    pub(crate) limit: Option<Limit>,
+}
+
+/// A value that the driver does not let the card exceed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Limit {
+    /// What it is called.
+    pub(crate) name: &'static str,
+    /// Where it lies.
+    pub(crate) value: f64,
 }
 
 impl TimeChart<'_> {
@@ -33,7 +42,7 @@ impl TimeChart<'_> {
         };
         let x_high = rounded_up(moments().map(|moment| moment.seconds).reduce(f64::max)?);
         let highest = moments().map(|moment| moment.value).reduce(f64::max)?;
-        let y_high = rounded_up(self.limit.map_or(highest, |limit| limit.max(highest)));
+        let y_high = rounded_up(self.limit.map_or(highest, |limit| limit.value.max(highest)));
         let frame = Frame { x_high, y_high };
         let mut svg = open(HEIGHT + legend_height(self.traces.len()), &self.title);
         frame.axes(self, &mut svg);
@@ -80,12 +89,13 @@ impl Frame {
             ));
         }
         if let Some(limit) = chart.limit {
-            let y = self.y(limit);
+            let y = self.y(limit.value);
             svg.push_str(&format!(
-                "<path class=\"rule s4\" d=\"M{LEFT:.1} {y:.1}H{right:.1}\"/><text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\">limit {}</text>\n",
+                "<path class=\"rule s4\" d=\"M{LEFT:.1} {y:.1}H{right:.1}\"/><text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\">{} {}</text>\n",
                 LEFT + 6.0,
                 y - 4.0,
-                label(limit)
+                html(limit.name),
+                label(limit.value)
             ));
         }
         let (middle_x, middle_y) = (f64::midpoint(LEFT, right), f64::midpoint(TOP, bottom));
@@ -150,7 +160,10 @@ mod tests {
             title,
             y_label: "W",
             traces,
-            limit: Some(700.0),
+            limit: Some(Limit {
+                name: "power limit",
+                value: 700.0,
+            }),
         };
         chart.svg()
     }
@@ -166,7 +179,7 @@ mod tests {
         assert_eq!(svg.matches("class=\"line s0\"").count(), 1);
         let line = svg.lines().find(|line| line.contains("line s0")).unwrap();
         assert_eq!(line.matches('M').count(), 2, "{line}");
-        assert!(svg.contains("limit 700"));
+        assert!(svg.contains("power limit 700"));
     }
 
     #[test]

@@ -172,7 +172,8 @@ fn why_not(
             reason,
         });
     }
-    let from_checkpoint = matches!(study.source, ModelSource::Dir(_));
+    let from_checkpoint = matches!(study.source, ModelSource::Dir(_) | ModelSource::Hub(_))
+        && subject.file_bytes.is_none();
     if study.engine == EngineKind::Stock && from_checkpoint && !point.precision.is_dense() {
         let reason = format!(
             "the stock engine cannot quantize a dense checkpoint to {}; use a gguf: source",

@@ -11,8 +11,8 @@ mod facts;
 mod operators;
 #[cfg(test)]
 pub(super) mod random;
-mod reference;
-mod rope;
+pub(crate) mod reference;
+pub(super) mod rope;
 #[cfg(test)]
 mod tests;
 

@@ -16,12 +16,12 @@ use self::checkpoint::Checkpoint;
 use self::placement::Placement;
 use super::cards::{self, Architecture};
 use super::gguf::GgufFile;
-use super::{EngineError, Progress};
+use super::{EngineError, Progress, tiny};
 use crate::record::observation::Model;
 use crate::study::model::{Family, ModelSource, Precision, Shape};
 
 pub(crate) mod assembly;
-mod checkpoint;
+pub(crate) mod checkpoint;
 pub(crate) mod files;
 pub(crate) mod floats;
 pub(crate) mod placement;
@@ -31,8 +31,6 @@ pub(crate) mod slot;
 
 /// Type in which the models of the cards are published.
 const PUBLISHED: Precision = Precision::Bf16;
-/// Type of the embedded small model.
-const TINY: Precision = Precision::F32;
 
 /// A weight matrix of `[rows, columns]`, output times input.
 #[derive(Debug, Clone)]
@@ -106,18 +104,31 @@ pub fn inspect(source: &ModelSource) -> Result<Model, EngineError> {
 
 /// Finds out what a model is and refuses what cannot be run, without loading it.
 pub fn examine(source: &ModelSource, reading: Reading) -> Result<Model, EngineError> {
-    let random = |name: &str, architecture: Architecture, native| Model {
-        source: source.clone(),
-        name: name.to_owned(),
-        family: architecture.family,
-        shape: architecture.shape,
-        random_weights: true,
-        native,
-        files: BTreeMap::new(),
-    };
     match source {
-        ModelSource::Tiny => Ok(random("tiny", cards::tiny(), TINY)),
-        ModelSource::Card(name) => Ok(random(name, architecture_of(name)?, PUBLISHED)),
+        ModelSource::Tiny => {
+            let checkpoint = Checkpoint::tiny()?;
+            Ok(Model {
+                source: source.clone(),
+                name: tiny::NAME.to_owned(),
+                files: tiny::digests(),
+                family: checkpoint.architecture.family,
+                shape: checkpoint.architecture.shape,
+                random_weights: false,
+                native: checkpoint.native,
+            })
+        }
+        ModelSource::Card(name) => {
+            let architecture = architecture_of(name)?;
+            Ok(Model {
+                source: source.clone(),
+                name: name.clone(),
+                family: architecture.family,
+                shape: architecture.shape,
+                random_weights: true,
+                native: PUBLISHED,
+                files: BTreeMap::new(),
+            })
+        }
         ModelSource::Dir(path) => {
             let checkpoint = Checkpoint::open(path)?;
             Ok(Model {
@@ -167,8 +178,9 @@ pub(crate) fn load(
 ) -> Result<Weights, EngineError> {
     match source {
         ModelSource::Tiny => {
-            let placement = Placement::new(precision, TINY, device);
-            random::load(cards::tiny(), &placement, seed, progress)
+            let checkpoint = Checkpoint::tiny()?;
+            let placement = Placement::new(precision, checkpoint.native, device);
+            checkpoint.load(&placement, progress)
         }
         ModelSource::Card(name) => {
             let placement = Placement::new(precision, PUBLISHED, device);
@@ -194,7 +206,7 @@ pub(crate) fn load(
 }
 
 /// The last part of a path, for headings.
-fn name_of(path: &Path) -> String {
+pub(crate) fn name_of(path: &Path) -> String {
     let whole = std::fs::canonicalize(path);
     let path = whole.as_deref().unwrap_or(path);
     path.file_name()

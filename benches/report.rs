@@ -1,4 +1,5 @@
-//! `mtok report` over records of growing length: what a year of studies costs to read again.
+//! `mtok report` over records of growing length: what a year of studies costs to read again; and
+//! `mtok breakeven --out` over the ready scenarios, each of which must take less than half a second.
 //!
 //! The time must be linear in the number of blocks, and 100,000 blocks must take less than 2 seconds
 //! (release build). The records are made of the committed study `results/tiny-cpu`, its blocks
@@ -86,5 +87,31 @@ fn reports(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reports);
+/// A decision with its reports, from the scenario file to the written page.
+fn decisions(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("breakeven_report");
+    group.sample_size(10);
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+    let out = tempfile::tempdir().unwrap();
+    for name in ["guide-chatbot", "bursty"] {
+        let scenario = results.join(name).join("scenario.toml");
+        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
+            bencher.iter(|| {
+                let status = Command::new(env!("CARGO_BIN_EXE_mtok"))
+                    .arg("breakeven")
+                    .arg(&scenario)
+                    .arg("--out")
+                    .arg(out.path())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .status()
+                    .unwrap();
+                assert!(status.success(), "mtok breakeven ended with {status}");
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, reports, decisions);
 criterion_main!(benches);

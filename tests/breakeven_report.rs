@@ -193,39 +193,131 @@ fn the_same_answer_gives_the_same_bytes() {
     assert_eq!(to_csv(&solve(&text)), to_csv(&solve(&text)));
 }
 
-const HOSTILE: &str = "</SCRIPT><img src=x onerror=alert(1)>\u{1b}[2J|`\u{2028}=1+1";
+/// Names as TOML texts that mean something to a browser, to Markdown, to a spreadsheet or to a terminal.
+const HOSTILE: [&str; 11] = [
+    r#"</SCRIPT><img src=x onerror=alert(1)>"#,
+    r#"</svg></style><script>alert(1)</script>"#,
+    r#"](javascript:alert(1)) ![i](http://x/y.png)"#,
+    r#"a|b\n# heading\r\n| c |"#,
+    r#"\u202Ertl\u2066\u200B\uFEFF\u2028"#,
+    r#"=HYPERLINK(\"http://x\",\"y\")"#,
+    r#"@SUM(1+1)*cmd|' /C calc'!A0"#,
+    r#"+1\t-1"#,
+    r#"\u001b[2J\u0007\u009b31m"#,
+    r#"\"'`<!-- --> &lt;b&gt; &#106; ${x} {{x}}"#,
+    r#"https://example.com/ www.example.com a_b_ *c* ~~d~~"#,
+];
+
+/// A scenario in which every text that somebody may choose is hostile, each name in turn everywhere.
+fn hostile_scenarios() -> Vec<String> {
+    let text = scenario("bursty").replace(
+        "model = \"claude-haiku-4-5\"",
+        "input_usd_per_mtok = 1\noutput_usd_per_mtok = 5\nsource = \"x\"",
+    );
+    let long = format!("{}</script>", "x".repeat(5_000));
+    let names = HOSTILE.iter().copied().chain([long.as_str()]);
+    let renamed = |name: &str| {
+        let line = |line: &str| match line.split_once(" = \"") {
+            Some((key @ ("name" | "source"), _)) => format!("{key} = \"{name}\""),
+            Some(_) | None => line.to_owned(),
+        };
+        text.lines().map(line).collect::<Vec<_>>().join("\n")
+    };
+    names.map(renamed).collect()
+}
 
 #[test]
 fn hostile_names_stay_inert_in_every_form() {
-    let name = HOSTILE
-        .replace('\u{1b}', "\\u001b")
-        .replace('\u{2028}', "\\u2028");
-    let text = scenario("bursty")
-        .replace(
-            "\"DeepSeek V4 Flash, cheaper off peak\"",
-            &format!("\"{name}\""),
-        )
-        .replace("\"H200, on demand\"", &format!("\"{name}\""))
-        .replace("\"no prompt cache\"", &format!("\"{name}\""))
-        .replace("name = \"sales\"", &format!("name = \"{name}\""))
-        .replace(
-            "model = \"claude-haiku-4-5\"",
-            &format!("input_usd_per_mtok = 1\noutput_usd_per_mtok = 5\nsource = \"{name}\""),
+    for text in hostile_scenarios() {
+        let text = text.replace("draws = 10_000", "draws = 200");
+        let answer = solve(&text);
+        let (html, markdown) = (to_html(&answer), to_markdown(&answer));
+        let lower = html.to_lowercase();
+        for active in [
+            "<script", "<img", "<iframe", "<link", "<a ", "style=\"", "url(", "@import", "<!--",
+        ] {
+            assert!(!lower.contains(active), "{active}");
+        }
+        assert_eq!(html.matches("</style>").count(), 1);
+        assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
+        for text in [&html, &markdown] {
+            let acts = |c: char| {
+                (c.is_control() && c != '\n')
+                    || ('\u{200B}'..='\u{200F}').contains(&c)
+                    || ('\u{2028}'..='\u{202E}').contains(&c)
+                    || ('\u{2060}'..='\u{206F}').contains(&c)
+                    || c == '\u{FEFF}'
+            };
+            assert!(!text.contains(acts), "{:?}", text.find(acts));
+        }
+        for active in [
+            "<img",
+            "<script",
+            "<!--",
+            "[i](",
+            "](javascript",
+            "\n# heading",
+        ] {
+            let plain = markdown
+                .replace("\\](", "")
+                .replace("\\]", "")
+                .replace("\\[", "");
+            assert!(!plain.contains(active), "{active}");
+        }
+        table_rows_are_whole(&markdown);
+        let csv = to_csv(&answer);
+        for cell in csv.lines().skip(1).flat_map(|line| line.split(',')) {
+            let known = ["", "api", "self_hosted", "equal"].contains(&cell);
+            assert!(known || cell.parse::<f64>().is_ok(), "{cell}");
+        }
+    }
+}
+
+/// Every row of a Markdown table has as many cells as its heading.
+#[track_caller]
+fn table_rows_are_whole(markdown: &str) {
+    let cells = |line: &str| line.replace("\\|", "").matches('|').count();
+    let lines: Vec<&str> = markdown.lines().collect();
+    for pair in lines.windows(2) {
+        if pair[0].starts_with('|') && pair[1].starts_with('|') {
+            assert_eq!(cells(pair[0]), cells(pair[1]), "{}\n{}", pair[0], pair[1]);
+        }
+    }
+}
+
+#[test]
+fn hostile_names_do_not_act_on_a_terminal() {
+    let folder = std::env::temp_dir().join(format!("mtok-hostile-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("scenario.toml");
+    let acting = |text: &String| text.contains("\\u");
+    for text in hostile_scenarios().into_iter().filter(acting) {
+        std::fs::write(&path, text.replace("draws = 10_000", "draws = 200")).unwrap();
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_mtok"))
+            .arg("breakeven")
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(run.status.success());
+        for shown in [run.stdout, run.stderr] {
+            let shown = String::from_utf8(shown).unwrap();
+            let acts = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+            assert!(!shown.contains(acts), "{shown:?}");
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn no_sentence_of_our_own_is_cut() {
+    for (name, answer) in ANSWERS.iter() {
+        let text = to_markdown(answer);
+        let verdict = text.lines().nth(2).unwrap();
+        assert!(
+            verdict.ends_with("**") && !verdict.contains('…'),
+            "{name}: {verdict}"
         );
-    let answer = solve(&text);
-    let html = to_html(&answer).to_lowercase();
-    for active in [
-        "<script", "<img", "<iframe", "<link", "style=\"", "url(", "@import",
-    ] {
-        assert!(!html.contains(active), "{active}");
     }
-    assert!(html.contains("&lt;/script&gt;&lt;img"), "the name is shown");
-    assert_eq!(html.matches("</style>").count(), 1);
-    let markdown = to_markdown(&answer);
-    for text in [&html, &markdown] {
-        assert!(!text.contains('\u{1b}') && !text.contains('\u{2028}'));
-    }
-    assert!(!markdown.contains("<img"));
 }
 
 #[test]

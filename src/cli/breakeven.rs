@@ -13,6 +13,7 @@ use crate::cost::measured::Measured;
 use crate::cost::resolve::{Evidence, Sources};
 use crate::cost::scenario::{Document, MeetsQuality, ScenarioError};
 use crate::cost::trace::Trace;
+use crate::report::escape::inert;
 use crate::study::model::ModelCard;
 
 /// Exit codes of this verb, as the command line documents them.
@@ -78,16 +79,21 @@ pub fn run(args: &BreakevenArgs, outside: Outside<'_>, streams: Streams<'_>) -> 
     let answer = match solve(args, outside) {
         Ok(answer) => answer,
         Err(refusal) => {
-            writeln!(talk, "error: {}", refusal.message)?;
+            writeln!(talk, "error: {}", inert(&refusal.message))?;
             if let Some(hint) = refusal.hint {
-                writeln!(talk, "  hint: {hint}")?;
+                writeln!(talk, "  hint: {}", inert(&hint))?;
             }
             return Ok(BAD_SCENARIO);
         }
     };
     for warning in &answer.warnings {
-        writeln!(talk, "warning: {} ({})", warning.message, warning.code)?;
-        writeln!(talk, "  hint: {}", warning.remedy)?;
+        writeln!(
+            talk,
+            "warning: {} ({})",
+            inert(&warning.message),
+            warning.code
+        )?;
+        writeln!(talk, "  hint: {}", inert(&warning.remedy))?;
     }
     for name in old_prices(&answer, outside.today) {
         writeln!(talk, "note: {name}")?;

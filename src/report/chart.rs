@@ -3,13 +3,19 @@
 
 use super::escape::html;
 
-/// Width of every picture in its own units.
-pub(super) const WIDTH: f64 = 720.0;
-pub(super) const HEIGHT: f64 = 360.0;
-pub(super) const LEFT: f64 = 70.0;
-pub(super) const RIGHT: f64 = 150.0;
-pub(super) const TOP: f64 = 16.0;
-pub(super) const BOTTOM: f64 = 48.0;
+/// Width of every picture in units of which a phone shows about one per pixel.
+pub(super) const WIDTH: f64 = 420.0;
+pub(super) const HEIGHT: f64 = 270.0;
+pub(super) const LEFT: f64 = 62.0;
+pub(super) const RIGHT: f64 = 18.0;
+pub(super) const TOP: f64 = 12.0;
+pub(super) const BOTTOM: f64 = 44.0;
+/// Height of one line of the legend, which stands below.
+const LEGEND: f64 = 17.0;
+/// Names in one line of the legend.
+const NAMES: usize = 2;
+/// Series at the same place stand this far apart, so that their intervals can be told from each other.
+const APART: f64 = 6.0;
 /// Gridlines that an axis is divided by, about.
 const TICKS: f64 = 5.0;
 /// Styles of series that the page defines; a further series begins again.
@@ -17,7 +23,7 @@ pub(crate) const STYLES: usize = 6;
 /// Height of one bar and of a group's gap.
 const BAR: f64 = 12.0;
 const GAP: f64 = 10.0;
-const BAR_LEFT: f64 = 170.0;
+const BAR_LEFT: f64 = 125.0;
 
 /// Lines over a common axis.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,11 +93,15 @@ impl LineChart {
     /// The picture, or `None` when no mark can be placed.
     pub fn svg(&self) -> Option<String> {
         let frame = Frame::around(self)?;
-        let mut svg = open(HEIGHT, &self.title);
+        let mut svg = open(HEIGHT + legend_height(self.series.len()), &self.title);
         frame.axes(self, &mut svg);
         for (index, series) in self.series.iter().enumerate() {
-            frame.line(series, index, &mut svg);
-            legend(&series.name, index, &mut svg);
+            let aside = match self.x_scale {
+                Scale::Linear => 0.0,
+                Scale::Doubling => (index as f64 - (self.series.len() - 1) as f64 / 2.0) * APART,
+            };
+            frame.line(series, (index, aside), &mut svg);
+            legend(&series.name, index, HEIGHT, &mut svg);
         }
         svg.push_str("</svg>\n");
         Some(svg)
@@ -166,7 +176,7 @@ impl Frame {
             let y = self.y(tick);
             svg.extend([format!(
                 "<path class=\"grid\" d=\"M{LEFT:.1} {y:.1}H{right:.1}\"/><text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
-                LEFT - 6.0,
+                LEFT - 5.0,
                 y + 4.0,
                 label(tick)
             )]);
@@ -187,15 +197,17 @@ impl Frame {
         svg.extend([format!(
             "<path class=\"axis\" d=\"M{LEFT:.1} {TOP:.1}V{bottom:.1}H{right:.1}\"/>\n\
              <text class=\"label middle\" x=\"{middle_x:.1}\" y=\"{:.1}\">{}</text>\n\
-             <text class=\"label middle\" transform=\"translate(14 {middle_y:.1}) rotate(-90)\">{}</text>\n",
+             <text class=\"label middle\" transform=\"translate(11 {middle_y:.1}) rotate(-90)\">{}</text>\n",
             HEIGHT - 10.0,
             html(&chart.x_label),
             html(&chart.y_label)
         )]);
     }
 
-    fn line(&self, series: &Series, index: usize, svg: &mut String) {
+    /// A series in its style, a little aside where others have marks at the same places.
+    fn line(&self, series: &Series, (index, aside): (usize, f64), svg: &mut String) {
         let style = index % STYLES;
+        let place = |mark: &Mark| self.x(mark.x) + aside;
         let marks: Vec<Mark> = series
             .marks
             .iter()
@@ -204,14 +216,14 @@ impl Frame {
             .collect();
         let path: Vec<String> = marks
             .iter()
-            .map(|mark| format!("{:.1} {:.1}", self.x(mark.x), self.y(mark.y)))
+            .map(|mark| format!("{:.1} {:.1}", place(mark), self.y(mark.y)))
             .collect();
         if path.len() > 1 {
             let path = path.join("L");
             svg.extend([format!("<path class=\"line s{style}\" d=\"M{path}\"/>\n")]);
         }
         for mark in marks {
-            let x = self.x(mark.x);
+            let x = place(&mark);
             if let Some((low, high)) = mark
                 .interval
                 .filter(|(l, h)| l.is_finite() && h.is_finite())
@@ -239,7 +251,8 @@ impl BarChart {
         let x = |value: f64| BAR_LEFT + value / axis * width;
         let group_height = BAR * self.names.len() as f64 + GAP;
         let bottom = TOP + group_height * self.groups.len() as f64;
-        let mut svg = open(bottom + 28.0, &self.title);
+        let height = bottom + 34.0;
+        let mut svg = open(height + legend_height(self.names.len()), &self.title);
         for tick in ticks(axis) {
             let (x, class) = (
                 x(tick),
@@ -277,7 +290,7 @@ impl BarChart {
             }
         }
         for (index, name) in self.names.iter().enumerate() {
-            legend(name, index, &mut svg);
+            legend(name, index, height, &mut svg);
         }
         svg.push_str("</svg>\n");
         Some(svg)
@@ -291,12 +304,18 @@ pub(super) fn open(height: f64, title: &str) -> String {
     )
 }
 
-pub(super) fn legend(name: &str, index: usize, svg: &mut String) {
-    let (x, y) = (WIDTH - RIGHT + 16.0, TOP + 8.0 + 18.0 * index as f64);
+pub(super) fn legend_height(names: usize) -> f64 {
+    LEGEND * names.div_ceil(NAMES) as f64
+}
+
+/// A name below a picture of this height.
+pub(super) fn legend(name: &str, index: usize, below: f64, svg: &mut String) {
+    let column = (index % NAMES) as f64 * (WIDTH - 16.0) / NAMES as f64;
+    let (x, y) = (16.0 + column, below + 4.0 + LEGEND * (index / NAMES) as f64);
     svg.push_str(&shape(index % STYLES, x, y));
     svg.extend([format!(
         "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
-        x + 10.0,
+        x + 12.0,
         y + 4.0,
         html(name)
     )]);
@@ -347,10 +366,19 @@ fn distinct(mut values: Vec<f64>) -> Vec<f64> {
     values
 }
 
-/// A tick without digits that rounding left behind.
+/// A tick without digits that rounding left behind, thousands apart.
 pub(super) fn label(value: f64) -> String {
     let text = format!("{value:.6}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    let (whole, fraction) = text.find('.').map_or((text, ""), |dot| text.split_at(dot));
+    let mut grouped = String::new();
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped + fraction
 }
 
 #[cfg(test)]
@@ -440,6 +468,6 @@ mod tests {
         axis(1.0, &["0", "0.2", "0.4", "0.6", "0.8", "1"]);
         axis(23.0, &["0", "5", "10", "15", "20", "25"]);
         axis(0.0, &["0", "0.2", "0.4", "0.6", "0.8", "1"]);
-        axis(110_000.0, &["0", "50000", "100000", "150000"]);
+        axis(110_000.0, &["0", "50,000", "100,000", "150,000"]);
     }
 }

@@ -14,6 +14,11 @@ pub(crate) fn visible(text: &str) -> String {
     shown
 }
 
+/// A whole line for a terminal, however long, without characters that act.
+pub(crate) fn inert(text: &str) -> String {
+    text.chars().map(harmless).collect()
+}
+
 fn harmless(character: char) -> char {
     match character {
         '\n' | '\r' | '\t' => ' ',
@@ -113,6 +118,13 @@ mod tests {
             visible("a\u{1b}[31mb\u{202e}c\u{7}\n"),
             "a\u{FFFD}[31mb\u{FFFD}c\u{FFFD} "
         );
+    }
+
+    #[test]
+    fn a_whole_line_keeps_its_length() {
+        let line = format!("{}\u{1b}", "x".repeat(5_000));
+        assert_eq!(inert(&line).chars().count(), 5_001);
+        assert!(!inert(&line).contains('\u{1b}'));
     }
 
     #[test]

@@ -5,12 +5,12 @@ use super::escape::html;
 use super::pictures::Picture;
 use super::precision::{Cost, PrecisionRow, Precisions};
 
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 360.0;
-const LEFT: f64 = 78.0;
-const RIGHT: f64 = 60.0;
-const TOP: f64 = 16.0;
-const BOTTOM: f64 = 48.0;
+const WIDTH: f64 = 420.0;
+const HEIGHT: f64 = 270.0;
+const LEFT: f64 = 62.0;
+const RIGHT: f64 = 48.0;
+const TOP: f64 = 12.0;
+const BOTTOM: f64 = 44.0;
 /// Height of a label, which no other may cover.
 const LINE: f64 = 14.0;
 /// About the width of a label.
@@ -136,7 +136,7 @@ impl Frame {
         svg.extend([format!(
             "<path class=\"axis\" d=\"M{LEFT:.1} {TOP:.1}V{bottom:.1}H{right:.1}\"/>\n\
              <text class=\"label middle\" x=\"{middle_x:.1}\" y=\"{:.1}\">{}</text>\n\
-             <text class=\"label middle\" transform=\"translate(14 {middle_y:.1}) rotate(-90)\">mean KLD in nats</text>\n",
+             <text class=\"label middle\" transform=\"translate(11 {middle_y:.1}) rotate(-90)\">mean KLD in nats</text>\n",
             HEIGHT - 10.0,
             html(axis)
         )]);

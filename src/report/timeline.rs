@@ -1,7 +1,8 @@
 //! Sensors over the time of one point as SVG: lines with a gap where the point was not measured.
 
 use super::chart::{
-    BOTTOM, HEIGHT, LEFT, RIGHT, STYLES, TOP, WIDTH, label, legend, open, rounded_up, ticks,
+    BOTTOM, HEIGHT, LEFT, RIGHT, STYLES, TOP, WIDTH, label, legend, legend_height, open,
+    rounded_up, ticks,
 };
 use super::escape::html;
 use crate::metrics::card_use::{Moment, Trace};
@@ -43,11 +44,11 @@ impl TimeChart<'_> {
         let highest = moments().map(|moment| moment.value).reduce(f64::max)?;
         let y_high = rounded_up(self.limit.map_or(highest, |limit| limit.value.max(highest)));
         let frame = Frame { x_high, y_high };
-        let mut svg = open(HEIGHT, &self.title);
+        let mut svg = open(HEIGHT + legend_height(self.traces.len()), &self.title);
         frame.axes(self, &mut svg);
         for (index, trace) in self.traces.iter().enumerate() {
             svg.push_str(&frame.line(trace, index % STYLES));
-            legend(trace.name, index, &mut svg);
+            legend(trace.name, index, HEIGHT, &mut svg);
         }
         svg.push_str("</svg>\n");
         Some(svg)
@@ -101,7 +102,7 @@ impl Frame {
         svg.push_str(&format!(
             "<path class=\"axis\" d=\"M{LEFT:.1} {TOP:.1}V{bottom:.1}H{right:.1}\"/>\n\
              <text class=\"label middle\" x=\"{middle_x:.1}\" y=\"{:.1}\">seconds of measured time</text>\n\
-             <text class=\"label middle\" transform=\"translate(14 {middle_y:.1}) rotate(-90)\">{}</text>\n",
+             <text class=\"label middle\" transform=\"translate(11 {middle_y:.1}) rotate(-90)\">{}</text>\n",
             HEIGHT - 10.0,
             html(chart.y_label)
         ));

@@ -1,10 +1,13 @@
 //! Every input with its source and date, and what should be doubted.
 
-use super::amount::{count_small, stated};
+use super::amount::{count_small, short, stated};
 use super::{Part, section};
 use crate::cost::answer::{Answer, Assumption, Kind};
 use crate::report::number::ABSENT;
 use crate::report::section::{Align, Table};
+
+/// Characters of a source.
+const SOURCE: usize = 200;
 
 /// What should be doubted, with a remedy.
 pub(super) fn doubts(answer: &Answer) -> Option<Part> {
@@ -69,7 +72,7 @@ fn table(lines: &[&Assumption]) -> Table {
                 (Kind::Measured | Kind::Assumed, _) => value(&line.value),
             },
             line.unit.to_owned(),
-            line.source.clone(),
+            short(&line.source, SOURCE),
             line.date.clone().unwrap_or_else(|| ABSENT.to_owned()),
             match line.kind {
                 Kind::Measured => "measured".to_owned(),
@@ -83,7 +86,7 @@ fn table(lines: &[&Assumption]) -> Table {
 fn value(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::Null => ABSENT.to_owned(),
-        serde_json::Value::String(text) => super::amount::short(text, 80),
+        serde_json::Value::String(text) => short(text, 80),
         serde_json::Value::Number(number) => number.as_f64().map_or(number.to_string(), stated),
         serde_json::Value::Bool(_) | serde_json::Value::Array(_) | serde_json::Value::Object(_) => {
             value.to_string()

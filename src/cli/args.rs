@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use rust_decimal::Decimal;
 
+use super::baseline::BaselineName;
 use super::breakeven::BreakevenArgs;
 use super::exit::{CliError, Exit};
 use super::prices::PricesArgs;
@@ -56,7 +57,7 @@ pub(super) struct StudyArgs {
     /// A study file.
     #[arg(value_name = "STUDY.toml")]
     pub(super) study: Option<PathBuf>,
-    /// tiny, dir:PATH, gguf:PATH or card:NAME.
+    /// tiny, hub:OWNER/NAME[@REVISION][:GGUF], dir:PATH, gguf:PATH or card:NAME.
     #[arg(long, value_name = "SOURCE")]
     pub(super) model: Option<ModelSource>,
     /// decoder, stock or sim:SCRIPT.
@@ -83,6 +84,12 @@ pub(super) struct StudyArgs {
     /// Price of one hour of the device.
     #[arg(long, value_name = "X")]
     pub(super) usd_per_hour: Option<Decimal>,
+    /// Price of one kilowatt-hour; the cost of energy stands beside the rental.
+    #[arg(long, value_name = "X")]
+    pub(super) usd_per_kwh: Option<Decimal>,
+    /// Energy of the building per energy of the card, 1 or more (default: the card alone).
+    #[arg(long, value_name = "X")]
+    pub(super) pue: Option<Decimal>,
     /// Seed of prompts, order and random weights.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
@@ -151,6 +158,8 @@ impl StudyArgs {
             price: PriceSection {
                 gpu: self.gpu.clone(),
                 usd_per_hour: self.usd_per_hour,
+                usd_per_kwh: self.usd_per_kwh,
+                pue: self.pue,
             },
         }
     }
@@ -219,12 +228,15 @@ pub(super) struct VerifyArgs {
 /// `mtok compare`
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
-    /// The study to compare with.
-    #[arg(value_name = "BASE")]
-    pub(super) base: PathBuf,
-    /// The study in question.
-    #[arg(value_name = "NEW")]
-    pub(super) new: PathBuf,
+    /// The study to compare with and the study in question; with --baseline the latter alone.
+    #[arg(value_names = ["BASE", "NEW"], num_args = 1..=2, required = true)]
+    pub(super) folders: Vec<PathBuf>,
+    /// Compare with the baseline of this name.
+    #[arg(long, value_name = "NAME")]
+    pub(super) baseline: Option<BaselineName>,
+    /// Keep NEW as the baseline of this name; alone, nothing is compared.
+    #[arg(long, value_name = "NAME")]
+    pub(super) save_baseline: Option<BaselineName>,
     /// Change that nobody cares about, as a share.
     #[arg(long, value_name = "X", default_value_t = 0.01, value_parser = share)]
     pub(super) noise_threshold: f64,

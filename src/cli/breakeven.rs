@@ -242,7 +242,12 @@ impl Evidence for Files<'_> {
     }
 
     fn measured(&self, path: &str) -> Result<Measured, String> {
-        (self.outside.measured)(&self.find(path))
+        // The name that the scenario gives, so that a report does not depend on where it is made.
+        let named = |measured| Measured {
+            source: path.to_owned(),
+            ..measured
+        };
+        (self.outside.measured)(&self.find(path)).map(named)
     }
 
     fn trace(&self, path: &str) -> Result<Trace, String> {

@@ -1,14 +1,18 @@
 //! The command line: one file per verb. Only here is anything printed.
 
 mod args;
+mod baseline;
 pub mod breakeven;
 mod catalog_files;
 mod compare;
 mod decide;
 mod doctor;
+mod doctor_hub;
+mod download;
 mod exit;
 mod folder;
 mod host;
+mod hub;
 mod output;
 mod plan;
 mod prices;

@@ -1,14 +1,21 @@
 //! What a run shows while it measures: a bar on a terminal, plain lines elsewhere.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::output;
+use super::watch::Watch;
 use crate::measure::Event;
 use crate::record::observation::Block;
 use crate::study::workload::PointId;
+use crate::telemetry::sampler::Latest;
+use crate::telemetry::sensor::Sensor;
 use crate::units::{Seconds, Tokens};
+
+/// How often the line is drawn again.
+const TICK: Duration = Duration::from_millis(500);
 
 /// Shows how a run goes on.
 pub(super) struct Progress {
@@ -23,8 +30,23 @@ impl Progress {
         let bar = ProgressBar::new_spinner();
         let style = ProgressStyle::with_template("{spinner} {elapsed_precise} {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        bar.enable_steady_tick(Duration::from_millis(200));
+        bar.enable_steady_tick(TICK);
         Self { bar, round: 0 }
+    }
+
+    /// Shows beside the message what the card does, as it is whenever the line is drawn.
+    pub(super) fn watch(&self, watch: &Arc<Watch>) {
+        let watch = Arc::clone(watch);
+        let card = move |_: &ProgressState, line: &mut dyn std::fmt::Write| {
+            if let Some(latest) = watch.latest() {
+                // A line that cannot be written is not shown.
+                let _ = write!(line, "{}  ", live(&latest));
+            }
+        };
+        let style = ProgressStyle::with_template("{spinner} {elapsed_precise} {card}{wide_msg}");
+        if let Ok(style) = style {
+            self.bar.set_style(style.with_key("card", card));
+        }
     }
 
     /// Shows an event.
@@ -95,6 +117,24 @@ impl Progress {
     }
 }
 
+/// Utilization, power and memory in a few words.
+fn live(latest: &Latest) -> String {
+    let shown = |sensor: Sensor, scale: f64, unit: &str| match latest.value(sensor) {
+        Some(value) => format!("{:.0} {unit}", value as f64 * scale),
+        None => format!("— {unit}"),
+    };
+    let power = match latest.value(Sensor::PowerInstant) {
+        Some(_) => Sensor::PowerInstant,
+        None => Sensor::Power,
+    };
+    [
+        shown(Sensor::GpuUtilization, 1.0, "%"),
+        shown(power, 1e-3, "W"),
+        shown(Sensor::MemoryUsed, 1e-9, "GB"),
+    ]
+    .join("  ")
+}
+
 fn name(point: PointId) -> String {
     point.to_string()
 }
@@ -122,4 +162,21 @@ fn rate(block: &Block) -> String {
 fn duration(seconds: Seconds) -> String {
     let seconds = seconds.value().max(0.0).round() as u64;
     format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::sensor::{Absence, Reading};
+    use crate::units::Nanos;
+
+    #[test]
+    fn the_live_line_shows_what_answers_and_a_dash_for_the_rest() {
+        let mut reading = Reading::default();
+        reading.set(Sensor::GpuUtilization, Ok(97));
+        reading.set(Sensor::Power, Ok(411_600));
+        reading.set(Sensor::PowerInstant, Err(Absence::NotSupported));
+        let latest = Latest::after(None, Nanos::new(1), &reading);
+        assert_eq!(live(&latest), "97 %  412 W  — GB");
+    }
 }

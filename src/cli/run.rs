@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::args::RunArgs;
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
-use super::plan::{Prepared, file_bytes, prepare};
+use super::hub::Need;
+use super::plan::{Prepared, prepare};
 use super::pricing;
 use super::progress::Progress;
 use super::signals::Interrupts;
@@ -42,7 +43,7 @@ const IDLE_FOR_ENERGY: Duration = Duration::from_secs(6);
 
 /// Measures, writes the reports, and prints what was found.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
-    let prepared = prepare(&args.study)?;
+    let prepared = prepare(&args.study, Need::Files)?;
     pricing::look_up(&prepared.study.price, None, &Catalog::bundled())?;
     let interrupts = Interrupts::listen()?;
     let folder = folder(args, &prepared);
@@ -59,6 +60,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let device = processes.launch()?.identify(&order)?;
     let watch = Arc::new(Watch::start(&device, requirement(args))?);
     processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
+    progress.watch(&watch);
     let device = look_at_card(device, &watch, prepared.study.measure.energy, &progress);
     let peaks = if before.is_empty() && device.kind != DeviceKind::Sim {
         progress.line(&format!("measuring the limits of {}", device.name));
@@ -188,7 +190,7 @@ fn processes(args: &RunArgs, interrupts: &Interrupts) -> Processes {
 
 fn target(prepared: &Prepared) -> Target {
     Target {
-        source: prepared.study.source.clone(),
+        source: prepared.files.clone(),
         engine: prepared.study.engine.clone(),
         device: prepared.study.device,
     }
@@ -297,7 +299,7 @@ fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
     let subject = Subject {
         shape: &prepared.model.shape,
         native: prepared.model.native,
-        file_bytes: file_bytes(&prepared.study.source),
+        file_bytes: prepared.file_bytes,
     };
     Plan::new(&prepared.study, subject, machine)
 }

@@ -7,6 +7,7 @@ pub(crate) mod device;
 mod floats;
 mod generate;
 mod gguf;
+pub mod hub;
 mod kernels;
 pub(crate) mod peaks;
 pub(crate) mod quantize;

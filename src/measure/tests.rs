@@ -201,6 +201,52 @@ fn story(records: &[Record]) -> Vec<String> {
     lines.into_iter().map(told).collect()
 }
 
+#[test]
+fn energy_blocks_show_one_phase_each_and_end_the_last_launch() {
+    let mut lab = Lab::new("", &[1, 2]);
+    lab.measure.energy = true;
+    lab.measure.launches = 2;
+    let records = lab.complete();
+    let story = story(&records);
+    assert_eq!(
+        story.iter().filter(|line| line.contains("energy")).count(),
+        1
+    );
+    assert_eq!(story[story.len() - 2..], ["4 × energy", "Complete"]);
+    let energy: Vec<&Block> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Block(block) if block.purpose == Purpose::Energy => Some(block.as_ref()),
+            _ => None,
+        })
+        .collect();
+    for pair in energy.chunks(2) {
+        let [prefill, decode] = pair else {
+            panic!("one block of each phase")
+        };
+        assert_eq!(prefill.serves, decode.serves);
+        let point = prefill.serves.unwrap();
+        assert_eq!((prefill.point.isl, prefill.point.osl.get()), (point.isl, 1));
+        assert_eq!(decode.point.context(), point.context());
+        for block in pair {
+            assert!(block.cpu.wall_ns.seconds().value() >= 10.0);
+        }
+        let (mut first, mut all) = (0.0, 0.0);
+        for generation in &decode.generations {
+            first += generation.steps_ns[0].value() as f64;
+            all += generation
+                .steps_ns
+                .iter()
+                .map(|s| s.value() as f64)
+                .sum::<f64>();
+        }
+        assert!(first / all <= 0.05, "{}", first / all);
+    }
+    // What is on record is not measured again.
+    lab.before = records;
+    assert_eq!(lab.complete().len(), 1);
+}
+
 fn blocks(records: &[Record]) -> Vec<&Block> {
     let mut blocks = Vec::new();
     for record in records {

@@ -17,3 +17,4 @@ pub(crate) mod pictures;
 pub mod provenance;
 pub mod section;
 pub mod terminal;
+pub(crate) mod timeline;

@@ -1,5 +1,6 @@
 //! A report as headings, notes and tables of plain text, which each rendering escapes in its own way.
 
+mod card;
 mod circumstances;
 mod numbers;
 
@@ -142,6 +143,8 @@ pub fn all(document: &Document) -> Vec<Section> {
         Some(numbers::cost(document)),
         numbers::methods(document),
         numbers::roofline(document),
+        card::card_use(document),
+        card::energy(document),
         circumstances::not_measured(document),
         circumstances::warnings(document),
         circumstances::loads(document),

@@ -1,5 +1,6 @@
 //! What is asked: the model, the workload, the study and the plan made from them.
 
+pub mod hub;
 pub mod input;
 pub mod model;
 pub mod plan;

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::hub::HubSource;
+
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -20,6 +22,8 @@ pub enum ModelSource {
     Gguf(PathBuf),
     /// The shape of a model card, with seeded random weights.
     Card(String),
+    /// A model on the Hub; fetched by the parent, which hands the worker a folder or a file.
+    Hub(HubSource),
 }
 
 impl fmt::Display for ModelSource {
@@ -29,6 +33,7 @@ impl fmt::Display for ModelSource {
             Self::Dir(path) => write!(f, "dir:{}", path.display()),
             Self::Gguf(path) => write!(f, "gguf:{}", path.display()),
             Self::Card(name) => write!(f, "card:{name}"),
+            Self::Hub(source) => write!(f, "hub:{source}"),
         }
     }
 }
@@ -40,7 +45,7 @@ impl FromStr for ModelSource {
         let refuse = || ParseError {
             what: "model source",
             value: text.to_owned(),
-            expected: "tiny, dir:PATH, gguf:PATH or card:NAME".to_owned(),
+            expected: "tiny, hub:OWNER/NAME, dir:PATH, gguf:PATH or card:NAME".to_owned(),
         };
         match text.split_once(':') {
             None if text == "tiny" => Ok(Self::Tiny),
@@ -48,6 +53,7 @@ impl FromStr for ModelSource {
             Some(("dir", path)) => Ok(Self::Dir(path.into())),
             Some(("gguf", path)) => Ok(Self::Gguf(path.into())),
             Some(("card", name)) => Ok(Self::Card(name.to_owned())),
+            Some(("hub", name)) => name.parse().map(Self::Hub),
             Some(_) => Err(refuse()),
         }
     }
@@ -571,9 +577,16 @@ mod tests {
             let json = serde_json::to_string(&precision).unwrap();
             assert_eq!(json, format!("\"{}\"", precision.word()));
         }
-        for text in ["tiny", "dir:/a/b", "gguf:x.gguf", "card:llama-3.1-8b"] {
+        for text in [
+            "tiny",
+            "dir:/a/b",
+            "gguf:x.gguf",
+            "card:llama-3.1-8b",
+            "hub:a/b@v1",
+        ] {
             assert_eq!(text.parse::<ModelSource>().unwrap().to_string(), text);
         }
-        assert!("hub:a/b".parse::<ModelSource>().is_err());
+        assert!("hub:a".parse::<ModelSource>().is_err());
+        assert!("ftp:a/b".parse::<ModelSource>().is_err());
     }
 }

@@ -15,7 +15,7 @@ use candle_core::{D, DType, Device, Tensor};
 use self::files::Facts;
 use self::models::Model;
 use super::generate::{Forward, generate, relative_error};
-use super::{Capacity, Engine, EngineError, Progress, Prompts, Trace, device};
+use super::{Capacity, Engine, EngineError, Progress, Prompts, Trace, device, weights};
 use crate::clock::Clock;
 use crate::record::observation::{Accuracy, EngineFacts};
 use crate::study::model::{ModelSource, Precision};
@@ -40,6 +40,7 @@ pub(crate) fn load(
     let (model, facts) = match source {
         ModelSource::Dir(folder) => files::folder(folder, precision, device)?,
         ModelSource::Gguf(path) => files::gguf(path, precision, device)?,
+        ModelSource::Hub(_) => return Err(weights::not_fetched(source)),
         ModelSource::Tiny | ModelSource::Card(_) => {
             drawn::load(source, precision, seed, device, progress)?
         }

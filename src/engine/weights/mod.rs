@@ -90,9 +90,22 @@ pub(crate) struct Weights {
     pub(crate) head: Option<Matrix>,
 }
 
-/// Finds out what a model is and refuses what cannot be run, without reading its weights; files are
-/// hashed on the way.
+/// How much of a model's files is read to tell what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Their headers.
+    Headers,
+    /// All of them, for their hashes.
+    Whole,
+}
+
+/// Finds out what a model is and refuses what cannot be run; its files are hashed on the way.
 pub fn inspect(source: &ModelSource) -> Result<Model, EngineError> {
+    examine(source, Reading::Whole)
+}
+
+/// Finds out what a model is and refuses what cannot be run, without loading it.
+pub fn examine(source: &ModelSource, reading: Reading) -> Result<Model, EngineError> {
     let random = |name: &str, architecture: Architecture, native| Model {
         source: source.clone(),
         name: name.to_owned(),
@@ -110,7 +123,10 @@ pub fn inspect(source: &ModelSource) -> Result<Model, EngineError> {
             Ok(Model {
                 source: source.clone(),
                 name: name_of(path),
-                files: checkpoint.digests()?,
+                files: match reading {
+                    Reading::Headers => BTreeMap::new(),
+                    Reading::Whole => checkpoint.digests()?,
+                },
                 family: checkpoint.architecture.family,
                 shape: checkpoint.architecture.shape,
                 random_weights: false,
@@ -122,14 +138,23 @@ pub fn inspect(source: &ModelSource) -> Result<Model, EngineError> {
             Ok(Model {
                 source: source.clone(),
                 name: name_of(path),
-                files: file.digests()?,
+                files: match reading {
+                    Reading::Headers => BTreeMap::new(),
+                    Reading::Whole => file.digests()?,
+                },
                 family: file.architecture.family,
                 shape: file.architecture.shape,
                 random_weights: false,
                 native: file.native,
             })
         }
+        ModelSource::Hub(_) => Err(not_fetched(source)),
     }
+}
+
+/// Why a model of the Hub cannot be opened as such: engines open files, and a worker has no network.
+pub(crate) fn not_fetched(source: &ModelSource) -> EngineError {
+    EngineError::model(source, "has to be fetched before it is opened")
 }
 
 /// Loads or makes the weights of a model on the device.
@@ -164,6 +189,7 @@ pub(crate) fn load(
             let placement = Placement::new(precision, file.native, device);
             file.load(&placement, progress)
         }
+        ModelSource::Hub(_) => Err(not_fetched(source)),
     }
 }
 

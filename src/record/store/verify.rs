@@ -6,6 +6,7 @@ use std::path::Path;
 use super::StoreError;
 use super::line::{NOTHING_BEFORE, Place, Unreadable};
 use super::lines::{Chain, Line, Lines};
+use super::readings::{self, UnsoundReadings};
 use crate::record::observation::{Block, Generation, Purpose, Record};
 use crate::study::model::Precision;
 use crate::study::workload::PointId;
@@ -116,6 +117,17 @@ pub enum Problem {
     /// A block that is shorter than its generations.
     #[error("the block's wall time is shorter than its generations")]
     Wall,
+    /// Sensor readings that cannot be.
+    #[error("{0}")]
+    Sensors(UnsoundReadings),
+    /// An energy block serves no point of its load's precision and batch size, or another block does.
+    #[error("a block of {point} {purpose:?} does not serve the point that it names")]
+    Serves {
+        /// The point that ran.
+        point: PointId,
+        /// What the block is for.
+        purpose: Purpose,
+    },
     /// The hash of the output ids is none.
     #[error("output_sha256 is not a SHA-256")]
     OutputHash,
@@ -245,7 +257,11 @@ impl Structure {
             self.ended = false;
         }
         match record {
-            Record::Session(_) | Record::Device(_) | Record::Peak(_) => {}
+            Record::Session(_) | Record::Peak(_) => {}
+            Record::Device(device) => {
+                let before = device.before.as_deref();
+                problems.extend(before.and_then(readings::unsound).map(Problem::Sensors));
+            }
             Record::Load(load) => {
                 if self.loads.insert(load.load, load.precision).is_some() {
                     problems.push(Problem::LoadTwice { load: load.load });
@@ -261,7 +277,11 @@ impl Structure {
                 problems.extend(failure.point.and_then(|point| self.known_point(point)));
             }
             Record::Skip(skip) => problems.extend(self.known_point(skip.point)),
-            Record::End(_) => self.ended = true,
+            Record::End(end) => {
+                self.ended = true;
+                let after = end.after.as_deref();
+                problems.extend(after.and_then(readings::unsound).map(Problem::Sensors));
+            }
         }
         problems
     }
@@ -275,11 +295,19 @@ impl Structure {
         (!known).then_some(Problem::UnknownPoint { point })
     }
 
-    /// Energy blocks show one phase alone and so have lengths of their own.
+    /// Energy blocks show one phase alone and so have lengths of their own; the point that they serve is
+    /// one of the study.
     fn in_study(&self, block: &Block) -> Option<Problem> {
-        match block.purpose {
-            Purpose::Measure | Purpose::Drift => self.known_point(block.point),
-            Purpose::Energy => None,
+        let (point, purpose) = (block.point, block.purpose);
+        let wrong = Some(Problem::Serves { point, purpose });
+        match (purpose, block.serves) {
+            (Purpose::Measure | Purpose::Drift, None) => self.known_point(point),
+            (Purpose::Measure | Purpose::Drift, Some(_)) | (Purpose::Energy, None) => wrong,
+            (Purpose::Energy, Some(served)) => {
+                let alike = (served.precision, served.batch) == (point.precision, point.batch);
+                self.known_point(served)
+                    .or(if alike { None } else { wrong })
+            }
         }
     }
 
@@ -321,6 +349,10 @@ fn block_problems(block: &Block) -> Vec<Problem> {
     let wall_end = start.checked_add(block.cpu.wall_ns.value());
     if wall_end.is_none() || before.is_none() || wall_end < before {
         problems.push(Problem::Wall);
+    }
+    if let Some(sensors) = &block.sensors {
+        let of_block = readings::unsound(sensors).or(readings::outside(block, sensors));
+        problems.extend(of_block.map(Problem::Sensors));
     }
     let hash = block.output_sha256.as_bytes();
     if hash.len() != 64 || !hash.iter().all(u8::is_ascii_hexdigit) {

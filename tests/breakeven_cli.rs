@@ -502,10 +502,10 @@ fn a_study_that_is_not_there_and_one_that_meets_no_objective_are_refused() {
 fn a_trace_brings_its_volume_and_a_bad_one_its_line() {
     let scenario = GUIDE.replace("requests_per_day = 10_000", "trace = \"requests.csv\"");
     let desk = Desk::new(&scenario);
-    let hours: String = (0..24)
-        .map(|hour| format!("2026-11-02T{hour:02}:30:00Z\n"))
+    let hours: Vec<String> = (0..24)
+        .map(|hour| format!("2026-11-02T{hour:02}:30:00Z"))
         .collect();
-    desk.write("requests.csv", format!("timestamp\n{hours}"));
+    desk.write("requests.csv", format!("timestamp\n{}\n", hours.join("\n")));
     let json: Value = serde_json::from_str(&desk.breakeven(&["--json"]).out).unwrap();
     is(&json, "/volume/requests_per_day", 24.0);
     desk.write("requests.csv", "timestamp\n1\nyesterday\n");

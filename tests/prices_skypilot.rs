@@ -135,6 +135,62 @@ fn a_spot_price_of_nothing_or_above_the_price_is_no_spot_market() {
     assert_eq!(aws.summary.skipped["not a whole number of GPUs"], 1);
 }
 
+#[test]
+fn columns_may_come_in_any_order_and_memory_is_never_read() {
+    let head = "InstanceType,AcceleratorName,AcceleratorCount,GpuInfo,Price,SpotPrice,Region";
+    let cells = [
+        "8x_H100-SXM",
+        "H100-SXM",
+        "8.0",
+        "{broken",
+        "24.00",
+        "12.00",
+        "US",
+    ];
+    let rows_of = |order: &[usize]| {
+        let names: Vec<&str> = head.split(',').collect();
+        let line = |of: &dyn Fn(usize) -> String| {
+            order.iter().map(|at| of(*at)).collect::<Vec<_>>().join(",")
+        };
+        let csv = format!(
+            "{}\n{}\n",
+            line(&|at| names[at].to_owned()),
+            line(&|at| cells[at].to_owned())
+        );
+        rows(&read("x", csv.as_bytes()))
+    };
+    let first = rows_of(&[0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(
+        first,
+        [
+            "x-h100-sxm-8x-h100-sxm = h100-sxm x8 3 US",
+            "x-h100-sxm-8x-h100-sxm-spot = h100-sxm x8 1.5 US"
+        ]
+    );
+    assert_eq!(rows_of(&[6, 5, 4, 3, 2, 1, 0]), first);
+    assert_eq!(rows_of(&[4, 0, 6, 2, 5, 1, 3]), first);
+}
+
+#[test]
+fn spot_prices_count_only_below_the_price_and_above_nothing() {
+    let head = "InstanceType,AcceleratorName,AcceleratorCount,Price,SpotPrice,Region\n";
+    for (price, spot, markets) in [
+        ("2.00", "1.00", 2),
+        ("2.00", "2.00", 1),
+        ("2.00", "62.99", 1),
+        ("2.00", "0.00", 1),
+        ("2.00", "", 1),
+        ("", "1.00", 1),
+        ("700.0", "700.0", 0),
+        ("0", "0", 0),
+    ] {
+        // Another line keeps the table from being empty.
+        let csv = format!("{head}a,L4,1,{price},{spot},r\nz,L40S,1,5.00,,r\n");
+        let found = rows(&read("x", csv.as_bytes())).len() - 1;
+        assert_eq!(found, markets, "{price} {spot}");
+    }
+}
+
 #[track_caller]
 fn refused(csv: &str, expected: &str) {
     let error = import(csv.as_bytes(), &selection("x"), OPTIONS).unwrap_err();

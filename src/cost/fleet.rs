@@ -157,7 +157,11 @@ impl FleetCase {
         base * self.reserved_usd_per_gpu_hour + ordinary / hours * rate
     }
 
-    /// Cards beyond the reserved ones.
+    /// Cards that replicas take beyond the reserved ones.
+    pub(super) fn beyond_reserved(&self, replicas: f64) -> f64 {
+        self.extra_gpus(replicas, self.gpus(self.reserved))
+    }
+
     fn extra_gpus(&self, replicas: f64, base: f64) -> f64 {
         // Fewer cards than are reserved need no further card.
         (self.gpus(replicas) - base).max(0.0)
@@ -334,6 +338,12 @@ impl<'a> Fleet<'a> {
 
     pub(super) fn cards_usd(&self, replicas: &[f64]) -> f64 {
         self.cards_usd_with(replicas, self.case.reserved)
+    }
+
+    /// The same for so many cards beyond the reserved ones on average.
+    pub(super) fn mean_cards_usd(&self, cards: f64) -> f64 {
+        let reserved = self.case.gpus(self.case.reserved) * self.case.reserved_usd_per_gpu_hour;
+        (reserved + cards * self.rate) * self.hours * self.update_factor()
     }
 
     /// The same with another number of reserved replicas.

@@ -18,6 +18,19 @@ pub(super) struct HourlySteps<'a> {
     /// The volume at which each hour needs one more.
     next: BinaryHeap<Reverse<Next>>,
     from: f64,
+    /// What is billed in all hours together; `None` where a cold start ties hours to each other.
+    totals: Option<Totals>,
+}
+
+/// Sums over the hours, kept up to date: a step changes few of them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Totals {
+    /// Billed replicas.
+    replicas: f64,
+    /// Billed cards beyond the reserved ones.
+    cards: f64,
+    /// Billed replicas of the busiest hour.
+    busiest: f64,
 }
 
 /// The volume at which an hour leaves its stair.
@@ -84,7 +97,13 @@ impl<'a> HourlySteps<'a> {
             needed,
             next: BinaryHeap::new(),
             from: requests,
+            totals: (fleet.case.cold_start_hours <= 0.0).then(Totals::default),
         };
+        if let Some(totals) = &mut steps.totals {
+            for needed in &steps.needed {
+                totals.add(fleet, fleet.case.billed(*needed), 1.0);
+            }
+        }
         for hour in 0..steps.needed.len() {
             steps.plan(hour);
         }
@@ -101,27 +120,31 @@ impl<'a> HourlySteps<'a> {
         }
     }
 
+    /// One hour needs one more.
+    fn grow(&mut self, hour: usize) {
+        let before = self.fleet.case.billed(self.needed[hour]);
+        self.needed[hour] += 1.0;
+        let after = self.fleet.case.billed(self.needed[hour]);
+        if let Some(totals) = &mut self.totals {
+            totals.add(self.fleet, before, -1.0);
+            totals.add(self.fleet, after, 1.0);
+        }
+        self.plan(hour);
+    }
+
     fn next_step(&mut self) -> Step {
-        let replicas = self.fleet.started_early(
-            &self
-                .needed
-                .iter()
-                .map(|needed| self.fleet.case.billed(*needed))
-                .collect::<Vec<f64>>(),
-        );
         let from = self.from;
+        let step = self.current();
         if let Some(Reverse(first)) = self.next.pop() {
             self.from = first.requests;
-            self.needed[first.hour] += 1.0;
-            self.plan(first.hour);
+            self.grow(first.hour);
             // Hours of one level change together.
             while let Some(Reverse(same)) = self.next.peek()
                 && same.requests <= self.from * (1.0 + 1e-12)
             {
                 let hour = same.hour;
                 self.next.pop();
-                self.needed[hour] += 1.0;
-                self.plan(hour);
+                self.grow(hour);
             }
         } else {
             self.from = f64::MAX;
@@ -129,10 +152,50 @@ impl<'a> HourlySteps<'a> {
         Step {
             from,
             to: self.from,
-            usd: self.fleet.cards_usd(&replicas) + self.fleet.case.fixed.month_usd(),
-            replicas: replicas.iter().copied().fold(0.0, f64::max),
-            replica_hours: replicas.iter().sum::<f64>() / replicas.len() as f64 * self.fleet.hours,
+            ..step
         }
+    }
+
+    /// What the replicas of now cost.
+    fn current(&self) -> Step {
+        let fleet = self.fleet;
+        let hours = self.needed.len() as f64;
+        let (cards_usd, replicas, replica_sum) = match self.totals {
+            Some(totals) => (
+                fleet.mean_cards_usd(totals.cards / hours),
+                totals.busiest,
+                totals.replicas,
+            ),
+            None => {
+                let billed: Vec<f64> = self
+                    .needed
+                    .iter()
+                    .map(|needed| fleet.case.billed(*needed))
+                    .collect();
+                let replicas = fleet.started_early(&billed);
+                (
+                    fleet.cards_usd(&replicas),
+                    replicas.iter().copied().fold(0.0, f64::max),
+                    replicas.iter().sum(),
+                )
+            }
+        };
+        Step {
+            from: self.from,
+            to: self.from,
+            usd: cards_usd + fleet.case.fixed.month_usd(),
+            replicas,
+            replica_hours: replica_sum / hours * fleet.hours,
+        }
+    }
+}
+
+impl Totals {
+    /// Adds an hour with its billed replicas, or takes one away. Counts are whole, so nothing drifts.
+    fn add(&mut self, fleet: &Fleet<'_>, replicas: f64, times: f64) {
+        self.replicas += times * replicas;
+        self.cards += times * fleet.case.beyond_reserved(replicas);
+        self.busiest = self.busiest.max(replicas);
     }
 }
 

@@ -100,10 +100,17 @@ impl Desk<'_> {
     }
 
     fn doubts(&mut self, row: &ApiPrice) {
-        if row.prices.input_usd_per_mtok.is_zero() && row.prices.output_usd_per_mtok.is_zero() {
+        let sides = [
+            row.prices.input_usd_per_mtok,
+            row.prices.output_usd_per_mtok,
+        ];
+        if sides.iter().any(rust_decimal::Decimal::is_zero) {
             self.warnings.push(Warning::new(
                 "zero_price",
-                format!("the catalog prices `{}` at nothing", row.id),
+                format!(
+                    "the catalog prices `{}` at nothing, in part or as a whole",
+                    row.id
+                ),
                 "state its prices in the scenario, or choose another seller",
             ));
         }

@@ -860,3 +860,19 @@ fn a_window_or_summary_breaks_what_the_prompt_cache_holds() {
         share(&window)
     );
 }
+
+#[test]
+fn the_answer_says_how_many_draws_its_break_even_rests_on() {
+    let drawn = "[uncertainty]\ndraws = 1500\n[[uncertainty.input]]\nkey = \"self_hosted.staff.fte\"\ndistribution = \"uniform\"\nlow = 0\nhigh = 1\n";
+    let hourly = guide_with("traffic", &format!("hourly = {:?}", [1.0; 24]));
+    let followed = hourly.replace(
+        "target_load = 1.0",
+        "target_load = 1.0\nfleet = \"autoscaled\"",
+    );
+    // Stairs of an hourly fleet are many: its break-even comes from the first thousand.
+    for (text, used) in [(GUIDE, 1_500), (&followed, 1_000)] {
+        let found = solve(&format!("{text}{drawn}")).uncertainty.unwrap();
+        assert_eq!((found.draws, found.break_even_draws), (1_500, used));
+        assert!(found.break_even_requests_per_month.p95.is_some());
+    }
+}

@@ -91,7 +91,7 @@ fn judge(id: &str, entry: &Entry, options: ImportOptions) -> Verdict {
         Ok(row) => row,
         Err(reason) => return Verdict::Skip(reason.to_owned()),
     };
-    if let Some(reason) = implausible(&row, entry)
+    if let Some(reason) = implausible(&row)
         && options.implausible == Implausible::Quarantine
     {
         return Verdict::Quarantine(reason);
@@ -195,11 +195,10 @@ fn tiers(entry: &Entry) -> Result<Vec<TierRow>, &'static str> {
 }
 
 /// Why a price is hard to believe.
-fn implausible(row: &ApiRow, entry: &Entry) -> Option<String> {
+fn implausible(row: &ApiRow) -> Option<String> {
     let above = |price: Option<Price>, limit: i64| {
         price.filter(|price| price.decimal() > Decimal::from(limit))
     };
-    let zero = |price: Option<Price>| price.is_some_and(Price::is_zero);
     let (input, output) = (row.rates.input_usd_per_mtok, row.rates.output_usd_per_mtok);
     let dear = match row.kind {
         ApiKind::Chat => above(input, DEAREST_INPUT)
@@ -209,20 +208,21 @@ fn implausible(row: &ApiRow, entry: &Entry) -> Option<String> {
             above(input, DEAREST_EMBEDDING).map(|price| (price, "input", DEAREST_EMBEDDING))
         }
     };
-    if let Some((price, side, limit)) = dear {
-        return Some(format!(
-            "{side} costs {price} USD/Mtok, more than the {limit} that is believed"
-        ));
-    }
-    let free = match row.kind {
+    let (price, side, limit) = dear?;
+    Some(format!(
+        "{side} costs {price} USD/Mtok, more than the {limit} that is believed"
+    ))
+}
+
+/// Whether a price is 0, which means free or not known; using such a row is warned of.
+fn free(row: &ApiRow) -> bool {
+    let zero = |price: Option<Price>| price.is_some_and(Price::is_zero);
+    let (input, output) = (row.rates.input_usd_per_mtok, row.rates.output_usd_per_mtok);
+    match row.kind {
         ApiKind::Chat => zero(input) || zero(output),
         ApiKind::Embedding => zero(input),
         ApiKind::Rerank => zero(input) || zero(row.usd_per_query),
-    };
-    if free && entry.prices.values().all(Decimal::is_zero) {
-        return Some("every price is 0: free or not known".to_owned());
     }
-    free.then(|| "one of its prices is 0: free or not known".to_owned())
 }
 
 /// What a reader should know of an imported row.
@@ -242,6 +242,9 @@ fn doubts(row: &ApiRow, entry: &Entry, as_of: Date) -> Vec<&'static str> {
         || dearer(rates.batch_output_usd_per_mtok, rates.output_usd_per_mtok)
     {
         doubts.push("batch without a discount");
+    }
+    if free(row) {
+        doubts.push("priced at 0: free or not known");
     }
     if entry.has_local_quiet_hours() {
         doubts.push("quiet hours in local time, left out");

@@ -225,6 +225,10 @@ fn moved(changes: &[(&str, &str)]) -> f64 {
     solve(&text).break_even.unwrap().requests_per_month.unwrap()
 }
 
+/// A name, and the changes at either end of its range.
+type Ends<'a> = (&'a str, Changes<'a>, Changes<'a>);
+type Changes<'a> = &'a [(&'a str, &'a str)];
+
 pub(super) fn g22_what_moves_the_break_even() -> Table {
     let mut table = Table::default();
     let base = moved(&[]);
@@ -241,7 +245,7 @@ pub(super) fn g22_what_moves_the_break_even() -> Table {
         ),
     ];
     let half = "input_usd_per_mtok = 1.25\noutput_usd_per_mtok = 5";
-    let ends: [(&str, &[(&str, &str)], &[(&str, &str)]); 9] = [
+    let ends: [Ends; 9] = [
         (
             "fte",
             &[("fte = 0.25", "fte = 0.1")],

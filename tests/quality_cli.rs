@@ -175,9 +175,19 @@ fn the_small_model_loses_more_the_fewer_bits_it_has() {
     let folder = TempDir::new().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_mtok"))
         .current_dir(folder.path())
-        .args(["quality", "--model", "tiny", "--device", "cpu", "--out", "study"])
+        .args([
+            "quality", "--model", "tiny", "--device", "cpu", "--out", "study",
+        ])
         .args(["--precision", "f16,bf16,q8_0,q6_k,q5_k,q4_k,q3_k,q2_k"])
-        .args(["--context", "48", "--windows", "3", "--max-kld", "0.05", "--json"])
+        .args([
+            "--context",
+            "48",
+            "--windows",
+            "3",
+            "--max-kld",
+            "0.05",
+            "--json",
+        ])
         .output()
         .unwrap();
     let answer = json(&output);
@@ -186,7 +196,12 @@ fn the_small_model_loses_more_the_fewer_bits_it_has() {
         assert!(kld(nearly_exact) < kld(3), "{nearly_exact} against q6_k");
     }
     for row in 3..7 {
-        assert!(kld(row) < kld(row + 1), "{row}: {} {}", kld(row), kld(row + 1));
+        assert!(
+            kld(row) < kld(row + 1),
+            "{row}: {} {}",
+            kld(row),
+            kld(row + 1)
+        );
     }
     let report = std::fs::read_to_string(folder.path().join("study/report.md")).unwrap();
     assert!(report.contains("The smallest precision within a mean KLD of 0.05"));

@@ -42,10 +42,9 @@ pub(super) fn run(args: &ImatrixArgs) -> Result<Exit, CliError> {
     let steps = engine::Progress::default();
     let precision = match args.source {
         ModelSource::Gguf(_) => Precision::Native,
-        ModelSource::Tiny
-        | ModelSource::Dir(_)
-        | ModelSource::Card(_)
-        | ModelSource::Hub(_) => Precision::F32,
+        ModelSource::Tiny | ModelSource::Dir(_) | ModelSource::Card(_) | ModelSource::Hub(_) => {
+            Precision::F32
+        }
     };
     let weights = weights::load(&args.source, precision, unseeded, &device, &steps)?;
     refuse_foreign(args, &windows, weights.shape.vocab)?;

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::HubError;
 use super::listing::{BlobId, ListedFile, Listing};
+use crate::engine::weights::files::hexadecimal;
 use crate::study::hub::{Commit, HubSource};
 
 /// Files up to this size are hashed whenever they are used; larger ones are hashed before they are
@@ -271,10 +272,6 @@ impl ContentHash {
             found,
         })
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

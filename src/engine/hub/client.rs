@@ -17,7 +17,7 @@ use crate::study::hub::{Commit, HubSource};
 /// Redirects that are followed; the Hub needs two.
 const MAX_HOPS: u32 = 5;
 /// Longest wait that a server may ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(300);
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
 /// Longest wait of our own between two attempts.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// A download that came this much further starts counting its failures anew.
@@ -248,9 +248,10 @@ impl<'a> Client<'a> {
             }
             let status = response.status();
             if !is_redirect(status) {
-                return match status.is_success() {
-                    true => Ok((response, address)),
-                    false => Err(self.refusal(asked, response, &address)),
+                return if status.is_success() {
+                    Ok((response, address))
+                } else {
+                    Err(self.refusal(asked, &response, &address))
                 };
             }
             let location = text(response.headers(), "location");
@@ -296,7 +297,7 @@ impl<'a> Client<'a> {
     }
 
     /// What an answer means that is neither a content nor a redirect.
-    fn refusal(&self, asked: &Asked<'_>, response: Response<Body>, address: &Address) -> Failure {
+    fn refusal(&self, asked: &Asked<'_>, response: &Response<Body>, address: &Address) -> Failure {
         let headers = response.headers();
         let status = response.status().as_u16();
         let message =
@@ -382,7 +383,7 @@ fn unreachable(address: &Address, error: &ureq::Error) -> HubError {
     }
 }
 
-pub(super) fn hostile(url: impl ToString, reason: impl Into<String>) -> HubError {
+pub(super) fn hostile(url: &impl ToString, reason: impl Into<String>) -> HubError {
     HubError::Hostile {
         url: url.to_string(),
         reason: reason.into(),

@@ -104,7 +104,7 @@ impl Fetch<'_> {
         if length > LONGEST_HEADER {
             let url = self.asked(&wanted.path).address;
             return Err(hostile(
-                url,
+                &url,
                 format!("a safetensors header of {length} bytes"),
             ));
         }

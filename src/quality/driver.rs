@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::pace::Pace;
 use super::windows::window;
 use super::{Ended, Event, Job, Outlets, QualityError, Role, Room};
 use crate::engine::worker::{
@@ -12,12 +13,8 @@ use crate::engine::{Capacity, TokenId};
 use crate::record::observation::{EndStatus, EngineFacts, FailureKind, Record};
 use crate::record::scoring::{Pairing, Reference, Scoring, Unscored, Window};
 use crate::study::model::Precision;
-use crate::units::{Nanos, Seconds};
+use crate::units::Nanos;
 
-/// Time that one request is meant to take: short enough for progress and for Ctrl-C.
-const REQUEST: Seconds = Seconds::new(1.0);
-/// Most windows of a request.
-const MOST_WINDOWS: u32 = 64;
 /// Share of the memory that two models may fill; the rest is for logits, caches and the system.
 const FILLED: f64 = 0.8;
 
@@ -60,14 +57,6 @@ impl From<QualityError> for Trouble {
     }
 }
 
-/// How fast windows go by.
-struct Pace {
-    /// Windows of the next request.
-    windows: u32,
-    /// Passes over the text that are still to come, this one included.
-    passes: u32,
-}
-
 impl<'j, 'o> Driver<'j, 'o> {
     pub(super) fn new(
         job: &'j Job<'j>,
@@ -84,10 +73,7 @@ impl<'j, 'o> Driver<'j, 'o> {
             launcher,
             outlets,
             reference: None,
-            pace: Pace {
-                windows: 1,
-                passes: 0,
-            },
+            pace: Pace::default(),
             unscored: 0,
         }
     }
@@ -332,18 +318,15 @@ impl<'j, 'o> Driver<'j, 'o> {
         (precision, role): (Precision, Role),
     ) {
         let spent = self.outlets.clock.now().since(begun);
-        let each = spent.unwrap_or(Nanos::new(0)).seconds().value() / f64::from(count);
-        // A clock that stood still says nothing against more.
-        self.pace.windows =
-            (REQUEST.value() / each.max(1e-3)).clamp(1.0, MOST_WINDOWS.into()) as u32;
+        self.pace
+            .learn(count, spent.unwrap_or(Nanos::new(0)).seconds());
         let of = self.job.text.windows;
-        let later = f64::from(of) * f64::from(self.pace.passes.saturating_sub(1));
         (self.outlets.observer)(Event::Windows {
             precision,
             role,
             done,
             of,
-            ahead: Seconds::new(each * (f64::from(of - done) + later)),
+            ahead: self.pace.ahead(of - done, of),
         });
     }
 

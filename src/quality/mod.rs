@@ -4,6 +4,7 @@
 //! reference's distributions go to disk first and every precision is compared with them.
 
 mod driver;
+mod pace;
 mod windows;
 
 use std::path::Path;

@@ -226,7 +226,7 @@ fn an_interrupted_judgement_is_made_again_and_a_whole_one_is_not() {
     let mut lab = Lab::new(SCRIPT, &[Precision::Q8_0, Precision::Q4K]);
     let (_, whole) = lab.run();
     let per_precision = whole.len() / 2;
-    lab.interrupt_at = Some(per_precision + 2);
+    lab.interrupt_at = Some(per_precision + 1);
     let (ended, first) = lab.run();
     assert_eq!(ended.unwrap().status, EndStatus::Interrupted);
     assert!(first.len() < whole.len());

@@ -341,3 +341,109 @@ impl Speed {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quality(ratio: f64, kld: f64) -> Quality {
+        let around = |value: f64| Estimate::exact(value).with_interval(value * 0.9, value * 1.1);
+        Quality {
+            windows: 9,
+            predictions: 900,
+            perplexity: Estimate::exact(10.0 * ratio),
+            perplexity_error: None,
+            perplexity_reference: Estimate::exact(10.0),
+            perplexity_ratio: Estimate::exact(ratio),
+            kld_mean: around(kld),
+            kld_median: None,
+            kld_p90: None,
+            kld_p99: None,
+            kld_p999: None,
+            kld_max: kld,
+            delta_p_mean: Estimate::exact(0.0),
+            delta_p_rms: Estimate::exact(0.0),
+            same_top: Estimate::exact(1.0),
+        }
+    }
+
+    fn row(precision: Precision, kld: f64, price: Option<f64>) -> PrecisionRow {
+        let batch = NonZeroU32::MIN;
+        let point = PointId {
+            precision,
+            batch,
+            isl: batch,
+            osl: batch,
+        };
+        let speed = price.map(|price| Speed {
+            point,
+            prefill: Estimate::exact(1.0),
+            decode: None,
+            speedup: None,
+            price: Some(Estimate::exact(price)),
+            energy: None,
+        });
+        PrecisionRow {
+            precision,
+            engine: None,
+            quality: Some(quality(1.0 + kld, kld)),
+            pairing: None,
+            reason: None,
+            speeds: vec![speed],
+        }
+    }
+
+    fn table(max_kld: f64, rows: Vec<PrecisionRow>) -> Precisions {
+        Precisions {
+            reference: None,
+            text: None,
+            budget: Budget {
+                max_kld: Some(max_kld),
+                max_ppl_ratio: None,
+            },
+            base: None,
+            batches: vec![NonZeroU32::MIN],
+            rows,
+        }
+    }
+
+    fn priced() -> Vec<PrecisionRow> {
+        vec![
+            row(Precision::Bf16, 0.001, Some(4.0)),
+            row(Precision::Q8_0, 0.01, Some(2.5)),
+            row(Precision::Q4K, 0.05, Some(2.0)),
+            row(Precision::Q2K, 0.5, Some(1.0)),
+        ]
+    }
+
+    #[test]
+    fn the_cheapest_within_the_budget_is_named_with_the_next_better_one() {
+        insta::assert_snapshot!(table(0.06, priced()).sentences().join("\n"), @r"
+        The cheapest precision within a mean KLD of 0.06, by the upper ends of the intervals, is q4_k: 2.000 $/Mtok at batch 1, perplexity ratio 1.050, mean KLD 0.0500.
+        The next better one is q8_0: 2.500 $/Mtok at batch 1 (+25.0 %), perplexity ratio 1.010, mean KLD 0.0100.
+        ");
+    }
+
+    #[test]
+    fn the_upper_end_of_the_interval_has_to_keep_the_budget() {
+        // 0.05 with an interval up to 0.055.
+        let named = |max_kld| table(max_kld, priced()).cheapest().map(|row| row.precision);
+        assert_eq!(named(0.055_001), Some(Precision::Q4K));
+        assert_eq!(named(0.054), Some(Precision::Q8_0));
+        assert_eq!(named(0.000_1), None);
+        let none = table(0.000_1, priced()).sentences();
+        assert_eq!(
+            none,
+            ["No precision keeps a mean KLD of 0.0001 with the upper ends of its intervals."]
+        );
+    }
+
+    #[test]
+    fn a_missing_price_makes_bytes_decide() {
+        let mut rows = priced();
+        rows[3].speeds = vec![None];
+        assert_eq!(table(1.0, rows.clone()).cost(), Cost::Bytes);
+        rows[3].quality = None;
+        assert_eq!(table(1.0, rows).cost(), Cost::Price);
+    }
+}

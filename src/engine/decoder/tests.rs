@@ -720,3 +720,36 @@ fn names_of_a_random_model_are_those_of_its_shape() {
         model.shape.parameters()
     );
 }
+
+/// Logits of places 2 and on of a window, in one pass and as the last of ever longer prefills.
+#[test]
+fn scoring_gives_the_logits_that_a_prefill_up_to_each_place_ends_in() {
+    for operators in [Operators::Fused, Operators::Candle] {
+        let model = Named::new(Family::Qwen3, shape(Family::Qwen3), 31);
+        let mut decoder = decoder(model.weights(dense), operators);
+        let window = prompt(9, model.shape.vocab, 5);
+        let (batch, context) = (1, 9);
+        decoder.reserve(Capacity { batch, context }).unwrap();
+        let mut scored: Vec<(usize, Vec<f32>)> = Vec::new();
+        let mut keep = |part: Logits<'_>| {
+            scored.extend(part.rows().map(|(place, row)| (place, row.to_vec())));
+            Ok(())
+        };
+        let progress = Progress::default();
+        decoder.score(&window, 2, &progress, &mut keep).unwrap();
+        let places: Vec<usize> = scored.iter().map(|(place, _)| *place).collect();
+        assert_eq!(
+            places,
+            [2, 3, 4, 5, 6, 7],
+            "the last place predicts nothing"
+        );
+        assert_eq!(progress.steps(), 1);
+        for (place, row) in scored {
+            let so_far = window[..=place].to_vec();
+            let expected = steps(&mut decoder, &[so_far], 1).remove(0);
+            let row = Tensor::from_vec(row, expected.dims(), &Device::Cpu).unwrap();
+            assert!(deviation(&row, &expected) <= 1e-5, "{operators:?} {place}");
+            decoder.reserve(Capacity { batch, context }).unwrap();
+        }
+    }
+}

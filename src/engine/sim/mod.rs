@@ -47,7 +47,7 @@
 //! # [[fault]]                       # any number of them; the first that applies strikes
 //! # kind = "oom"                    # oom | panic | abort | segfault | hang | exit | not_a_number
 //! #                                 # | slow_tail | wrong_count | inaccurate | unsupported
-//! # at = "generate"                 # load | reserve | check | generate
+//! # at = "generate"                 # load | reserve | check | score | generate
 //! # batch_from = 1                  # from this batch size on (a load has none and always applies)
 //! # precision = "q4_k"              # only at this precision; absent: at each
 //! # after = 0                       # only after this many generations of one worker

@@ -6,6 +6,7 @@ use crate::record::observation::{
     Block, CpuUse, Device, DeviceKind, End, EndStatus, EngineFacts, Generation, Harness, Host,
     Load, Model, Moment, Purpose, Record, Session,
 };
+use crate::record::scoring::{Pairing, Reference, Scoring, Text, Window};
 use crate::study::model::{EngineKind, Family, ModelSource, Precision, Shape};
 use crate::study::spec::{StudyFile, Target};
 use crate::study::workload::PointId;
@@ -154,6 +155,48 @@ pub(super) fn block(load: u32, round: u32) -> Block {
         },
         peak_memory_bytes: Some(2 << 20),
         sensors: None,
+    }
+}
+
+/// A comparison over a text of two windows of four tokens, one prediction each.
+pub(super) fn scoring(number: u32) -> Scoring {
+    Scoring {
+        scoring: number,
+        precision: Precision::Q8_0,
+        engine: load(0).engine,
+        reference: Reference {
+            source: ModelSource::Tiny,
+            precision: Precision::F32,
+            engine: load(0).engine,
+        },
+        text: Text {
+            name: "bundled".to_owned(),
+            sha256: "ef".repeat(32),
+            bytes: 30,
+            tokens: 9,
+            begin: None,
+            context: 4,
+            stride: 4,
+            first: 2,
+            windows: 2,
+        },
+        pairing: Pairing::Stored { error: 1e-5 },
+        started: moment(10),
+        load_ns: Nanos::new(5),
+    }
+}
+
+/// One window of a comparison.
+pub(super) fn window(scoring: u32, window: u32) -> Window {
+    Window {
+        scoring,
+        window,
+        surprise: 2.5,
+        surprise_reference: 2.25,
+        delta_p: -0.125,
+        delta_p_squared: 0.015_625,
+        same_top: 1,
+        divergence_nano: vec![1_500],
     }
 }
 

@@ -466,3 +466,64 @@ fn a_run_goes_on_only_with_the_same_card_driver_binary_study_and_model() {
         assert_eq!(differs(change), Err(what));
     }
 }
+
+/// A run with a comparison of two windows, changed in one place.
+#[track_caller]
+fn judged(change: impl FnOnce(&mut Vec<Record>), expected: &[&str]) {
+    let (_folder, file) = folder();
+    let mut records = sample::run(0);
+    let end = records.pop().unwrap();
+    records.push(Record::Scoring(Box::new(sample::scoring(0))));
+    records.extend([0, 1].map(|n| Record::Window(Box::new(sample::window(0, n)))));
+    change(&mut records);
+    records.push(end);
+    write(&file, &records);
+    assert_eq!(read(&file).unwrap(), records);
+    let findings = verify(&file).unwrap().findings;
+    let found: Vec<String> = findings.iter().map(|f| f.problem.to_string()).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_comparison_of_quality_has_every_window_once_and_whole() {
+    let with = |window: crate::record::scoring::Window| {
+        move |records: &mut Vec<Record>| records.push(Record::Window(Box::new(window)))
+    };
+    let sound = sample::window(1, 0);
+    judged(|_| (), &[]);
+    judged(
+        with(sample::window(0, 1)),
+        &["window 1 of comparison 0 is there twice"],
+    );
+    judged(
+        with(sample::window(0, 2)),
+        &["window 2 of comparison 0 belongs to no text of the file"],
+    );
+    judged(
+        with(sound.clone()),
+        &["window 0 of comparison 1 belongs to no text of the file"],
+    );
+    let second = |window| {
+        move |records: &mut Vec<Record>| {
+            records.push(Record::Scoring(Box::new(sample::scoring(1))));
+            records.push(Record::Window(Box::new(window)));
+        }
+    };
+    judged(second(sound.clone()), &[]);
+    let mut long = sound.clone();
+    long.divergence_nano.push(1);
+    judged(
+        second(long),
+        &["window 0 of comparison 1 holds 2 predictions, its text has 1"],
+    );
+    let mut impossible = sound;
+    impossible.delta_p = 1.5;
+    judged(
+        second(impossible),
+        &["window 0 of comparison 1 holds sums that no distribution gives"],
+    );
+    judged(
+        |records| records.push(Record::Scoring(Box::new(sample::scoring(0)))),
+        &["comparison 0 is there twice"],
+    );
+}

@@ -5,11 +5,13 @@ use serde::Serialize;
 use super::args::{PlanArgs, StudyArgs, target};
 use super::exit::{CliError, Exit};
 use super::pricing::{self, Priced};
-use super::{host, output};
+use super::{host, output, text};
 use crate::catalog::Catalog;
 use crate::catalog::book::PriceBook as _;
+use crate::engine::text::Texts;
 use crate::engine::weights;
 use crate::record::observation::Model;
+use crate::record::prompts::PromptFacts;
 use crate::study::plan::{Machine, Plan, Subject};
 use crate::study::spec::{Study, Target};
 use crate::units::{Bytes, Usd};
@@ -23,17 +25,30 @@ pub(super) struct Prepared {
     pub(super) study: Study,
     /// The model as found.
     pub(super) model: Model,
+    /// What prompts are cut from, unless they are random ids.
+    pub(super) texts: Option<Texts>,
+}
+
+impl Prepared {
+    /// What the record says of the prompts.
+    pub(super) fn prompts(&self) -> PromptFacts {
+        let texts = self.texts.as_ref();
+        texts.map_or(PromptFacts::RandomIds, |texts| texts.facts.clone())
+    }
 }
 
 /// Reads the study and looks at the model's files.
 pub(super) fn prepare(args: &StudyArgs) -> Result<Prepared, CliError> {
     let written = args.written()?;
     let study = written.clone().resolved(target(written.model.device))?;
+    // First, because a model's files are hashed and that takes its time.
+    let texts = text::read(&study, args)?;
     let model = weights::inspect(&study.source)?;
     Ok(Prepared {
         written,
         study,
         model,
+        texts,
     })
 }
 

@@ -14,7 +14,7 @@ use super::watch::{Requirement, Watch};
 use super::{host, output, reports};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock as _, Monotonic};
-use crate::engine::worker::{Launcher as _, Processes, WorkerCommand, WorkerError};
+use crate::engine::worker::{Launcher as _, Processes, Prompted, WorkerCommand, WorkerError};
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
 use crate::record::observation::{
     Device, DeviceKind, EndStatus, Limit, Moment, Peak, Record, Session,
@@ -41,7 +41,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     write_study(&folder, &prepared)?;
 
     let progress = Progress::new();
-    let mut processes = processes(args, &interrupts);
+    let mut processes = processes(args, &prepared, &interrupts);
     let target = target(&prepared);
     let seen = look_at_device(
         &mut processes,
@@ -164,12 +164,16 @@ fn write_study(folder: &StudyFolder, prepared: &Prepared) -> Result<(), CliError
     write_whole(&path, &text)
 }
 
-fn processes(args: &RunArgs, interrupts: &Interrupts) -> Processes {
-    Processes {
-        command: WorkerCommand::new(THIS_EXECUTABLE, ["worker"], std::env::vars_os()),
-        no_progress_timeout: Seconds::new(args.study.no_progress_timeout),
-        clock: Arc::new(Monotonic),
-        interrupt: Arc::clone(&interrupts.count),
+fn processes(args: &RunArgs, prepared: &Prepared, interrupts: &Interrupts) -> Prompted {
+    let texts = prepared.texts.as_ref();
+    Prompted {
+        processes: Processes {
+            command: WorkerCommand::new(THIS_EXECUTABLE, ["worker"], std::env::vars_os()),
+            no_progress_timeout: Seconds::new(args.study.no_progress_timeout),
+            clock: Arc::new(Monotonic),
+            interrupt: Arc::clone(&interrupts.count),
+        },
+        passages: texts.map(|texts| texts.passages.clone()),
     }
 }
 
@@ -205,7 +209,7 @@ impl From<WorkerError> for CliError {
 
 /// Asks a worker of its own what the device is and, at the start of a study, what it can do at most.
 fn look_at_device(
-    processes: &mut Processes,
+    processes: &mut Prompted,
     target: &Target,
     prepared: &mut Prepared,
     fresh: bool,
@@ -238,6 +242,7 @@ fn session(prepared: &Prepared) -> Result<Session, CliError> {
         engine: prepared.study.engine.clone(),
         model: prepared.model.clone(),
         study: prepared.study.clone(),
+        prompts: prepared.prompts(),
         catalog_sha256: catalog::sha256(),
         host: host::host(),
     })
@@ -295,7 +300,7 @@ struct Around<'a> {
 
 fn measure(
     job: &Job<'_>,
-    processes: &mut Processes,
+    processes: &mut Prompted,
     writer: &mut Writer,
     around: Around<'_>,
 ) -> Result<EndStatus, CliError> {

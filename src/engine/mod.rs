@@ -12,7 +12,8 @@ pub(crate) mod peaks;
 pub(crate) mod quantize;
 pub mod sim;
 pub(crate) mod stock;
-mod tokenizer;
+pub mod text;
+pub mod untrusted;
 pub mod weights;
 pub mod worker;
 

@@ -2,5 +2,6 @@
 
 pub mod card;
 pub mod observation;
+pub mod prompts;
 pub mod schema;
 pub mod store;

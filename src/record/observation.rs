@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::prompts::PromptFacts;
 use crate::study::model::{EngineKind, Family, ModelSource, Precision, Shape};
 use crate::study::spec::Study;
 use crate::study::workload::PointId;
@@ -62,6 +63,9 @@ pub struct Session {
     pub model: Model,
     /// The study after defaults and flags.
     pub study: Study,
+    /// What prompts were made of; records of schema 1 know only random ids.
+    #[serde(default)]
+    pub prompts: PromptFacts,
     /// SHA-256 of the bundled catalog.
     pub catalog_sha256: String,
     /// The machine.

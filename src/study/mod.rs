@@ -3,5 +3,6 @@
 pub mod input;
 pub mod model;
 pub mod plan;
+pub mod prompts;
 pub mod spec;
 pub mod workload;

@@ -22,6 +22,16 @@ pub enum ModelSource {
     Card(String),
 }
 
+impl ModelSource {
+    /// Whether it is a folder of files, a tokenizer among them.
+    pub fn is_folder(&self) -> bool {
+        match self {
+            Self::Dir(_) => true,
+            Self::Tiny | Self::Gguf(_) | Self::Card(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for ModelSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

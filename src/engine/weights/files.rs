@@ -97,6 +97,11 @@ pub(crate) fn sha256(path: &Path) -> Result<String, EngineError> {
     }
 }
 
+/// SHA-256 of bytes in lower-case hexadecimal.
+pub(crate) fn sha256_of(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
 fn hexadecimal(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] = [
         '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',

@@ -21,12 +21,12 @@ use crate::record::observation::Model;
 use crate::study::model::{Family, ModelSource, Precision, Shape};
 
 pub(crate) mod assembly;
-mod checkpoint;
+pub(crate) mod checkpoint;
 pub(crate) mod files;
 pub(crate) mod floats;
 pub(crate) mod placement;
 mod random;
-mod shard;
+pub(crate) mod shard;
 pub(crate) mod slot;
 
 /// Type in which the models of the cards are published.

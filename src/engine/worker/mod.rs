@@ -12,6 +12,7 @@ mod meter;
 mod process;
 mod prompts;
 mod protocol;
+mod reader;
 mod serve;
 mod stderr;
 
@@ -27,7 +28,8 @@ use crate::units::{Nanos, Seconds};
 
 pub use command::WorkerCommand;
 pub use host::Host;
-pub use process::{Process, Processes};
+pub use process::{Process, Processes, Prompted};
+pub use reader::TextReader;
 pub use serve::serve;
 
 /// What to load, and how.

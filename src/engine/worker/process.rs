@@ -19,6 +19,8 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::engine::Capacity;
+use crate::engine::text::passages::Passages;
+use crate::engine::text::{TextOrder, TextSeen};
 use crate::record::observation::{Accuracy, Device, EngineFacts, FailureKind, Peak};
 use crate::study::model::Precision;
 use crate::units::{Nanos, Seconds};
@@ -55,6 +57,24 @@ pub struct Processes {
 impl Launcher for Processes {
     fn launch(&mut self) -> Result<Box<dyn Worker>, WorkerError> {
         Ok(Box::new(self.start()?))
+    }
+}
+
+/// Starts child processes that cut their prompts from texts.
+pub struct Prompted {
+    /// What starts them.
+    pub processes: Processes,
+    /// The texts; prompts are random ids without them.
+    pub passages: Option<Passages>,
+}
+
+impl Launcher for Prompted {
+    fn launch(&mut self) -> Result<Box<dyn Worker>, WorkerError> {
+        let mut process = self.processes.start()?;
+        if let Some(passages) = &self.passages {
+            process.hand_over(passages)?;
+        }
+        Ok(Box::new(process))
     }
 }
 
@@ -131,10 +151,32 @@ struct Wait {
     first_signal: Option<Nanos>,
 }
 
+/// Unwraps the one reply that answers a request.
+macro_rules! answer {
+    ($process:ident, $request:expr, $pattern:pat => $value:expr) => {
+        match $process.ask($request)? {
+            $pattern => Ok($value),
+            other => Err($process.confused(&format_args!("unexpected {other:?}"))),
+        }
+    };
+}
+
 impl Process {
     /// The process's number.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Checks a tokenizer and reads texts.
+    pub(super) fn read_text(&mut self, order: &TextOrder) -> Result<TextSeen, WorkerError> {
+        let request = Request::ReadText(order.clone());
+        answer!(self, &request, Reply::Text(seen) => seen)
+    }
+
+    /// Gives the child the texts that its prompts are cut from.
+    fn hand_over(&mut self, passages: &Passages) -> Result<(), WorkerError> {
+        let request = Request::Prompts(passages.clone());
+        answer!(self, &request, Reply::Prompted => ())
     }
 
     /// Sends a request and waits for its answer.
@@ -304,16 +346,6 @@ fn signal_name(number: i32) -> String {
         || format!("signal {number}"),
         |(_, name)| (*name).to_owned(),
     )
-}
-
-/// Unwraps the one reply that answers a request.
-macro_rules! answer {
-    ($process:ident, $request:expr, $pattern:pat => $value:expr) => {
-        match $process.ask($request)? {
-            $pattern => Ok($value),
-            other => Err($process.confused(&format_args!("unexpected {other:?}"))),
-        }
-    };
 }
 
 impl Worker for Process {

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{BlockOrder, BlockSeen, CheckOrder, Loaded, Order, Refusal};
 use crate::engine::Capacity;
+use crate::engine::text::TextOrder;
+use crate::engine::text::TextSeen;
+use crate::engine::text::passages::Passages;
 use crate::record::observation::{Accuracy, Device, EngineFacts, Peak};
 use crate::study::model::Precision;
 
@@ -20,6 +23,10 @@ pub(super) enum Request {
         /// Types of the matrices.
         dtypes: Vec<Precision>,
     },
+    /// Check a tokenizer and read texts.
+    ReadText(TextOrder),
+    /// Cut prompts from these texts from now on.
+    Prompts(Passages),
     /// Load a model.
     Load(Order),
     /// Say what the loaded model is.
@@ -42,6 +49,10 @@ pub(super) enum Reply {
     Identified(Device),
     /// Limits of the device.
     Peaks(Vec<Peak>),
+    /// What came of the texts.
+    Text(TextSeen),
+    /// The texts are there.
+    Prompted,
     /// The model is there.
     Loaded(Loaded),
     /// What the loaded model is.

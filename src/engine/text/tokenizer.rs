@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokenizers::Tokenizer;
 
-use super::EngineError;
-use super::weights::files;
+use crate::engine::EngineError;
+use crate::engine::weights::files;
 
 /// Largest `tokenizer.json` that is read; Gemma's, the largest in use, has 33 MB.
 const LIMIT: u64 = 64 << 20;
@@ -17,8 +17,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Name of the thread that parses, whose panics are reported as errors and not on stderr.
 const THREAD: &str = "tokenizer";
 
-/// Refuses a tokenizer that cannot be read or that has ids beyond the rows of the embedding.
-pub(crate) fn check(path: &Path, rows: u32) -> Result<(), EngineError> {
+/// Reads a tokenizer and refuses one that has ids beyond the rows of the embedding.
+pub(crate) fn check(path: &Path, rows: u32) -> Result<Tokenizer, EngineError> {
     let tokenizer = load(path)?;
     let vocabulary = tokenizer.get_vocab(true);
     match vocabulary.into_iter().max_by_key(|(_, id)| *id) {
@@ -29,7 +29,7 @@ pub(crate) fn check(path: &Path, rows: u32) -> Result<(), EngineError> {
                  belongs to another model"
             ),
         )),
-        Some(_) => Ok(()),
+        Some(_) => Ok(tokenizer),
         None => Err(EngineError::model(
             path.display(),
             "the vocabulary is empty",
@@ -38,7 +38,7 @@ pub(crate) fn check(path: &Path, rows: u32) -> Result<(), EngineError> {
 }
 
 /// Parses a tokenizer.
-pub(crate) fn load(path: &Path) -> Result<Tokenizer, EngineError> {
+fn load(path: &Path) -> Result<Tokenizer, EngineError> {
     let bytes = files::read(path, LIMIT)?;
     parse(bytes).map_err(|reason| EngineError::model(path.display(), reason))
 }

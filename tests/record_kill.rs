@@ -39,6 +39,8 @@ fn record(number: usize) -> Record {
         driver: None,
         cuda: None,
         threads: None,
+        card: None,
+        before: None,
     }))
 }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mtok::clock::Monotonic;
-use mtok::engine::worker::{Processes, WorkerCommand};
+use mtok::engine::worker::{Processes, Unescorted, WorkerCommand};
 use mtok::measure::{Event, Job, Outlets, Planned, SinkError, Target, run};
 use mtok::record::observation::{EndStatus, Failure, FailureKind, Record};
 use mtok::record::store::{Resumed, Writer, read, verify};
@@ -68,6 +68,7 @@ impl Run {
             no_progress_timeout: self.no_progress_timeout,
             clock: Arc::new(Monotonic),
             interrupt: Arc::clone(&self.interrupt),
+            escort: Arc::new(Unescorted),
         }
     }
 

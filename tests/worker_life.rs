@@ -14,7 +14,7 @@ use std::sync::Arc;
 use mtok::clock::Monotonic;
 use mtok::engine::Capacity;
 use mtok::engine::worker::{
-    BlockOrder, Order, Process, Processes, Refusal, Worker, WorkerCommand, WorkerError,
+    BlockOrder, Order, Process, Processes, Refusal, Unescorted, Worker, WorkerCommand, WorkerError,
 };
 use mtok::record::observation::DeviceKind;
 use mtok::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
@@ -30,6 +30,7 @@ fn start(env: Vec<(OsString, OsString)>) -> Process {
         no_progress_timeout: Seconds::new(60.0),
         clock: Arc::new(Monotonic),
         interrupt: Arc::default(),
+        escort: Arc::new(Unescorted),
     };
     processes.start().unwrap()
 }

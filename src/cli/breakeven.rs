@@ -190,7 +190,8 @@ fn old_prices(answer: &Answer, today: Date) -> Vec<String> {
             .date
             .as_ref()
             .and_then(|date| date.parse::<Date>().ok());
-        let Some(read) = read.filter(|_| line.source.starts_with("http")) else {
+        let price = ["USD/Mtok", "USD/Mtok-h", "USD/GPU-h"].contains(&line.unit);
+        let Some(read) = read.filter(|_| price && line.source != "default") else {
             continue;
         };
         let age = (today - read).get_days();

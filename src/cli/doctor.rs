@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::args::DoctorArgs;
 use super::exit::{CliError, Exit};
+use super::watch::access;
 use super::{host, output};
 use crate::telemetry::card::{Choice, DeviceOrder};
 use crate::telemetry::findings;
-use crate::telemetry::nvml::Access;
 
 /// How a thing stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -84,7 +84,7 @@ fn sensors() -> Vec<Finding> {
             Some(_) | None => DeviceOrder::FastestFirst,
         },
     };
-    findings::examine(&Access::default(), &choice)
+    findings::examine(&access(), &choice)
         .into_iter()
         .map(|finding| Finding {
             what: finding.what.to_owned(),

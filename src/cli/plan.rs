@@ -12,6 +12,7 @@ use crate::engine::text::Texts;
 use crate::engine::weights;
 use crate::record::observation::Model;
 use crate::record::prompts::PromptFacts;
+use crate::study::model::ModelSource;
 use crate::study::plan::{Machine, Plan, Subject};
 use crate::study::spec::{Study, Target};
 use crate::units::{Bytes, Usd};
@@ -52,6 +53,14 @@ pub(super) fn prepare(args: &StudyArgs) -> Result<Prepared, CliError> {
     })
 }
 
+/// Bytes of the weights where the file fixes them.
+pub(super) fn file_bytes(source: &ModelSource) -> Option<u64> {
+    match source {
+        ModelSource::Gguf(path) => std::fs::metadata(path).ok().map(|file| file.len()),
+        ModelSource::Tiny | ModelSource::Card(_) | ModelSource::Dir(_) => None,
+    }
+}
+
 /// The machine that the plan is for: the card that is asked for, else this machine.
 fn machine(study: &Study, catalog: &Catalog) -> Result<Machine, CliError> {
     if let Some(id) = &study.price.gpu {
@@ -87,14 +96,14 @@ struct Answer<'a> {
 /// Prints the plan.
 pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
     let catalog = Catalog::bundled();
-    let mut prepared = prepare_for_plan(&args.study)?;
+    let prepared = prepare_for_plan(&args.study)?;
     let machine = machine(&prepared.study, &catalog)?;
     let priced = pricing::look_up(&prepared.study.price, None, &catalog)?;
-    let model = &mut prepared.model;
+    let model = &prepared.model;
     let subject = Subject {
         shape: &model.shape,
         native: model.native,
-        file_bytes: None,
+        file_bytes: file_bytes(&prepared.study.source),
     };
     let plan = Plan::new(&prepared.study, subject, machine);
     if args.study.json {

@@ -158,6 +158,8 @@ mod tests {
             driver: None,
             cuda: None,
             threads,
+            card: None,
+            before: None,
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::RunArgs;
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
-use super::plan::{Prepared, prepare};
+use super::plan::{Prepared, file_bytes, prepare};
 use super::pricing;
 use super::progress::Progress;
 use super::signals::Interrupts;
@@ -14,7 +15,9 @@ use super::watch::{Requirement, Watch};
 use super::{host, output, reports};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock as _, Monotonic};
-use crate::engine::worker::{Launcher as _, Processes, Prompted, WorkerCommand, WorkerError};
+use crate::engine::worker::{
+    Escort, Launcher as _, Processes, Prompted, Unescorted, WorkerCommand, WorkerError,
+};
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
 use crate::record::observation::{
     Device, DeviceKind, EndStatus, Limit, Moment, Peak, Record, Session,
@@ -25,15 +28,21 @@ use crate::report::document::{Document, Status};
 use crate::report::{json, terminal};
 use crate::study::model::Precision;
 use crate::study::plan::{Machine, Plan, Subject};
-use crate::study::spec::StudyFile;
+use crate::study::spec::{Measure, StudyFile};
 use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Seconds};
 
 /// Path of this executable, which is also the worker.
 const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
+/// How long the card is read before the first and after the last worker: twice the second over which
+/// the driver averages.
+const IDLE: Duration = Duration::from_secs(2);
+/// The same where net energy is wanted, which needs the power of 5 s at rest.
+const IDLE_FOR_ENERGY: Duration = Duration::from_secs(6);
+
 /// Measures, writes the reports, and prints what was found.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
-    let mut prepared = prepare(&args.study)?;
+    let prepared = prepare(&args.study)?;
     pricing::look_up(&prepared.study.price, None, &Catalog::bundled())?;
     let interrupts = Interrupts::listen()?;
     let folder = folder(args, &prepared);
@@ -43,19 +52,22 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let progress = Progress::new();
     let mut processes = processes(args, &prepared, &interrupts);
     let target = target(&prepared);
-    let seen = look_at_device(
-        &mut processes,
-        &target,
-        &mut prepared,
-        before.is_empty(),
-        &progress,
-    )?;
-    let required = if args.study.require_telemetry {
-        Requirement::Required
+    let order = target.order(
+        prepared.study.sweep.precision[0],
+        prepared.study.measure.seed,
+    );
+    let device = processes.launch()?.identify(&order)?;
+    let watch = Arc::new(Watch::start(&device, requirement(args))?);
+    processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
+    let device = look_at_card(device, &watch, prepared.study.measure.energy, &progress);
+    let peaks = if before.is_empty() && device.kind != DeviceKind::Sim {
+        progress.line(&format!("measuring the limits of {}", device.name));
+        let dtypes = [Precision::F32, Precision::F16, Precision::Bf16];
+        processes.launch()?.peaks(&order, &dtypes)?
     } else {
-        Requirement::Optional
+        Vec::new()
     };
-    let watch = Watch::start(&seen.device, required)?;
+    let seen = Seen { device, peaks };
     let session = session(&prepared)?;
     if let (Some(session_before), Some(device_before)) = reports::identity(&before) {
         check_resume((session_before, device_before), (&session, &seen.device))
@@ -72,7 +84,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let job = Job {
         points: &planned(&plan),
         target,
-        measure: &prepared.study.measure,
+        measure: &measurable(&prepared.study.measure, &watch),
         budget: args
             .study
             .max_minutes
@@ -172,6 +184,7 @@ fn processes(args: &RunArgs, prepared: &Prepared, interrupts: &Interrupts) -> Pr
             no_progress_timeout: Seconds::new(args.study.no_progress_timeout),
             clock: Arc::new(Monotonic),
             interrupt: Arc::clone(&interrupts.count),
+            escort: Arc::new(Unescorted),
         },
         passages: texts.map(|texts| texts.passages.clone()),
     }
@@ -207,26 +220,45 @@ impl From<WorkerError> for CliError {
     }
 }
 
-/// Asks a worker of its own what the device is and, at the start of a study, what it can do at most.
-fn look_at_device(
-    processes: &mut Prompted,
-    target: &Target,
-    prepared: &mut Prepared,
-    fresh: bool,
-    progress: &Progress,
-) -> Result<Seen, CliError> {
-    let order = target.order(
-        prepared.study.sweep.precision[0],
-        prepared.study.measure.seed,
-    );
-    let mut worker = processes.launch()?;
-    let device = worker.identify(&order)?;
-    let mut peaks = Vec::new();
-    if fresh && device.kind != DeviceKind::Sim {
-        progress.line(&format!("measuring the limits of {}", device.name));
-        peaks = worker.peaks(&order, &[Precision::F32, Precision::F16, Precision::Bf16])?;
+fn requirement(args: &RunArgs) -> Requirement {
+    if args.study.require_telemetry {
+        Requirement::Required
+    } else {
+        Requirement::Optional
     }
-    Ok(Seen { device, peaks })
+}
+
+/// Adds what the driver says of the card, and what the card does before a worker runs on it.
+fn look_at_card(device: Device, watch: &Watch, energy: bool, progress: &Progress) -> Device {
+    let Some(card) = watch.facts().cloned() else {
+        return device;
+    };
+    let time = if energy { IDLE_FOR_ENERGY } else { IDLE };
+    progress.line(&format!(
+        "reading {} at rest for {:.0} s",
+        device.name,
+        time.as_secs_f64()
+    ));
+    let before = watch.calm(time).map(Box::new);
+    for finding in watch.remarks() {
+        let remedy = finding.remedy.unwrap_or_default();
+        progress.line(&format!("{}: {} → {remedy}", finding.what, finding.state));
+    }
+    Device {
+        driver: device.driver.or_else(|| card.driver.clone()),
+        cuda: device.cuda.or_else(|| card.cuda.clone()),
+        card: Some(Box::new(card)),
+        before,
+        ..device
+    }
+}
+
+/// What can be measured here: energy needs a card that is watched.
+fn measurable(measure: &Measure, watch: &Watch) -> Measure {
+    Measure {
+        energy: measure.energy && watch.facts().is_some(),
+        ..measure.clone()
+    }
 }
 
 fn session(prepared: &Prepared) -> Result<Session, CliError> {
@@ -270,7 +302,7 @@ fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
     let subject = Subject {
         shape: &prepared.model.shape,
         native: prepared.model.native,
-        file_bytes: None,
+        file_bytes: file_bytes(&prepared.study.source),
     };
     Plan::new(&prepared.study, subject, machine)
 }
@@ -295,7 +327,7 @@ fn planned(plan: &Plan) -> Vec<Planned> {
 struct Around<'a> {
     interrupts: &'a Interrupts,
     progress: Progress,
-    watch: Watch,
+    watch: Arc<Watch>,
 }
 
 fn measure(
@@ -310,8 +342,18 @@ fn measure(
         watch,
     } = around;
     let mut sink = |mut record: Record| {
-        if let Record::Block(block) = &mut record {
-            block.sensors = watch.during(block);
+        match &mut record {
+            Record::Block(block) => block.sensors = watch.during(block),
+            Record::End(end) if watch.lost().is_none() => {
+                end.after = watch.calm(IDLE).map(Box::new);
+            }
+            Record::End(_)
+            | Record::Session(_)
+            | Record::Device(_)
+            | Record::Peak(_)
+            | Record::Load(_)
+            | Record::Failure(_)
+            | Record::Skip(_) => {}
         }
         writer.append(&record).map_err(Into::into)
     };

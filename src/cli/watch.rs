@@ -1,27 +1,42 @@
 //! The card's sensors during a run.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::exit::{CliError, Exit};
-use crate::clock::Monotonic;
+use crate::clock::{Clock as _, Monotonic};
+use crate::engine::worker::Escort;
+use crate::record::card::CardFacts;
 use crate::record::observation::{Block, Device, Sensors};
 use crate::telemetry::card::{CardIdentity, Choice};
+use crate::telemetry::findings::{self, Finding};
 use crate::telemetry::nvml::{self, Access};
-use crate::telemetry::sampler::{SamplePeriod, Sampler};
+use crate::telemetry::sampler::{CardState, Latest, SamplePeriod, Sampler};
+use crate::telemetry::sensor::Sensor;
+use crate::telemetry::unavailable::Unavailable;
+use crate::units::Nanos;
+
+/// How long a reading may be waited for beyond its time; a driver that hangs is not waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What reads the sensors, or why nothing does.
 pub(super) enum Watch {
     /// The device has no sensors of its own.
     Nothing,
     /// They are read.
-    Card(Box<Sampler>),
+    Card {
+        /// By this thread.
+        sampler: Box<Sampler>,
+        /// Since when.
+        since: Nanos,
+    },
     /// They cannot be read; every block says why.
     Silent(Box<Sensors>),
 }
 
 impl Watch {
     /// Finds the card that `device` is and starts reading it. Without sensors the run goes on, unless
-    /// they are `required`.
+    /// they are `required`; on a card that is lost nothing is begun.
     pub(super) fn start(device: &Device, required: Requirement) -> Result<Self, CliError> {
         let Some(identity) = CardIdentity::of(device) else {
             return match required {
@@ -31,10 +46,18 @@ impl Watch {
             };
         };
         let period = SamplePeriod::default();
-        let started = nvml::open(&Access::default(), &Choice::Identity(identity))
+        let since = Monotonic.now();
+        let started = nvml::open(&access(), &Choice::Identity(identity))
             .and_then(|probe| Sampler::start(Box::new(probe), period, Arc::new(Monotonic)));
         match (started, required) {
-            (Ok(sampler), _) => Ok(Self::Card(Box::new(sampler))),
+            (Ok(sampler), _) => {
+                let sampler = Box::new(sampler);
+                Ok(Self::Card { sampler, since })
+            }
+            (Err(reason @ Unavailable::CardLost), _) => {
+                let error = anyhow::anyhow!("{}: {reason}", device.name);
+                Err(CliError::new(Exit::Device, error).hint(reason.remedy()))
+            }
             (Err(reason), Requirement::Required) => {
                 Err(refuse(&reason.to_string()).hint(reason.remedy()))
             }
@@ -44,16 +67,101 @@ impl Watch {
         }
     }
 
+    /// What the driver says of the card.
+    pub(super) fn facts(&self) -> Option<&CardFacts> {
+        match self {
+            Self::Card { sampler, .. } => Some(sampler.facts()),
+            Self::Nothing | Self::Silent(_) => None,
+        }
+    }
+
+    /// The last readings, for the live line.
+    pub(super) fn latest(&self) -> Option<Latest> {
+        match self {
+            Self::Card { sampler, .. } => sampler.latest(),
+            Self::Nothing | Self::Silent(_) => None,
+        }
+    }
+
+    /// What the card does while nothing is measured, from now on for so long.
+    pub(super) fn calm(&self, time: Duration) -> Option<Sensors> {
+        let Self::Card { sampler, .. } = self else {
+            return None;
+        };
+        let from = Monotonic.now();
+        let to = from + Nanos::new(time.as_nanos() as u64);
+        sampler.wait_for_reading(to, time + PATIENCE);
+        Some(sampler.cut(from, to))
+    }
+
     /// What the sensors said during a block.
     pub(super) fn during(&self, block: &Block) -> Option<Sensors> {
         match self {
             Self::Nothing => None,
             Self::Silent(sensors) => Some(sensors.as_ref().clone()),
-            Self::Card(sampler) => {
+            Self::Card { sampler, since } => {
                 let from = block.started.monotonic_ns;
-                Some(sampler.cut(from, from + block.cpu.wall_ns))
+                let to = from + block.cpu.wall_ns;
+                if from < *since || to > Monotonic.now() {
+                    return Some(elsewhere(sampler));
+                }
+                // One reading after the block, without which its last moments have no power.
+                sampler.wait_for_reading(to, PATIENCE);
+                Some(sampler.cut(from, to))
             }
         }
+    }
+
+    /// What about the card would make a measurement worse, as it is now.
+    pub(super) fn remarks(&self) -> Vec<Finding> {
+        let (Some(facts), Some(latest)) = (self.facts(), self.latest()) else {
+            return Vec::new();
+        };
+        let mut remarks = findings::of_card(facts, &latest.reading());
+        remarks.retain(|finding| finding.remedy.is_some());
+        remarks
+    }
+}
+
+impl Escort for Watch {
+    fn accompany(&self, worker: Option<u32>) {
+        match self {
+            Self::Card { sampler, .. } => sampler.watch(worker),
+            Self::Nothing | Self::Silent(_) => {}
+        }
+    }
+
+    fn lost(&self) -> Option<String> {
+        match self {
+            Self::Card { sampler, .. } => match sampler.state() {
+                CardState::Lost { cause, .. } => Some(cause.to_string()),
+                CardState::Answering | CardState::Silent { .. } => None,
+            },
+            Self::Nothing | Self::Silent(_) => None,
+        }
+    }
+}
+
+/// Readings cannot be laid beside times that are not the machine's.
+fn elsewhere(sampler: &Sampler) -> Sensors {
+    let now = Monotonic.now();
+    let reason = "the engine's time is scripted and not the machine's";
+    let absent = Sensor::ALL.map(|sensor| (sensor.column().to_owned(), reason.to_owned()));
+    Sensors {
+        period_ns: sampler.cut(now, now).period_ns,
+        absent: absent.into(),
+        ..Sensors::default()
+    }
+}
+
+/// Names NVML's library where the dynamic loader does not find it.
+const LIBRARY: &str = "MTOK_NVML_LIBRARY";
+
+/// How the driver is reached from here.
+pub(super) fn access() -> Access {
+    Access {
+        library: std::env::var_os(LIBRARY).map(Into::into),
+        ..Access::default()
     }
 }
 

@@ -11,6 +11,8 @@
 //! | full load each side | `c / T_in` | `c / T_out`: bills twice |
 //! | time share | `κ·c / μ_p` | `κ·c / μ_d`, `κ = 1/(T_in/μ_p + T_out/μ_d)` |
 //! | price ratio r | `c / (T_in + r·T_out)` | r times that |
+//!
+//! [`three_to_one`] is no split but an index of prices that somebody else asks.
 
 use std::fmt;
 
@@ -18,6 +20,19 @@ use crate::units::{TokensPerSecond, UsdPerHour, UsdPerMtok};
 
 /// Output price ÷ input price of most APIs: the median of LiteLLM's price list.
 pub const USUAL_PRICE_RATIO: f64 = 4.0;
+
+/// The price index of three input tokens to one output token, `(3·in + out)/4`: for lists of prices,
+/// since hardly any workload has that mix.
+///
+/// ```
+/// use mtok::cost::allocation::three_to_one;
+/// use mtok::units::UsdPerMtok;
+/// let index = three_to_one(UsdPerMtok::new(2.5), UsdPerMtok::new(10.0));
+/// assert!((index.value() - 4.375).abs() < 1e-12);
+/// ```
+pub fn three_to_one(input: UsdPerMtok, output: UsdPerMtok) -> UsdPerMtok {
+    (input * 3.0 + output) / 4.0
+}
 
 /// Rates of input and output tokens of one mix, measured together.
 #[derive(Debug, Clone, Copy, PartialEq)]

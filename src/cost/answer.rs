@@ -71,6 +71,10 @@ pub struct VolumeAnswer {
     pub requests_per_day: f64,
     /// Hours of the month.
     pub hours_per_month: f64,
+    /// User requests per second on average.
+    pub requests_per_second: f64,
+    /// The same in the busiest hour, before what can wait has moved out of it.
+    pub peak_requests_per_second: f64,
     /// Share of the requests that a token limit refuses.
     pub rejected_share: f64,
 }

@@ -210,7 +210,7 @@ impl ApiBill {
             charge,
             router_usd: api.router_usd_per_request,
             fixed_usd_per_month: api.fixed_usd_per_month
-                + cache_storage(&api.prices, demand) * hours_per_month * factor,
+                + storage_usd_per_hour(api, demand) * hours_per_month * factor,
         }
     }
 
@@ -229,6 +229,29 @@ impl ApiBill {
         let tokens = self.charge.input_tokens() + self.charge.output_tokens;
         (tokens > 0.0).then(|| self.charge.usd() * TOKENS_PER_MTOK / tokens)
     }
+}
+
+/// Dollars per hour for one stored copy of the prefix at every model that takes part.
+fn storage_usd_per_hour(api: &ApiCase, demand: &Demand) -> f64 {
+    let taken = |policy: Policy| {
+        let routes = api
+            .routes
+            .iter()
+            .filter(move |route| route.policy == policy);
+        routes.map(|route| route.share)
+    };
+    let left = taken(Policy::Share).sum::<f64>() < 1.0 - 1e-9;
+    let reached = taken(Policy::Cascade).all(|share| share > 0.0);
+    let routed = api.routes.iter().filter(|route| match route.policy {
+        Policy::Share => route.share > 0.0,
+        Policy::Cascade => true,
+    });
+    let base = (left && reached).then_some(&api.prices);
+    routed
+        .map(|route| &route.prices)
+        .chain(base)
+        .map(|prices| cache_storage(prices, demand))
+        .sum()
 }
 
 /// Dollars per hour for one stored copy of the prefix, where the seller charges storage.

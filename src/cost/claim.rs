@@ -70,7 +70,20 @@ fn above_roofline(
         facts.precision,
         host.batch_size.unwrap_or(1.0),
     );
-    Refusal::new(place, problem).with_hint(
-        "every step reads the weights once for the whole batch; raise batch_size, use fewer bits per weight, or correct the rate",
-    )
+    Refusal::new(place, problem).with_hint(format!(
+        "every step reads the weights once for the whole batch; {}use fewer bits per weight, or correct the rate",
+        enough(facts, claim)
+    ))
+}
+
+/// The batch at which a decode rate would be within the roofline.
+fn enough(facts: &HostFacts, claim: (&str, f64, f64)) -> String {
+    let (key, value, _) = claim;
+    match (facts.roofline, key) {
+        (Some(roofline), "output_tokens_per_second" | "decode_tokens_per_second") => {
+            let batch = roofline.step.least_batch(value);
+            format!("raise batch_size to {batch} or more, ")
+        }
+        _ => String::new(),
+    }
 }

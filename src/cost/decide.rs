@@ -1,27 +1,26 @@
 //! From a scenario to its answer.
 
+use super::alternatives::{alternatives, what_ifs};
 use super::answer::{
-    Alternative, Answer, ApiAnswer, BreakEvenAnswer, ForecastAnswer, HostAnswer, SCHEMA,
-    SharedAnswer, VolumeAnswer, WhatIfAnswer,
+    Alternative, Answer, BreakEvenAnswer, ForecastAnswer, SCHEMA, SharedAnswer, VolumeAnswer,
 };
-use super::bill::ApiCase;
 use super::budget;
-use super::case::{Case, Evaluation};
+use super::case::Evaluation;
 use super::comparison::{Comparison, cheaper};
 use super::copula::{Copula, Pair};
 use super::distribution::Distribution;
 use super::horizon;
 use super::ledger::ledger;
 use super::parameter::Parameter;
-use super::resolve::{Resolved, Sources, resolve, resolve_alternative, resolve_scenario};
-use super::scenario::edit::states_throughput;
+use super::resolve::{Resolved, Sources, resolve};
 use super::scenario::parse::Refusal;
-use super::scenario::{Document, MeetsQuality, Scenario, ScenarioError, Side};
+use super::scenario::{Document, MeetsQuality, Scenario, ScenarioError};
 use super::sensitivity::tornado;
 use super::uncertainty::{Drawn, Experiment, draw};
 use super::verdict::{Grounds, verdict};
 use super::view::View;
 use super::warning::Warning;
+use crate::units::SECONDS_PER_HOUR;
 
 /// Variation between hosts where a study measured one host and the scenario says nothing.
 const ASSUMED_BETWEEN_HOST_CV: f64 = 0.05;
@@ -61,12 +60,7 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
         schema: SCHEMA,
         as_of: scenario.as_of.map(|date| date.to_string()),
         catalog_hash: sources.book.hash(),
-        volume: VolumeAnswer {
-            requests_per_month: evaluation.requests,
-            requests_per_day: evaluation.requests * 24.0 / resolved.case.hours_per_month,
-            hours_per_month: resolved.case.hours_per_month,
-            rejected_share: evaluation.work.rejected_share,
-        },
+        volume: volume(evaluation),
         shared: SharedAnswer {
             usd_per_month: evaluation.shared.month_usd(evaluation.requests),
             wrong_answers_per_month: evaluation.requests
@@ -74,7 +68,7 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
                 * resolved.case.demand.semantic_wrong_answer_rate,
         },
         verdict: sentence,
-        assumptions: ledger(document, &resolved),
+        assumptions: ledger(document, &resolved, host_cv(scenario, &resolved)),
         sensitivity: tornado(&resolved.case, &experiment.inputs),
         alternatives,
         what_if,
@@ -101,6 +95,19 @@ pub fn break_evens(
     Ok((Comparison::new(&resolved.case).break_even, others))
 }
 
+fn volume(evaluation: &Evaluation<'_>) -> VolumeAnswer {
+    let case = evaluation.case;
+    let per_second = evaluation.requests / (case.hours_per_month * SECONDS_PER_HOUR);
+    VolumeAnswer {
+        requests_per_month: evaluation.requests,
+        requests_per_day: evaluation.requests * 24.0 / case.hours_per_month,
+        hours_per_month: case.hours_per_month,
+        requests_per_second: per_second,
+        peak_requests_per_second: per_second * case.demand.profile.peak(),
+        rejected_share: evaluation.work.rejected_share,
+    }
+}
+
 fn forecast(evaluation: &Evaluation<'_>) -> ForecastAnswer {
     let growth = &evaluation.case.demand.forecast;
     let grown = (1.0 + growth.growth_per_month).powf(f64::from(growth.months));
@@ -115,132 +122,6 @@ fn forecast(evaluation: &Evaluation<'_>) -> ForecastAnswer {
         utilization: fleet.map(|bill| bill.utilization),
         cheaper: cheaper(evaluation, requests),
     }
-}
-
-fn what_ifs(
-    document: &Document,
-    base: &Case,
-    sources: Sources<'_>,
-) -> Result<Vec<WhatIfAnswer>, ScenarioError> {
-    let today = Comparison::new(base);
-    let bill = |api: &Option<ApiAnswer>| api.as_ref().map(|api| api.usd_per_month);
-    let host_bill = |host: &Option<HostAnswer>| host.as_ref().map(|host| host.usd_per_month);
-    let change = |now: Option<f64>, then: Option<f64>| Some(then? - now?);
-    let mut rows = Vec::new();
-    for (index, what_if) in document.scenario.what_if.iter().enumerate() {
-        let scenario = document.with_what_if(index, what_if)?;
-        let resolved = resolve_scenario(&scenario, sources).map_err(|refusal| {
-            document.place(Refusal {
-                key: format!("what_if.{index}.set"),
-                ..refusal
-            })
-        })?;
-        let then = Comparison::new(&resolved.case);
-        let found = then.break_even.as_ref();
-        rows.push(WhatIfAnswer {
-            name: what_if.name.clone(),
-            api_usd_per_month: bill(&then.api),
-            self_hosted_usd_per_month: host_bill(&then.host),
-            api_change_usd_per_month: change(bill(&today.api), bill(&then.api)),
-            self_hosted_change_usd_per_month: change(host_bill(&today.host), host_bill(&then.host)),
-            break_even_requests_per_month: found.and_then(|found| found.requests_per_month),
-            permanent_from_requests_per_month: found
-                .and_then(|found| found.permanent_from_requests_per_month),
-            utilization: then.host.as_ref().map(|host| host.utilization),
-            cheaper_now: then.cheaper,
-        });
-    }
-    Ok(rows)
-}
-
-fn alternatives(
-    document: &Document,
-    resolved: &mut Resolved,
-    sources: Sources<'_>,
-) -> Result<Vec<Alternative>, ScenarioError> {
-    let scenario = &document.scenario;
-    let mut rows = Vec::new();
-    let others = scenario
-        .api
-        .as_ref()
-        .map_or(&[][..], |api| &api.alternative);
-    for (index, section) in others.iter().enumerate() {
-        let api = resolve_alternative(index, section, scenario, (&resolved.case, sources))
-            .map_err(|refusal| document.place(refusal))?;
-        rows.push(api_alternative(index, section, api, &resolved.case));
-    }
-    let others = scenario
-        .self_hosted
-        .as_ref()
-        .map_or(&[][..], |host| &host.alternative);
-    for (index, section) in others.iter().enumerate() {
-        let name = section
-            .name
-            .clone()
-            .unwrap_or_else(|| format!("self-hosted alternative {}", index + 1));
-        let other = document.with_alternative(index)?;
-        let other = resolve_scenario(&other, sources).map_err(|refusal| {
-            document.place(Refusal {
-                key: format!("self_hosted.alternative.{index}"),
-                problem: format!("`{name}`: {}", refusal.problem),
-                hint: refusal.hint,
-            })
-        })?;
-        if !states_throughput(document, index) {
-            resolved.warnings.push(Warning::new(
-                "inherited_throughput",
-                format!("`{name}` has the throughput of the base case, which another configuration reached"),
-                "measure it and state its own rates or results",
-            ));
-        }
-        rows.extend(host_alternative(name, &other.case));
-    }
-    Ok(rows)
-}
-
-fn api_alternative(
-    index: usize,
-    section: &super::scenario::Api,
-    api: ApiCase,
-    base: &Case,
-) -> Alternative {
-    let name = section
-        .name
-        .clone()
-        .unwrap_or_else(|| format!("API alternative {}", index + 1));
-    let case = Case {
-        api: Some(api),
-        ..base.clone()
-    };
-    let comparison = Comparison::new(&case);
-    let bill = comparison.api.as_ref();
-    Alternative {
-        name,
-        side: Side::Api,
-        same_model: section.same_model,
-        usd_per_month: bill.map_or(0.0, |api| api.usd_per_month),
-        usd_per_request: bill.map_or(0.0, |api| api.usd_per_request),
-        replicas: None,
-        utilization: None,
-        break_even: comparison.break_even,
-        cheaper_now: comparison.cheaper,
-    }
-}
-
-fn host_alternative(name: String, case: &Case) -> Option<Alternative> {
-    let comparison = Comparison::new(case);
-    let host = comparison.host?;
-    Some(Alternative {
-        name,
-        side: Side::SelfHosted,
-        same_model: None,
-        usd_per_month: host.usd_per_month,
-        usd_per_request: host.usd_per_request,
-        replicas: Some(host.replicas),
-        utilization: Some(host.utilization),
-        break_even: comparison.break_even,
-        cheaper_now: comparison.cheaper,
-    })
 }
 
 fn host_cv(scenario: &Scenario, resolved: &Resolved) -> Option<f64> {

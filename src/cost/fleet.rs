@@ -148,9 +148,10 @@ impl FleetCase {
         (needed.max(1.0) + self.redundant).max(self.min_replicas)
     }
 
-    /// Average dollars per hour for replicas that are billed in each hour of a profile.
-    fn usd_per_hour(&self, replicas: &[f64], rate: f64) -> f64 {
-        let base = self.gpus(self.reserved);
+    /// Average dollars per hour for replicas that are billed in each hour of a profile, some of them
+    /// reserved for all hours.
+    fn usd_per_hour(&self, replicas: &[f64], rate: f64, reserved: f64) -> f64 {
+        let base = self.gpus(reserved);
         let hours = replicas.len() as f64;
         let ordinary: f64 = replicas.iter().map(|n| self.extra_gpus(*n, base)).sum();
         base * self.reserved_usd_per_gpu_hour + ordinary / hours * rate
@@ -332,7 +333,13 @@ impl<'a> Fleet<'a> {
     }
 
     pub(super) fn cards_usd(&self, replicas: &[f64]) -> f64 {
-        self.case.usd_per_hour(replicas, self.rate) * self.hours * self.update_factor()
+        self.cards_usd_with(replicas, self.case.reserved)
+    }
+
+    /// The same with another number of reserved replicas.
+    pub(super) fn cards_usd_with(&self, replicas: &[f64], reserved: f64) -> f64 {
+        let hourly = self.case.usd_per_hour(replicas, self.rate, reserved);
+        hourly * self.hours * self.update_factor()
     }
 
     /// The bill of a month.

@@ -44,8 +44,13 @@ const UNITS: [(&str, &str); 24] = [
     ("kw", "kW"),
 ];
 
-/// Every scalar of the scenario in use, then what was looked up.
-pub(crate) fn ledger(document: &Document, resolved: &Resolved) -> Vec<Assumption> {
+/// Every scalar of the scenario in use, then what was looked up; `spread` is the variation between
+/// hosts where it is drawn.
+pub(crate) fn ledger(
+    document: &Document,
+    resolved: &Resolved,
+    spread: Option<f64>,
+) -> Vec<Assumption> {
     let scenario = serde_json::to_value(&document.scenario).unwrap_or(Value::Null);
     let mut lines = Vec::new();
     flatten("", &scenario, &mut |key, value| {
@@ -62,6 +67,20 @@ pub(crate) fn ledger(document: &Document, resolved: &Resolved) -> Vec<Assumption
             kind: Kind::Assumed,
         });
     });
+    if let Some(cv) = spread {
+        lines.push(Assumption {
+            key: "uncertainty.between_host_cv".to_owned(),
+            value: serde_json::json!(cv),
+            unit: "",
+            source: if document.states("uncertainty.between_host_cv") {
+                "scenario".to_owned()
+            } else {
+                "default".to_owned()
+            },
+            date: document.scenario.as_of.map(|date| date.to_string()),
+            kind: Kind::Assumed,
+        });
+    }
     for used in &resolved.used {
         lines.retain(|line| line.key != used.key);
         lines.push(Assumption {

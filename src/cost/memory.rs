@@ -1,4 +1,4 @@
-//! What fits into a card's memory, and how fast the card could run it at best.
+//! What fits into a card's memory.
 
 use crate::catalog::book::GpuCard;
 use crate::study::model::{Precision, Shape};
@@ -10,6 +10,10 @@ const MIB_PER_GIB: f64 = 1_024.0;
 const KV_BLOCK_TOKENS: f64 = 16.0;
 /// KV tokens below which a fit starts but serves hardly anyone.
 pub const SERVING_KV_TOKENS: f64 = 16_384.0;
+/// Prompt tokens that engines batch together by default.
+const BATCHED_TOKENS: f64 = 8_192.0;
+/// Contexts, graphs and workspaces of one card, taken high.
+const WORKSPACE_GIB: f64 = 3.5;
 /// Numbers of cards over which engines split a model.
 const SPLITS: [u32; 4] = [1, 2, 4, 8];
 
@@ -44,6 +48,25 @@ pub struct Fit {
     pub kv_gib: f64,
     /// Tokens that the cache holds.
     pub kv_tokens: f64,
+}
+
+/// What a serving engine takes on each card besides weights and cache, taken high: contexts and
+/// workspaces, the buffers between cards, and activations of a batch of prompts of
+/// [`BATCHED_TOKENS`]. Source: the constants of AIConfigurator's memory model.
+pub fn conservative_overhead_gib(gpus: u32, hidden: u32) -> f64 {
+    let (between_cards_mib, activations) = match gpus {
+        0 | 1 => (0.0, 10.0),
+        2 | 3 => (342.0, 6.0),
+        _ => (392.0, 5.0),
+    };
+    let activation_bytes = 2.0 * BATCHED_TOKENS * f64::from(hidden) * activations;
+    WORKSPACE_GIB + between_cards_mib / MIB_PER_GIB + activation_bytes / GIB
+}
+
+/// Bytes of one token in the cache of a model with latent attention:
+/// `layers · (latent rank + positional width) · bits / 8`, shared by all heads.
+pub fn latent_kv_bytes_per_token(layers: u32, rank: u32, positional: u32, bits: f64) -> f64 {
+    f64::from(layers) * f64::from(rank + positional) * bits / 8.0
 }
 
 /// `parameters · bits / 8`.
@@ -116,54 +139,4 @@ pub fn bits(precision: Precision) -> f64 {
 /// Memory of a card in GiB.
 pub fn gib(card: &GpuCard) -> f64 {
     card.vram_mib as f64 / MIB_PER_GIB
-}
-
-/// What no engine on these cards can exceed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Roofline {
-    /// Decoded tokens per second: every step reads the weights once for the whole batch. The input
-    /// embedding is a look-up and is left out; speculative decoding is not covered.
-    pub decode_tokens_per_second: f64,
-    /// Prefilled tokens per second at the dense peak of the number format; `None` for quantized
-    /// weights, whose arithmetic may be faster than 16-bit.
-    pub prefill_tokens_per_second: Option<f64>,
-}
-
-impl Roofline {
-    /// The roofline of a shape on `gpus` cards at a batch size.
-    pub fn new(card: &GpuCard, gpus: f64, model: (&Shape, Precision), batch_size: f64) -> Self {
-        let (shape, precision) = model;
-        let read: f64 = shape
-            .linears()
-            .iter()
-            .map(|size| (size.rows * size.columns * size.count) as f64)
-            .sum::<f64>()
-            * bits(precision)
-            / 8.0;
-        let bandwidth = gpus * card.bandwidth_bytes_per_second as f64;
-        let dtype = match precision {
-            Precision::F16 => Some("f16"),
-            Precision::Bf16 | Precision::Native => Some("bf16"),
-            Precision::F32 => Some("f32"),
-            Precision::Q8_0
-            | Precision::Q6K
-            | Precision::Q5K
-            | Precision::Q4K
-            | Precision::Q3K
-            | Precision::Q2K
-            | Precision::Q5_1
-            | Precision::Q5_0
-            | Precision::Q4_1
-            | Precision::Q4_0 => None,
-        };
-        // Logits are needed of the last position only, so the output projection does not bound prefill.
-        let head = f64::from(shape.vocab) * f64::from(shape.hidden);
-        let flop_per_token = 2.0 * (read * 8.0 / bits(precision) - head);
-        Self {
-            decode_tokens_per_second: batch_size * bandwidth / read,
-            prefill_tokens_per_second: dtype
-                .and_then(|dtype| card.flop_per_second(dtype))
-                .map(|peak| gpus * peak / flop_per_token),
-        }
-    }
 }

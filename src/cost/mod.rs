@@ -2,6 +2,7 @@
 //! a decision.
 
 pub mod allocation;
+mod alternatives;
 pub mod answer;
 pub mod bill;
 pub mod breakeven;
@@ -22,14 +23,20 @@ mod ledger;
 pub mod length;
 pub mod measured;
 pub mod memory;
+pub mod operating_point;
 mod overflow;
 pub mod owned;
 pub mod parameter;
+mod parameter_list;
 pub mod piece;
 mod price_row;
 pub mod rate;
+pub mod reserve;
 pub mod resolve;
+mod resolve_api;
 mod resolve_host;
+pub mod roofline;
+pub mod runs;
 pub mod scenario;
 pub mod sensitivity;
 pub mod shared;

@@ -3,19 +3,17 @@
 
 use jiff::civil::Date;
 
-use super::bill::{ApiCase, BatchRates, Prices, RouteCase, TokenRates};
 use super::case::Case;
 use super::measured::Measured;
-use super::price_row::{number, of_row};
+use super::price_row::number;
 use super::resolve_host::HostFacts;
-use super::scenario::api::Inline;
 use super::scenario::parse::Refusal;
-use super::scenario::{Api, Document, MeetsQuality, Policy, Scenario, ScenarioError};
+use super::scenario::{Document, MeetsQuality, Scenario, ScenarioError};
 use super::shared::SharedCase;
 use super::trace::Trace;
 use super::traffic::Demand;
 use super::warning::Warning;
-use crate::catalog::book::{ApiPrice, PriceBook, Provenance};
+use crate::catalog::book::{PriceBook, Provenance};
 use crate::study::model::ModelCard;
 
 /// Days after which a price is old.
@@ -76,6 +74,19 @@ pub struct Resolved {
     pub quality: MeetsQuality,
 }
 
+impl Resolved {
+    /// Takes over what an alternative used and what should be doubted of it alone.
+    pub(super) fn adopt(&mut self, name: &str, warnings: Vec<Warning>, used: Vec<Used>) {
+        self.used.extend(used);
+        for doubt in warnings {
+            if !self.warnings.contains(&doubt) {
+                let message = format!("`{name}`: {}", doubt.message);
+                self.warnings.push(Warning { message, ..doubt });
+            }
+        }
+    }
+}
+
 /// Works a document into numbers.
 pub fn resolve(document: &Document, sources: Sources<'_>) -> Result<Resolved, ScenarioError> {
     resolve_scenario(&document.scenario, sources).map_err(|refusal| document.place(refusal))
@@ -101,12 +112,7 @@ pub(crate) fn resolve_scenario(
     {
         demand.burst.cv = trace.interarrival_cv;
     }
-    let mut desk = Desk {
-        sources,
-        as_of: scenario.as_of,
-        used: Vec::new(),
-        warnings: Vec::new(),
-    };
+    let mut desk = Desk::new(sources, scenario.as_of);
     let shared = desk.shared(scenario)?;
     let api = match &scenario.api {
         Some(section) => Some(
@@ -146,31 +152,23 @@ pub(crate) fn resolve_scenario(
     })
 }
 
-/// One further comparator of `[[api.alternative]]`, with what it used.
-pub(crate) fn resolve_alternative(
-    index: usize,
-    section: &Api,
-    scenario: &Scenario,
-    base: (&Case, Sources<'_>),
-) -> Result<ApiCase, Refusal> {
-    let (case, sources) = base;
-    let mut desk = Desk {
-        sources,
-        as_of: scenario.as_of,
-        used: Vec::new(),
-        warnings: Vec::new(),
-    };
-    let prefix = format!("api.alternative.{index}");
-    desk.api(&prefix, section, &case.demand)?
-        .with_summary(&mut desk, &case.demand)
-}
-
 /// Looks things up and notes what it used.
 pub(super) struct Desk<'a> {
     pub(super) sources: Sources<'a>,
-    as_of: Option<Date>,
+    pub(super) as_of: Option<Date>,
     pub(super) used: Vec<Used>,
     pub(super) warnings: Vec<Warning>,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) fn new(sources: Sources<'a>, as_of: Option<Date>) -> Self {
+        Self {
+            sources,
+            as_of,
+            used: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
 }
 
 impl Desk<'_> {
@@ -191,19 +189,22 @@ impl Desk<'_> {
             date: Some(from.as_of),
             measured: false,
         });
+        self.age(name, from.as_of);
+    }
+
+    /// Warns of a price that was old on the scenario's own day, once for each name.
+    pub(super) fn age(&mut self, name: &str, read: Date) {
         let Some(as_of) = self.as_of else { return };
-        let age = (as_of - from.as_of).get_days();
+        let age = (as_of - read).get_days();
+        let price = format!("the price of `{name}` ");
         let told = self
             .warnings
             .iter()
-            .any(|warning| warning.code == "old_price" && warning.message.contains(name));
+            .any(|warning| warning.code == "old_price" && warning.message.starts_with(&price));
         if age > OLD_AFTER_DAYS && !told {
             self.warnings.push(Warning::new(
                 "old_price",
-                format!(
-                    "the price of `{name}` was read on {}, {age} days before",
-                    from.as_of
-                ),
+                format!("{price}was read on {read}, {age} days before"),
                 "import newer prices or state the price in the scenario",
             ));
         }
@@ -242,154 +243,6 @@ impl Desk<'_> {
         let price = number(row.input_usd_per_mtok);
         self.note(key, name, (price, "USD/Mtok"), &row.provenance);
         Ok(Some(price))
-    }
-
-    fn api(&mut self, prefix: &str, section: &Api, demand: &Demand) -> Result<ApiCase, Refusal> {
-        let prices = self.prices(prefix, &section.inline(), demand)?;
-        let mut routes = Vec::new();
-        for (index, route) in section.route.iter().enumerate() {
-            let prefix = format!("{prefix}.route.{index}");
-            let share = match route.policy {
-                Policy::Share => route.share,
-                Policy::Cascade => route.escalation,
-            };
-            routes.push(RouteCase {
-                policy: route.policy,
-                share: share.unwrap_or(0.0),
-                prices: self.prices(&prefix, &route.inline(), demand)?,
-            });
-        }
-        Ok(ApiCase {
-            prices,
-            routes,
-            summary: None,
-            price_factor: 1.0,
-            discount: section.discount,
-            fixed_usd_per_month: section.fixed_usd_per_month,
-            router_usd_per_request: section.router_usd_per_request,
-            tokenizer_ratio: section.self_hosted_tokenizer_ratio,
-        })
-    }
-
-    fn prices(
-        &mut self,
-        prefix: &str,
-        inline: &Inline<'_>,
-        demand: &Demand,
-    ) -> Result<Prices, Refusal> {
-        let Some(model) = inline.model else {
-            return self.inline_prices(prefix, inline);
-        };
-        let key = format!("{prefix}.model");
-        let row = self
-            .sources
-            .book
-            .api(model)
-            .map_err(|missing| Refusal::new(&key, missing.to_string()))?;
-        let input = number(row.prices.input_usd_per_mtok);
-        let output = number(row.prices.output_usd_per_mtok);
-        let at = |part: &str| format!("{prefix}.{part}");
-        self.note(
-            &at("input_usd_per_mtok"),
-            model,
-            (input, "USD/Mtok"),
-            &row.provenance,
-        );
-        self.note(
-            &at("output_usd_per_mtok"),
-            model,
-            (output, "USD/Mtok"),
-            &row.provenance,
-        );
-        self.doubts(&row);
-        Ok(of_row(&row, demand))
-    }
-
-    fn doubts(&mut self, row: &ApiPrice) {
-        if row.prices.input_usd_per_mtok.is_zero() && row.prices.output_usd_per_mtok.is_zero() {
-            self.warnings.push(Warning::new(
-                "zero_price",
-                format!("the catalog prices `{}` at nothing", row.id),
-                "state its prices in the scenario, or choose another seller",
-            ));
-        }
-        if let (Some(as_of), Some(ends)) = (self.as_of, row.deprecated)
-            && ends < as_of
-        {
-            self.warnings.push(Warning::new(
-                "deprecated_model",
-                format!("`{}` has not been sold since {ends}", row.id),
-                "compare with a model that is still sold",
-            ));
-        }
-    }
-
-    /// Prices in the scenario itself: their source is the scenario, their date its own.
-    fn inline_prices(&mut self, prefix: &str, inline: &Inline<'_>) -> Result<Prices, Refusal> {
-        let (Some(input), Some(output)) = (inline.input, inline.output) else {
-            let problem =
-                "a price is missing; give `model`, or input_usd_per_mtok and output_usd_per_mtok";
-            return Err(Refusal::new(prefix, problem));
-        };
-        for (part, value) in [
-            ("input_usd_per_mtok", input),
-            ("output_usd_per_mtok", output),
-        ] {
-            self.used.push(Used {
-                key: format!("{prefix}.{part}"),
-                name: "inline".to_owned(),
-                value,
-                unit: "USD/Mtok",
-                source: inline.source.unwrap_or("scenario").to_owned(),
-                date: inline.as_of.or(self.as_of),
-                measured: false,
-            });
-        }
-        let ratio = |batch: f64, live: f64| if live > 0.0 { batch / live } else { 0.0 };
-        let batch = match (inline.batch_input, inline.batch_output) {
-            (None, None) => None,
-            (batch_input, batch_output) => Some(BatchRates {
-                input: batch_input.map_or(1.0, |batch| ratio(batch, input)),
-                output: batch_output.map_or(1.0, |batch| ratio(batch, output)),
-                cached: None,
-            }),
-        };
-        Ok(Prices {
-            name: "inline prices".into(),
-            rates: TokenRates {
-                input,
-                output,
-                cached: inline.cached,
-                write: inline.write,
-            },
-            cache_min_tokens: inline.cache_min.unwrap_or(0.0),
-            cache_storage: inline.storage,
-            batch,
-            tiers: Vec::new(),
-            off_peak: None,
-        })
-    }
-}
-
-impl ApiCase {
-    /// Adds the model that summarizes conversations, if another one does.
-    fn with_summary(mut self, desk: &mut Desk<'_>, demand: &Demand) -> Result<Self, Refusal> {
-        let model = demand
-            .conversation
-            .as_ref()
-            .and_then(|talk| talk.summary_model.as_deref());
-        if let Some(model) = model {
-            let key = "traffic.conversation.summary_model";
-            let row = desk
-                .sources
-                .book
-                .api(model)
-                .map_err(|missing| Refusal::new(key, missing.to_string()))?;
-            let input = number(row.prices.input_usd_per_mtok);
-            desk.note(key, model, (input, "USD/Mtok"), &row.provenance);
-            self.summary = Some(of_row(&row, demand));
-        }
-        Ok(self)
     }
 }
 

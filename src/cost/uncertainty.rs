@@ -12,6 +12,7 @@ use super::copula::Copula;
 use super::distribution::Distribution;
 use super::overflow::share_above;
 use super::parameter::Parameter;
+use super::runs::quantile;
 use super::scenario::{CommittedFleet, FleetMode, Uncertainty};
 
 /// Draws that share one stream of the generator.
@@ -283,17 +284,7 @@ pub fn probability_text(probability: f64, draws: usize) -> String {
 /// Percentiles of type 7; null among infinite values.
 fn percentiles(mut values: Vec<f64>) -> Percentiles {
     values.sort_by(f64::total_cmp);
-    let at = |q: f64| {
-        let place = (values.len() - 1) as f64 * q;
-        let (below, above) = (place.floor() as usize, place.ceil() as usize);
-        let (low, high) = (values[below], values[above]);
-        let value = if below == above {
-            low
-        } else {
-            low + (high - low) * place.fract()
-        };
-        value.is_finite().then_some(value)
-    };
+    let at = |q: f64| Some(quantile(&values, q)).filter(|value| value.is_finite());
     Percentiles {
         p5: at(0.05),
         p50: at(0.5),

@@ -101,7 +101,7 @@ fn advice(grounds: &Grounds<'_>) -> String {
         };
         if sure < least {
             return format!(
-                "Too close to call: self-hosting is cheaper with a probability of {} (± {:.1} %).",
+                "This is too close to call: self-hosting is cheaper with a probability of {} (± {:.1} %).",
                 drawn.probability_text,
                 drawn.standard_error * 100.0
             );

@@ -4,7 +4,10 @@ use serde::Serialize;
 
 use super::case::{Case, Evaluation};
 use super::conversation::calls;
-use super::memory::{Room, gib};
+use super::memory::{Room, conservative_overhead_gib, gib};
+pub use super::operating_point::OperatingPoint;
+use super::operating_point::operating_point;
+use super::reserve::{ReserveAnswer, reserve};
 use super::resolve_host::HostFacts;
 use super::scenario::{Conversation, HistoryPolicy};
 use super::traffic::Demand;
@@ -32,6 +35,8 @@ pub struct View {
     pub fits: Vec<CardFit>,
     /// Dollars of a conversation by its length and policy.
     pub conversations: Vec<ConversationCost>,
+    /// How many replicas to reserve; null where no reserved rate is stated.
+    pub reserve: Option<ReserveAnswer>,
 }
 
 /// One number of working replicas.
@@ -71,37 +76,6 @@ pub struct HourPoint {
     pub replicas: f64,
 }
 
-/// Where a replica works.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct OperatingPoint {
-    /// Uncached input tokens per second at full load.
-    pub input_tokens_per_second: f64,
-    /// Output tokens per second at full load.
-    pub output_tokens_per_second: f64,
-    /// Prefill measured alone.
-    pub prefill_tokens_per_second: Option<f64>,
-    /// Decode measured alone.
-    pub decode_tokens_per_second: Option<f64>,
-    /// Sequences decoded together.
-    pub batch_size: Option<f64>,
-    /// Calls per second at full load.
-    pub calls_per_second: f64,
-    /// Seconds of one call, where the batch size is known.
-    pub latency_seconds: Option<f64>,
-    /// Load of the peak hour on the working replicas; the share of their full-load capacity.
-    pub peak_load: f64,
-    /// The same with one replica lost; null with one replica.
-    pub peak_load_one_lost: Option<f64>,
-    /// Mean wait in the queue at the target load; null at 100 %.
-    pub queue_seconds_at_target_load: Option<f64>,
-    /// Dollars of a replica hour, cards and fixed costs.
-    pub usd_per_replica_hour: f64,
-    /// What the API would charge for what a replica hour produces at full load.
-    pub api_value_usd_per_replica_hour: Option<f64>,
-    /// Tokens that no engine on these cards exceeds.
-    pub roofline_output_tokens_per_second: Option<f64>,
-}
-
 /// The model in one kind of card.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CardFit {
@@ -119,6 +93,8 @@ pub struct CardFit {
     pub kv_tokens: f64,
     /// Sequences of this workload that surely fit.
     pub sequences: f64,
+    /// The same where the engine takes as much memory for itself as the most cautious planner says.
+    pub cautious_sequences: f64,
     /// Fewest of these cards with a useful cache; null above eight.
     pub fewest_gpus: Option<u32>,
 }
@@ -147,6 +123,7 @@ impl View {
             operating_point: operating_point(&evaluation, facts),
             fits: fits(case, &evaluation, facts, cards),
             conversations: conversations(case),
+            reserve: reserve(&evaluation),
         }
     }
 }
@@ -232,65 +209,6 @@ fn hours(evaluation: &Evaluation<'_>) -> Vec<HourPoint> {
         .collect()
 }
 
-fn operating_point(
-    evaluation: &Evaluation<'_>,
-    facts: Option<&HostFacts>,
-) -> Option<OperatingPoint> {
-    let fleet = evaluation.fleet.as_ref()?;
-    let host = evaluation.case.host.as_ref()?;
-    let seconds = fleet.capacity.seconds_per_request;
-    if seconds <= 0.0 {
-        return None;
-    }
-    let bill = fleet.bill(evaluation.requests);
-    let working = bill.replicas - fleet.case.redundant;
-    let peak = fleet.levels().iter().copied().fold(0.0, f64::max);
-    let busy = evaluation.requests / (fleet.hours * 3_600.0) * peak * seconds;
-    let work = &evaluation.work;
-    let value = evaluation
-        .api
-        .map(|api| api.marginal_usd() * 3_600.0 / seconds);
-    Some(OperatingPoint {
-        input_tokens_per_second: work.uncached_tokens / seconds,
-        output_tokens_per_second: work.output_tokens / seconds,
-        prefill_tokens_per_second: host.rates.prefill,
-        decode_tokens_per_second: host.rates.decode,
-        batch_size: host.batch_size,
-        calls_per_second: work.calls / seconds,
-        latency_seconds: fleet.capacity.latency_seconds,
-        peak_load: busy / working.max(1.0),
-        peak_load_one_lost: (bill.replicas > 1.0).then(|| busy / (bill.replicas - 1.0)),
-        queue_seconds_at_target_load: queue_seconds(evaluation, working.max(1.0)),
-        usd_per_replica_hour: bill.usd() / bill.replica_hours,
-        api_value_usd_per_replica_hour: value,
-        roofline_output_tokens_per_second: facts?
-            .roofline
-            .map(|roofline| roofline.decode_tokens_per_second),
-    })
-}
-
-/// Mean wait of the Allen-Cunneen approximation (Sakasegawa's exponent) with every sequence slot a
-/// server: `(cₐ² + cₛ²)/2 · ρ^(√(2(c+1)) − 1)/(c(1 − ρ)) · service`.
-fn queue_seconds(evaluation: &Evaluation<'_>, replicas: f64) -> Option<f64> {
-    let fleet = evaluation.fleet.as_ref()?;
-    let load = fleet.case.target_load;
-    if load >= 1.0 || evaluation.work.calls <= 0.0 {
-        return None;
-    }
-    let batch = evaluation.case.host.as_ref()?.batch_size;
-    let (servers, service) = match (batch, fleet.capacity.latency_seconds) {
-        (Some(batch), Some(latency)) => (replicas * batch, latency),
-        (_, _) => (
-            replicas,
-            fleet.capacity.seconds_per_request / evaluation.work.calls,
-        ),
-    };
-    let demand = &evaluation.case.demand;
-    let variation = f64::midpoint(demand.burst.cv.powi(2), demand.output_tokens_cv.powi(2));
-    let exponent = (2.0 * (servers + 1.0)).sqrt() - 1.0;
-    Some(variation * load.powf(exponent) / (servers * (1.0 - load)) * service)
-}
-
 fn fits(
     case: &Case,
     evaluation: &Evaluation<'_>,
@@ -324,7 +242,14 @@ fn fits(
             } else {
                 fewest.map_or(8.0, f64::from)
             };
-            let fit = facts.footprint(gpus as u32)?.fit(Room { gpus, ..one });
+            let footprint = facts.footprint(gpus as u32)?;
+            let fit = footprint.fit(Room { gpus, ..one });
+            let hidden = facts.shape.as_ref()?.hidden;
+            let cautious = footprint.fit(Room {
+                gpus,
+                overhead_gib_per_gpu: conservative_overhead_gib(gpus as u32, hidden),
+                ..one
+            });
             Some(CardFit {
                 gpu: card.id.clone(),
                 chosen,
@@ -333,6 +258,7 @@ fn fits(
                 kv_gib: fit.kv_gib,
                 kv_tokens: fit.kv_tokens,
                 sequences: fit.sequences(tokens, 0.0),
+                cautious_sequences: cautious.sequences(tokens, 0.0),
                 fewest_gpus: fewest,
             })
         })

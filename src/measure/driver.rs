@@ -80,7 +80,11 @@ impl<'j, 'o> Driver<'j, 'o> {
             Err(Stop::Fatal(error)) => return Err(error),
         };
         let at = self.outlets.moment();
-        self.outlets.record(Record::End(End { status, at }))?;
+        self.outlets.record(Record::End(End {
+            status,
+            at,
+            after: None,
+        }))?;
         Ok(status)
     }
 

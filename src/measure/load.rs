@@ -295,6 +295,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
             load: self.load.load,
             point,
             purpose,
+            serves: None,
             round,
             started: seen.started,
             generations: seen.generations,

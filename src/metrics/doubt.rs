@@ -1,11 +1,12 @@
 //! From facts to verdicts: what is in doubt about the run and about each point.
 
 use super::facts::Facts;
+use super::foreign::{self, Others};
 use super::latency::{Drift, Latency};
 use super::roofline::Roofline;
 use super::sensors;
 use super::verdict::{Verdict, Warning};
-use crate::record::observation::{Block, DeviceKind, EndStatus};
+use crate::record::observation::{Block, DeviceKind, EndStatus, Sensors};
 use crate::study::model::EngineKind;
 use crate::units::Seconds;
 
@@ -27,6 +28,18 @@ const MIN_CLOCK_SHARE: f64 = 0.95;
 const HOST_BOUND_UTILIZATION: f64 = 0.70;
 /// … its memory bandwidth is used less than this, waits for the host.
 const HOST_BOUND_MBU: f64 = 0.40;
+/// The sensor whose absence says why there is no telemetry.
+const POWER: &str = "power_mw";
+/// What should stay as it is during a run, by sensor.
+const CHANGES: [(&str, &str); 3] = [
+    ("ecc_enabled", "ECC"),
+    ("mig_enabled", "MIG"),
+    (
+        "ecc_uncorrected_count",
+        "the number of uncorrected memory errors",
+    ),
+];
+
 /// The doubts about the run as a whole.
 pub fn of_run(facts: &Facts<'_>) -> Vec<Warning> {
     let mut verdicts = Vec::new();
@@ -39,12 +52,47 @@ pub fn of_run(facts: &Facts<'_>) -> Vec<Warning> {
         Some(EndStatus::Complete) => {}
         Some(EndStatus::Interrupted) | None => verdicts.push(Verdict::Interrupted),
     }
-    let on_card = facts.device.is_some_and(|d| d.kind == DeviceKind::Cuda);
-    let mut blocks = facts.blocks.values().flatten();
-    if on_card && !facts.blocks.is_empty() && !blocks.any(|block| sensors::any(block)) {
-        verdicts.push(Verdict::TelemetryMissing);
+    verdicts.extend(telemetry_missing(facts));
+    match foreign::others(facts) {
+        Some(Others::Seen(seen)) => verdicts.extend(seen.into_iter().map(Verdict::ForeignUse)),
+        Some(Others::CannotTell) if !facts.blocks.is_empty() => {
+            verdicts.push(Verdict::ForeignUseUnknown);
+        }
+        Some(Others::CannotTell | Others::None) | None => {}
     }
+    verdicts.extend(card_changes(facts));
     verdicts.into_iter().map(of_the_run).collect()
+}
+
+/// A card, or a device that sensors were looked for on, whose blocks hold no reading.
+fn telemetry_missing(facts: &Facts<'_>) -> Option<Verdict> {
+    let blocks: Vec<&Block> = facts.blocks.values().flatten().copied().collect();
+    let mut looked_for = blocks.iter().filter_map(|block| block.sensors.as_ref());
+    let reason = looked_for.find_map(|sensors| sensors.absent.get(POWER).cloned());
+    let on_card = facts.device.is_some_and(|d| d.kind == DeviceKind::Cuda) || reason.is_some();
+    let silent = !blocks.iter().any(|block| sensors::any(block));
+    (on_card && silent && !blocks.is_empty()).then_some(Verdict::TelemetryMissing { reason })
+}
+
+/// Settings of the card that were not the same from before the first worker to after the last one.
+fn card_changes(facts: &Facts<'_>) -> Vec<Verdict> {
+    let before = facts.device.and_then(|device| device.before.as_deref());
+    let blocks = facts.blocks.values().flatten();
+    let all: Vec<&Sensors> = before
+        .into_iter()
+        .chain(blocks.filter_map(|block| block.sensors.as_ref()))
+        .chain(facts.after)
+        .collect();
+    let changed = |sensor: &str| {
+        let mut readings = all.iter().flat_map(|sensors| sensors::of(sensors, sensor));
+        let first = readings.next();
+        readings.any(|reading| Some(reading) != first)
+    };
+    CHANGES
+        .iter()
+        .filter(|(sensor, _)| changed(sensor))
+        .map(|&(_, what)| Verdict::CardChanged { what })
+        .collect()
 }
 
 fn of_the_run(verdict: Verdict) -> Warning {
@@ -79,7 +127,7 @@ pub fn of_point(facts: &Facts<'_>, latency: &Latency, roofline: Option<&Roofline
     match kind {
         Some(DeviceKind::Cpu) => verdicts.extend(machine_busy(facts, &blocks)),
         Some(DeviceKind::Cuda | DeviceKind::Sim) | None => {
-            verdicts.extend(of_sensors(&blocks, roofline));
+            verdicts.extend(of_sensors(facts, &blocks, roofline));
         }
     }
     let point = Some(latency.point);
@@ -147,8 +195,16 @@ fn event_time(blocks: &[&Block]) -> Option<Verdict> {
 }
 
 fn memory(facts: &Facts<'_>, blocks: &[&Block]) -> Option<Verdict> {
-    let total_bytes = facts.device?.memory_bytes;
-    let used_bytes = blocks.iter().filter_map(|b| b.peak_memory_bytes).max()?;
+    let of_card = facts.card().and_then(|card| card.memory_bytes);
+    let in_use = sensors::readings(blocks, sensors::MEMORY_USED).max();
+    // The card's own count knows what other processes hold, the engine's what was freed in between.
+    let (used_bytes, total_bytes) = match (in_use, of_card) {
+        (Some(used), Some(total)) => (used, total),
+        (Some(_), None) | (None, _) => {
+            let peak = blocks.iter().filter_map(|b| b.peak_memory_bytes).max()?;
+            (peak, facts.device?.memory_bytes)
+        }
+    };
     (used_bytes as f64 > MEMORY_NEAR_LIMIT * total_bytes as f64).then_some(
         Verdict::MemoryNearLimit {
             used_bytes,
@@ -184,7 +240,7 @@ fn machine_busy(facts: &Facts<'_>, blocks: &[&Block]) -> Option<Verdict> {
     })
 }
 
-fn of_sensors(blocks: &[&Block], roofline: Option<&Roofline>) -> Vec<Verdict> {
+fn of_sensors(facts: &Facts<'_>, blocks: &[&Block], roofline: Option<&Roofline>) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     let utilization = sensors::mean(blocks, sensors::GPU_UTILIZATION).map(|p| p / 100.0);
     let mbu = roofline.and_then(|r| r.mbu).map(|mbu| mbu.value);
@@ -198,10 +254,17 @@ fn of_sensors(blocks: &[&Block], roofline: Option<&Roofline>) -> Vec<Verdict> {
     if let Some(throttling) = throttling.filter(|t| t.worst() > MAX_THROTTLED_SHARE) {
         verdicts.push(Verdict::Throttled(throttling));
     }
-    let clocks = sensors::clock_share(blocks).filter(|share| *share < MIN_CLOCK_SHARE);
+    let highest = facts.card().and_then(|card| card.max_sm_clock_mhz);
+    let clock = sensors::mean(blocks, sensors::SM_CLOCK);
+    let clocks = clock.zip(highest.filter(|clock| *clock > 0));
+    let clocks = clocks.map(|(clock, highest)| clock / highest as f64);
+    let clocks = clocks.filter(|share| *share < MIN_CLOCK_SHARE);
     verdicts.extend(clocks.map(|share| Verdict::Clocks { share }));
-    let processes = sensors::maximum(blocks, sensors::PROCESS_COUNT).filter(|n| *n > 1);
-    verdicts.extend(processes.map(|n| Verdict::ForeignUse { processes: n - 1 }));
+    verdicts.extend(foreign::beside(blocks).map(Verdict::ForeignUse));
+    let mut numbers: Vec<u64> = sensors::readings(blocks, sensors::XID).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    verdicts.extend(numbers.into_iter().map(|number| Verdict::Xid { number }));
     let gap = sensors::longest_gap(blocks).filter(|gap| *gap > sensors::MAX_GAP_PERIODS);
     verdicts.extend(gap.map(|longest_gap| Verdict::TelemetryDegraded { longest_gap }));
     verdicts
@@ -212,9 +275,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::metrics::fixture::{Script, generation, point};
+    use crate::metrics::fixture::{Script, generation, moment, point};
     use crate::metrics::latency::drifts;
     use crate::metrics::roofline::Ceilings;
+    use crate::record::card::CardFacts;
     use crate::record::observation::{Limit, Sensors};
     use crate::study::workload::PointId;
     use crate::units::Nanos;
@@ -318,7 +382,7 @@ mod tests {
         assert!(!Verdict::InCache { bytes: 1.0 }.invalidates());
     }
 
-    /// A card that reads 100 GB/s and the readings of one block, ten apart.
+    /// Readings of a block of 1.5 s; the last one holds for 0.3 s.
     fn card(readings: &[(&str, [u64; 4])]) -> Script {
         let mut script = script();
         script.device_mut().kind = DeviceKind::Cuda;
@@ -326,8 +390,10 @@ mod tests {
             buffer_bytes: 1_000_000_000,
         };
         script.last_block_mut().sensors = Some(Sensors {
-            period_ns: Nanos::new(10),
-            at_ns: [0, 10, 20, 30].map(Nanos::new).to_vec(),
+            period_ns: Nanos::new(4 * STEP),
+            at_ns: [0, 4, 8, 12]
+                .map(|n| moment(10).monotonic_ns + Nanos::new(n * STEP))
+                .to_vec(),
             columns: readings
                 .iter()
                 .map(|(name, values)| ((*name).to_owned(), values.map(Some).to_vec()))
@@ -364,7 +430,14 @@ mod tests {
             codes(&card(&[("throttle_reasons", [1; 4])])).is_empty(),
             "idle"
         );
-        let clocks = |now| card(&[("sm_clock_mhz", [now; 4]), ("max_sm_clock_mhz", [1980; 4])]);
+        let clocks = |now| {
+            let mut script = card(&[("sm_clock_mhz", [now; 4])]);
+            script.device_mut().card = Some(Box::new(CardFacts {
+                max_sm_clock_mhz: Some(1_980),
+                ..CardFacts::default()
+            }));
+            script
+        };
         assert_eq!(codes(&clocks(1_700)), ["clocks"]);
         assert!(codes(&clocks(1_980)).is_empty());
         assert_eq!(
@@ -377,7 +450,7 @@ mod tests {
     fn a_gap_beyond_three_periods_degrades_telemetry() {
         let mut script = card(&[("power_mw", [1; 4])]);
         let sensors = script.last_block_mut().sensors.as_mut().unwrap();
-        sensors.at_ns[3] = Nanos::new(51);
+        sensors.at_ns[3] = sensors.at_ns[2] + Nanos::new(STEP * 4 * 31 / 10);
         assert_eq!(codes(&script), ["telemetry_degraded"]);
     }
 

@@ -454,6 +454,7 @@ mod tests {
                 osl: count(steps_ms.len() as u32),
             },
             purpose: Purpose::Energy,
+            serves: None,
             round: 0,
             started: Moment {
                 monotonic_ns: zero,

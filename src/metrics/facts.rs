@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::record::card::CardFacts;
 use crate::record::observation::{
-    Block, Device, EndStatus, Failure, Load, Peak, Purpose, Record, Session, Skip,
+    Block, Device, EndStatus, Failure, Load, Peak, Purpose, Record, Sensors, Session, Skip,
 };
 use crate::study::workload::PointId;
 
@@ -28,6 +29,8 @@ pub struct Facts<'a> {
     pub skips: BTreeMap<PointId, &'a Skip>,
     /// How the newest session ended; `None` when it was cut off.
     pub end: Option<EndStatus>,
+    /// What the card did after the last worker of that session.
+    pub after: Option<&'a Sensors>,
 }
 
 /// Records that belong to no session.
@@ -59,6 +62,7 @@ impl<'a> Facts<'a> {
             failed_loads: Vec::new(),
             skips: BTreeMap::new(),
             end: None,
+            after: None,
         };
         for record in records {
             facts.take(record);
@@ -68,7 +72,10 @@ impl<'a> Facts<'a> {
 
     fn take(&mut self, record: &'a Record) {
         match record {
-            Record::Session(_) => self.end = None,
+            Record::Session(_) => {
+                self.end = None;
+                self.after = None;
+            }
             Record::Device(device) => self.device = Some(device),
             Record::Peak(peak) => self.peaks.push(peak),
             Record::Load(load) => {
@@ -88,7 +95,10 @@ impl<'a> Facts<'a> {
             Record::Skip(skip) => {
                 self.skips.insert(skip.point, skip);
             }
-            Record::End(end) => self.end = Some(end.status),
+            Record::End(end) => {
+                self.end = Some(end.status);
+                self.after = end.after.as_deref();
+            }
         }
     }
 
@@ -122,6 +132,11 @@ impl<'a> Facts<'a> {
             let of_precision = |load: &&&Load| load.precision == point.precision;
             self.loads.values().rev().find(of_precision).copied()
         })
+    }
+
+    /// What the driver says of the card, where one was watched.
+    pub fn card(&self) -> Option<&'a CardFacts> {
+        self.device?.card.as_deref()
     }
 
     /// The launch that a load belongs to.

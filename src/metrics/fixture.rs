@@ -6,8 +6,8 @@ use std::num::NonZeroU32;
 use super::facts::Facts;
 use crate::record::observation::{
     Accuracy, Block, CpuUse, Device, DeviceKind, End, EndStatus, EngineFacts, Failure, FailureKind,
-    Generation, Harness, Host, Limit, Load, Model, Moment, Peak, Purpose, Record, Session, Skip,
-    SkipCause,
+    Generation, Harness, Host, Limit, Load, Model, Moment, Peak, Purpose, Record, Sensors, Session,
+    Skip, SkipCause,
 };
 use crate::study::model::{DeviceChoice, EngineKind, Family, ModelSource, Precision, Shape};
 use crate::study::spec::{Measure, Price, Study, Sweep};
@@ -39,6 +39,19 @@ pub(crate) fn generation(first: u64, rest: &[u64]) -> Generation {
         steps_ns: steps.map(Nanos::new).collect(),
         tail_ns: Nanos::new(0),
         device_ns: None,
+    }
+}
+
+/// Four readings of each sensor, ten nanoseconds apart and always the same.
+pub(crate) fn columns(readings: &[(&str, u64)]) -> Sensors {
+    Sensors {
+        period_ns: Nanos::new(10),
+        at_ns: [0, 10, 20, 30].map(Nanos::new).to_vec(),
+        columns: readings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), vec![Some(*value); 4]))
+            .collect(),
+        absent: BTreeMap::new(),
     }
 }
 
@@ -128,6 +141,7 @@ impl Script {
             load,
             point,
             purpose,
+            serves: None,
             round: self.round,
             started: moment(10),
             generations,
@@ -173,7 +187,11 @@ impl Script {
 
     pub(crate) fn end(&mut self, status: EndStatus) {
         let at = moment(100);
-        self.records.push(Record::End(End { status, at }));
+        self.records.push(Record::End(End {
+            status,
+            at,
+            after: None,
+        }));
     }
 }
 
@@ -280,6 +298,8 @@ fn device() -> Device {
         driver: None,
         cuda: None,
         threads: Some(2),
+        card: None,
+        before: None,
     }
 }
 

@@ -18,6 +18,8 @@
 //! assert!(((Tokens::new(2.0 * 11.0) / (first + rest)).value() - 14.667).abs() < 1e-3); // output
 //! ```
 
+use std::collections::BTreeMap;
+
 use super::facts::Facts;
 use super::stats::{
     BlockTime, Estimate, Sample, lag1_autocorrelation, percentile, ratio, t_quantile,
@@ -260,34 +262,72 @@ pub struct Drift {
 /// The drift of each load that was measured again at its end.
 pub fn drifts(facts: &Facts<'_>) -> Vec<Drift> {
     let mut drifts = Vec::new();
-    for (&point, blocks) in &facts.blocks {
-        for again in blocks.iter().filter(|b| b.purpose == Purpose::Drift) {
-            let before = facts.measured(point).filter(|b| b.load == again.load);
-            drifts.extend(drift(point, before, again));
+    for &point in facts.blocks.keys() {
+        if facts.with_purpose(point, Purpose::Drift).next().is_none() {
+            continue;
+        }
+        let mut times: BTreeMap<u32, Vec<BlockTime>> = BTreeMap::new();
+        for block in facts.measured(point) {
+            let times = times.entry(block.load).or_default();
+            times.extend(whole_time(block, point));
+        }
+        let levels: BTreeMap<u32, Level> = times
+            .iter()
+            .filter_map(|(&load, times)| Some((load, Level::of(times)?)))
+            .collect();
+        for again in facts.with_purpose(point, Purpose::Drift) {
+            let level = levels.get(&again.load);
+            drifts.extend(level.and_then(|level| level.drift_to(point, again)));
         }
     }
     drifts
 }
 
-fn drift<'a>(
-    point: PointId,
-    before: impl Iterator<Item = &'a Block>,
-    again: &Block,
-) -> Option<Drift> {
-    let (mut earlier, mut later) = (Phases::new(point), Phases::new(point));
-    before.for_each(|block| earlier.take(block, 0));
-    later.take(again, 0);
-    let (mean, end) = (ratio(&earlier.whole)?.value, ratio(&later.whole)?.value);
-    let per_generation = earlier.whole.iter().map(|b| b.seconds / b.generations);
-    let n = earlier.whole.len();
-    let spread = Sample::new(per_generation.collect())
-        .ok()?
-        .standard_deviation();
-    Some(Drift {
-        point,
-        load: again.load,
-        change: end / mean - 1.0,
-        expected: spread.map(|s| t_quantile(n - 1) * s * (1.0 + 1.0 / n as f64).sqrt() / mean),
+/// What a load was measured at.
+struct Level {
+    /// Time per generation.
+    mean: f64,
+    /// Change that one more block shows by chance.
+    expected: Option<f64>,
+}
+
+impl Level {
+    fn of(times: &[BlockTime]) -> Option<Self> {
+        let mean = ratio(times)?.value;
+        let per_generation = times.iter().map(|b| b.seconds / b.generations);
+        let n = times.len();
+        let spread = Sample::new(per_generation.collect())
+            .ok()?
+            .standard_deviation();
+        Some(Self {
+            mean,
+            expected: spread.map(|s| t_quantile(n - 1) * s * (1.0 + 1.0 / n as f64).sqrt() / mean),
+        })
+    }
+
+    fn drift_to(&self, point: PointId, again: &Block) -> Option<Drift> {
+        let end = ratio(&[whole_time(again, point)?])?.value;
+        Some(Drift {
+            point,
+            load: again.load,
+            change: end / self.mean - 1.0,
+            expected: self.expected,
+        })
+    }
+}
+
+/// Time of the valid generations of a block, from `t0` to the last token.
+fn whole_time(block: &Block, point: PointId) -> Option<BlockTime> {
+    let (mut valid, mut nanoseconds) = (0_u32, 0_u64);
+    let times = block.generations.iter();
+    for times in times.filter_map(|generation| PhaseTimes::of(generation, point)) {
+        valid += 1;
+        nanoseconds += times.first + times.rest;
+    }
+    (valid > 0).then(|| BlockTime {
+        launch: 0,
+        generations: f64::from(valid),
+        seconds: nanoseconds as f64 / 1e9,
     })
 }
 

@@ -7,6 +7,7 @@ pub mod energy;
 pub mod facts;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod foreign;
 pub mod latency;
 pub mod roofline;
 pub mod sensors;

@@ -5,14 +5,22 @@
 
 use std::fmt;
 
+use super::energy::Window;
 use crate::record::observation::{Block, Sensors};
+use crate::units::{Nanos, Seconds};
 
 /// Share of time in which a kernel ran.
 pub(crate) const GPU_UTILIZATION: &str = "gpu_utilization_percent";
 /// Clock of the multiprocessors.
 pub(crate) const SM_CLOCK: &str = "sm_clock_mhz";
-/// Its maximum.
-pub(crate) const SM_CLOCK_MAX: &str = "max_sm_clock_mhz";
+/// Memory in use by all processes.
+pub(crate) const MEMORY_USED: &str = "memory_used_bytes";
+/// Memory in use by the worker.
+pub(crate) const PROCESS_MEMORY: &str = "process_memory_bytes";
+/// Number of an XID error, at the reading that follows it.
+pub(crate) const XID: &str = "xid";
+/// Processor time of the sampling thread; no sensor of the card.
+const SAMPLER_CPU: &str = "sampler_cpu_ns";
 /// Reasons why clocks are lowered, NVML's bits.
 pub(crate) const THROTTLE_REASONS: &str = "throttle_reasons";
 /// Processes with a compute context on the card; the worker is one of them.
@@ -73,10 +81,16 @@ impl fmt::Display for Throttling {
 
 /// Whether the block holds any reading.
 pub(crate) fn any(block: &Block) -> bool {
-    block
-        .sensors
-        .as_ref()
-        .is_some_and(|sensors| sensors.columns.values().flatten().any(Option::is_some))
+    block.sensors.as_ref().is_some_and(|sensors| {
+        let mut columns = sensors.columns.iter();
+        columns.any(|(name, column)| name != SAMPLER_CPU && column.iter().any(Option::is_some))
+    })
+}
+
+/// The readings of one sensor within one window.
+pub(crate) fn of<'a>(sensors: &'a Sensors, sensor: &str) -> impl Iterator<Item = u64> + 'a {
+    let column = sensors.columns.get(sensor);
+    column.into_iter().flatten().filter_map(|reading| *reading)
 }
 
 /// All readings of one sensor.
@@ -84,59 +98,107 @@ pub(crate) fn readings<'a>(
     blocks: &'a [&Block],
     sensor: &'a str,
 ) -> impl Iterator<Item = u64> + 'a {
-    columns(blocks)
-        .filter_map(move |sensors| sensors.columns.get(sensor))
-        .flatten()
-        .filter_map(|reading| *reading)
+    columns(blocks).flat_map(move |sensors| of(sensors, sensor))
 }
 
-/// Mean reading of one sensor.
-pub(crate) fn mean(blocks: &[&Block], sensor: &str) -> Option<f64> {
-    let (mut sum, mut n) = (0.0, 0_u32);
-    for reading in readings(blocks, sensor) {
-        sum += reading as f64;
-        n += 1;
+/// What a sensor showed for some time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Held {
+    /// The reading, which holds until the next one.
+    pub(crate) value: u64,
+    /// For how long, within the block.
+    pub(crate) time: Seconds,
+}
+
+/// The readings of one sensor with the time for which each held, cut to the windows.
+pub(crate) fn held(sensors: &Sensors, sensor: &str, windows: &[Window]) -> Vec<Held> {
+    let Some(column) = sensors.columns.get(sensor) else {
+        return Vec::new();
+    };
+    let read: Vec<(Nanos, u64)> = sensors
+        .at_ns
+        .iter()
+        .zip(column)
+        .filter_map(|(&at, &value)| Some((at, value?)))
+        .collect();
+    let end = Nanos::new(u64::MAX);
+    let mut held = Vec::new();
+    for (place, &(from, value)) in read.iter().enumerate() {
+        let to = read.get(place + 1).map_or(end, |next| next.0);
+        for window in windows {
+            let (from, to) = (from.max(window.from), to.min(window.to));
+            let time = to.since(from).unwrap_or_default().seconds();
+            if time > Seconds::ZERO {
+                held.push(Held { value, time });
+            }
+        }
     }
-    (n > 0).then(|| sum / f64::from(n))
+    held
 }
 
-/// Highest reading of one sensor.
-pub(crate) fn maximum(blocks: &[&Block], sensor: &str) -> Option<u64> {
-    readings(blocks, sensor).max()
+/// Mean of readings, each weighted by its time.
+pub(crate) fn mean_of(held: &[Held]) -> Option<f64> {
+    let time: Seconds = held.iter().map(|held| held.time).sum();
+    let sum: f64 = held.iter().map(|h| h.value as f64 * h.time.value()).sum();
+    (time > Seconds::ZERO).then(|| sum / time.value())
 }
 
-/// Share of readings in which each group of reasons was active.
+/// Mean reading of one sensor over the time of the blocks.
+pub(crate) fn mean(blocks: &[&Block], sensor: &str) -> Option<f64> {
+    mean_of(&over(blocks, sensor))
+}
+
+/// Share of the time in which each group of reasons was active.
 pub(crate) fn throttling(blocks: &[&Block]) -> Option<Throttling> {
-    let reasons: Vec<u64> = readings(blocks, THROTTLE_REASONS).collect();
-    let share = |bits: u64| {
-        let active = reasons.iter().filter(|reason| **reason & bits != 0);
-        active.count() as f64 / reasons.len() as f64
-    };
-    (!reasons.is_empty()).then(|| Throttling {
-        power: share(POWER_BITS),
-        thermal: share(THERMAL_BITS),
-        hardware: share(HARDWARE_BITS),
-    })
+    Throttling::of(&over(blocks, THROTTLE_REASONS))
 }
 
-/// Mean clock ÷ maximum clock.
-pub(crate) fn clock_share(blocks: &[&Block]) -> Option<f64> {
-    let maximum = maximum(blocks, SM_CLOCK_MAX).filter(|clock| *clock > 0)?;
-    Some(mean(blocks, SM_CLOCK)? / maximum as f64)
+impl Throttling {
+    /// Shares of the time of these readings of the reasons.
+    pub(crate) fn of(reasons: &[Held]) -> Option<Self> {
+        let all: Seconds = reasons.iter().map(|held| held.time).sum();
+        let share = |bits: u64| {
+            let active = reasons.iter().filter(|held| held.value & bits != 0);
+            active.map(|held| held.time).sum::<Seconds>() / all
+        };
+        (all > Seconds::ZERO).then(|| Self {
+            power: share(POWER_BITS),
+            thermal: share(THERMAL_BITS),
+            hardware: share(HARDWARE_BITS),
+        })
+    }
 }
 
-/// Longest time between two readings of a block ÷ the period asked for.
+/// Longest time between two readings of a block ÷ the period asked for. A block without a reading is
+/// one long gap where others have some.
 pub(crate) fn longest_gap(blocks: &[&Block]) -> Option<f64> {
-    let gap = |sensors: &Sensors| {
+    let some = blocks.iter().any(|block| any(block));
+    let gap = |block: &&Block| {
+        let sensors = block.sensors.as_ref()?;
+        let widest = if any(block) {
+            let pairs = sensors.at_ns.windows(2);
+            pairs.filter_map(|pair| pair[1].since(pair[0])).max()?
+        } else {
+            block.cpu.wall_ns
+        };
         let period = sensors.period_ns.value();
-        let widest = sensors
-            .at_ns
-            .windows(2)
-            .filter_map(|pair| pair[1].since(pair[0]))
-            .max()?;
-        (period > 0).then(|| widest.value() as f64 / period as f64)
+        (some && period > 0).then(|| widest.value() as f64 / period as f64)
     };
-    columns(blocks).filter_map(gap).reduce(f64::max)
+    blocks.iter().filter_map(gap).reduce(f64::max)
+}
+
+/// From the order of a block to its end.
+pub(crate) fn window(block: &Block) -> Window {
+    let from = block.started.monotonic_ns;
+    let to = from + block.cpu.wall_ns;
+    Window { from, to }
+}
+
+fn over(blocks: &[&Block], sensor: &str) -> Vec<Held> {
+    let of_block = |block: &&Block| -> Option<Vec<Held>> {
+        Some(held(block.sensors.as_ref()?, sensor, &[window(block)]))
+    };
+    blocks.iter().filter_map(of_block).flatten().collect()
 }
 
 fn columns<'a>(blocks: &'a [&Block]) -> impl Iterator<Item = &'a Sensors> + 'a {

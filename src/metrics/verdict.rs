@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::foreign::ForeignUse;
 use super::latency::Drift;
 use super::roofline::{Ceiling, Exceeded};
 use super::sensors::Throttling;
@@ -39,9 +40,18 @@ pub enum Verdict {
         share: f64,
     },
     /// Something else used the card.
-    ForeignUse {
-        /// Most processes seen besides the worker.
-        processes: u64,
+    ForeignUse(ForeignUse),
+    /// Whether something else used the card does not show here.
+    ForeignUseUnknown,
+    /// A setting of the card changed, or its errors grew.
+    CardChanged {
+        /// Which.
+        what: &'static str,
+    },
+    /// The driver reported an error of the card that did not end it.
+    Xid {
+        /// Its number.
+        number: u64,
     },
     /// The processor did something else in some blocks.
     MachineBusy {
@@ -88,7 +98,10 @@ pub enum Verdict {
         longest_gap: f64,
     },
     /// No sensor could be read on a card.
-    TelemetryMissing,
+    TelemetryMissing {
+        /// Why, where the record says so.
+        reason: Option<String>,
+    },
     /// Host and device disagree about how long the same work took.
     EventTime {
         /// Host time ÷ device time − 1.
@@ -131,7 +144,10 @@ impl Verdict {
             Self::HostBound { .. } => "host_bound",
             Self::Throttled(_) => "throttled",
             Self::Clocks { .. } => "clocks",
-            Self::ForeignUse { .. } => "foreign_use",
+            Self::ForeignUse(_) => "foreign_use",
+            Self::ForeignUseUnknown => "foreign_use_unknown",
+            Self::CardChanged { .. } => "card_changed",
+            Self::Xid { .. } => "xid",
             Self::MachineBusy { .. } => "machine_busy",
             Self::Drift(_) => "drift",
             Self::TooFewSamples { .. } => "too_few_samples",
@@ -139,7 +155,7 @@ impl Verdict {
             Self::Autocorrelated { .. } => "autocorrelated",
             Self::MemoryNearLimit { .. } => "memory_near_limit",
             Self::TelemetryDegraded { .. } => "telemetry_degraded",
-            Self::TelemetryMissing => "telemetry_missing",
+            Self::TelemetryMissing { .. } => "telemetry_missing",
             Self::EventTime { .. } => "event_time",
             Self::InCache { .. } => "in_cache",
             Self::InvalidGenerations { .. } => "invalid_generations",
@@ -165,7 +181,16 @@ impl Verdict {
             Self::Clocks { .. } => {
                 "set the clocks with `nvidia-smi -lgc`, or warm up longer with measure.warmup_seconds"
             }
-            Self::ForeignUse { .. } => "stop the other processes on the card and run again",
+            Self::ForeignUse(_) => "stop the other processes on the card and run again",
+            Self::ForeignUseUnknown => {
+                "run on the host or with its process ids (docker run --pid=host), or rent the whole machine"
+            }
+            Self::CardChanged { .. } => {
+                "leave the card's settings alone during a run, and run again"
+            }
+            Self::Xid { .. } => {
+                "look the number up in NVIDIA's list of XID errors; run again on another card if it comes back"
+            }
             Self::MachineBusy { .. } => {
                 "stop other programs, or run on a machine of its own, and run again"
             }
@@ -179,7 +204,7 @@ impl Verdict {
                 "leave room for longer prompts: lower the batch size or the precision"
             }
             Self::TelemetryDegraded { .. } => "free a processor core for the sampler and run again",
-            Self::TelemetryMissing => "see what `mtok doctor` says about NVML",
+            Self::TelemetryMissing { .. } => "see what `mtok doctor` says about NVML",
             Self::EventTime { .. } => {
                 "check for other work on the card; trust the device time only after a second run"
             }
@@ -207,7 +232,9 @@ impl Verdict {
             | Self::HostBound { .. }
             | Self::Throttled(_)
             | Self::Clocks { .. }
-            | Self::ForeignUse { .. }
+            | Self::ForeignUse(_)
+            | Self::CardChanged { .. }
+            | Self::Xid { .. }
             | Self::MachineBusy { .. }
             | Self::Drift(_)
             | Self::TooFewSamples { .. }
@@ -218,7 +245,8 @@ impl Verdict {
             | Self::InvalidGenerations { .. }
             | Self::Interrupted => true,
             Self::MemoryNearLimit { .. }
-            | Self::TelemetryMissing
+            | Self::TelemetryMissing { .. }
+            | Self::ForeignUseUnknown
             | Self::InCache { .. }
             | Self::PriceOld { .. }
             | Self::PriceUndated
@@ -248,9 +276,12 @@ impl fmt::Display for Verdict {
             ),
             Self::Throttled(throttling) => write!(f, "{throttling}"),
             Self::Clocks { share } => write!(f, "clocks at {} of their maximum", percent(*share)),
-            Self::ForeignUse { processes } => {
-                write!(f, "{processes} other processes used the card")
-            }
+            Self::ForeignUse(use_by_others) => write!(f, "{use_by_others}"),
+            Self::ForeignUseUnknown => f.write_str(
+                "cannot tell whether others used the card: its driver does not show the processes here",
+            ),
+            Self::CardChanged { what } => write!(f, "{what} changed during the run"),
+            Self::Xid { number } => write!(f, "the driver reported XID {number}"),
             Self::MachineBusy {
                 blocks,
                 of,
@@ -296,7 +327,12 @@ impl fmt::Display for Verdict {
             Self::TelemetryDegraded { longest_gap } => {
                 write!(f, "no reading for {longest_gap:.0} periods")
             }
-            Self::TelemetryMissing => f.write_str("no sensor of the card could be read"),
+            Self::TelemetryMissing { reason: None } => {
+                f.write_str("no sensor of the card could be read")
+            }
+            Self::TelemetryMissing {
+                reason: Some(reason),
+            } => write!(f, "no sensor of the card could be read: {reason}"),
             Self::EventTime { disagreement } => write!(
                 f,
                 "host and device times differ by {:+.1} %",

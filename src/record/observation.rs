@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::card::CardFacts;
 use super::prompts::PromptFacts;
 use crate::study::model::{EngineKind, Family, ModelSource, Precision, Shape};
 use crate::study::spec::Study;
@@ -63,7 +64,7 @@ pub struct Session {
     pub model: Model,
     /// The study after defaults and flags.
     pub study: Study,
-    /// What prompts were made of; records of schema 1 know only random ids.
+    /// What prompts were made of; records from before there was a choice have random ids.
     #[serde(default)]
     pub prompts: PromptFacts,
     /// SHA-256 of the bundled catalog.
@@ -156,6 +157,12 @@ pub struct Device {
     pub cuda: Option<String>,
     /// Threads that the engine uses on a CPU.
     pub threads: Option<u32>,
+    /// What the driver says of the card, where it is watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<Box<CardFacts>>,
+    /// Sensor readings of the card before a worker started: what it does when nothing is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<Sensors>>,
 }
 
 /// What a [`Peak`] is the limit of.
@@ -267,6 +274,9 @@ pub struct Block {
     pub point: PointId,
     /// What it is for.
     pub purpose: Purpose,
+    /// The point of the study that an energy block serves; its own lengths show one phase alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serves: Option<PointId>,
     /// Round, from 0; every live point has one block per round.
     pub round: u32,
     /// When it began.
@@ -325,7 +335,7 @@ pub struct CpuUse {
 
 /// Sensor readings of one block; each column is as long as `at_ns` and holds `null` where the sensor
 /// was silent.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sensors {
     /// Period asked for.
     pub period_ns: Nanos,
@@ -399,12 +409,15 @@ pub enum SkipCause {
 }
 
 /// The session ended on its own terms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct End {
     /// How.
     pub status: EndStatus,
     /// When.
     pub at: Moment,
+    /// Sensor readings of the card after the last worker ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Box<Sensors>>,
 }
 
 /// How a session ended.

@@ -2,5 +2,6 @@
 
 /// The version that this program writes. It reads this one and all before it.
 ///
-/// 1: the first. 2: `session` says what prompts were made of.
-pub const VERSION: u32 = 2;
+/// A field that may be absent does not change the version: an older program passes over it, and a
+/// newer one finds it missing in older records.
+pub const VERSION: u32 = 1;

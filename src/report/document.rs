@@ -1,6 +1,7 @@
 //! What a report of one study says, before it takes a form.
 
 use jiff::civil::Date;
+use rayon::prelude::*;
 
 use super::provenance::{self, Fact};
 use crate::cost::allocation::{Method, USUAL_PRICE_RATIO};
@@ -227,7 +228,7 @@ impl Document {
         let rate = price.map(|price| price.usd_per_hour);
         let points = session.study.sweep.points();
         let row = |point: &PointId| Row::new(&facts, &ceilings, rate, *point);
-        let rows: Vec<Row> = points.iter().map(row).collect();
+        let rows: Vec<Row> = points.par_iter().map(row).collect();
         let drifts = drifts(&facts);
         let mut warnings = doubt::of_run(&facts);
         warnings.extend(of_price(price, simulated, inputs.date));

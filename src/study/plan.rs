@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::model::{EngineKind, Precision, Shape, WeightSize};
+use super::model::{EngineKind, ModelSource, Precision, Shape, WeightSize};
 use super::spec::Study;
 use super::workload::PointId;
 use crate::record::observation::{Skip, SkipCause};
@@ -170,8 +170,8 @@ fn why_not(
             reason,
         });
     }
-    let quantized_on_the_fly = !point.precision.is_dense() && subject.file_bytes.is_none();
-    if study.engine == EngineKind::Stock && quantized_on_the_fly {
+    let from_checkpoint = matches!(study.source, ModelSource::Dir(_));
+    if study.engine == EngineKind::Stock && from_checkpoint && !point.precision.is_dense() {
         let reason = format!(
             "the stock engine cannot quantize a dense checkpoint to {}; use a gguf: source",
             point.precision
@@ -318,6 +318,8 @@ fn estimate_duration(study: &Study, machine: Machine, points: &[PlannedPoint]) -
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
     use crate::study::spec::{StudyFile, Target};
 
@@ -390,16 +392,26 @@ mod tests {
 
     #[test]
     fn the_stock_engine_does_not_quantize_on_the_fly() {
-        let plan = plan(1e9, |file| file.model.engine = Some(EngineKind::Stock));
-        let skipped: Vec<_> = plan.skips().map(|skip| skip.point.precision).collect();
+        let stock = |source: Option<ModelSource>| {
+            plan(1e9, |file| {
+                file.model.engine = Some(EngineKind::Stock);
+                file.model.source = source;
+                file.sweep.precision = Some(vec![Precision::F32, Precision::Q8_0, Precision::Q4K]);
+                file.sweep.batch = Some(vec![NonZeroU32::MIN]);
+                file.sweep.isl = Some(vec![NonZeroU32::MIN]);
+                file.sweep.osl = Some(vec![NonZeroU32::MIN]);
+            })
+        };
         assert_eq!(
-            skipped,
-            [
-                Precision::Q8_0,
-                Precision::Q8_0,
-                Precision::Q4K,
-                Precision::Q4K
-            ]
+            stock(None).skips().count(),
+            0,
+            "random weights are drawn quantized"
         );
+        let plan = stock(Some(ModelSource::Dir("folder".into())));
+        let unsupported = plan
+            .skips()
+            .filter(|skip| skip.cause == SkipCause::Unsupported);
+        let skipped: Vec<_> = unsupported.map(|skip| skip.point.precision).collect();
+        assert_eq!(skipped, [Precision::Q8_0, Precision::Q4K]);
     }
 }

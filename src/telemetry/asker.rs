@@ -172,11 +172,12 @@ impl Asker {
             }
         }
         let loss = loss(&self.reading).map(|cause| (at, cause));
+        let cpu_time = thread_cpu_time();
         let mut board = self.shared.board();
-        board.history.push(at, &self.reading);
+        board.history.push(at, cpu_time, &self.reading);
         board.latest = Some(Latest::after(board.latest.take(), at, &self.reading));
         board.loss = loss;
-        board.cpu_time = thread_cpu_time();
+        board.cpu_time = cpu_time;
         drop(board);
         self.shared.news.notify_all();
     }

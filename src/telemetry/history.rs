@@ -9,10 +9,15 @@ use crate::units::Nanos;
 /// Readings that are kept: 13 minutes at the shortest period, half an hour at the default, in 15 MB.
 const CAPACITY: usize = 40_000;
 
+/// Column of the processor time that the sampling thread has used when a reading begins to be written
+/// down: what sampling costs this machine.
+const SAMPLER_CPU: &str = "sampler_cpu_ns";
+
 /// One reading without its reasons.
 #[derive(Debug, Clone)]
 struct Row {
     at: Nanos,
+    cpu_time: Nanos,
     values: [Option<u64>; Sensor::COUNT],
 }
 
@@ -31,8 +36,8 @@ impl History {
         }
     }
 
-    /// Keeps a reading; the oldest one makes room.
-    pub(super) fn push(&mut self, at: Nanos, reading: &Reading) {
+    /// Keeps a reading, and the processor time used by then; the oldest one makes room.
+    pub(super) fn push(&mut self, at: Nanos, cpu_time: Nanos, reading: &Reading) {
         if self.rows.len() == CAPACITY {
             self.rows.pop_front();
         }
@@ -43,7 +48,11 @@ impl History {
             }
         }
         let values = Sensor::ALL.map(|sensor| reading.value(sensor).ok());
-        self.rows.push_back(Row { at, values });
+        self.rows.push_back(Row {
+            at,
+            cpu_time,
+            values,
+        });
     }
 
     /// When the last reading was taken.
@@ -62,6 +71,10 @@ impl History {
             at_ns: rows().map(|row| row.at).collect(),
             ..Sensors::default()
         };
+        let cpu_time: Vec<_> = rows().map(|row| Some(row.cpu_time.value())).collect();
+        if !cpu_time.is_empty() {
+            sensors.columns.insert(SAMPLER_CPU.to_owned(), cpu_time);
+        }
         for sensor in Sensor::ALL {
             let name = sensor.column().to_owned();
             let column: Vec<_> = rows().map(|row| row.values[sensor as usize]).collect();
@@ -97,7 +110,7 @@ mod tests {
             reading.set(Sensor::Power, Ok(at * 10));
             reading.set(Sensor::Energy, Err(Absence::NotSupported));
             reading.set(Sensor::Xid, Err(Absence::Quiet));
-            history.push(Nanos::new(at), &reading);
+            history.push(Nanos::new(at), Nanos::new(at), &reading);
         }
         history
     }
@@ -149,7 +162,7 @@ mod tests {
         let mut history = History::new();
         let claimed = history.rows.capacity();
         for at in 0..=CAPACITY as u64 {
-            history.push(Nanos::new(at), &Reading::default());
+            history.push(Nanos::new(at), Nanos::new(at), &Reading::default());
         }
         assert_eq!(history.rows.len(), CAPACITY);
         assert_eq!(history.rows.capacity(), claimed);

@@ -101,6 +101,18 @@ impl Latest {
         self.values[sensor as usize]
     }
 
+    /// The same as a reading, in which a sensor without a value was not asked.
+    pub fn reading(&self) -> Reading {
+        let mut reading = Reading::default();
+        for sensor in Sensor::ALL {
+            if let Some(value) = self.value(sensor) {
+                reading.set(sensor, Ok(value));
+            }
+        }
+        reading.processes.clone_from(&self.processes);
+        reading
+    }
+
     /// What is known after one more reading.
     pub(super) fn after(before: Option<Self>, at: Nanos, reading: &Reading) -> Self {
         let mut latest = before.unwrap_or(Self {

@@ -15,4 +15,6 @@ mod fixture;
 mod golden;
 mod guide;
 mod hostile;
+mod keys;
+mod laws;
 mod properties;

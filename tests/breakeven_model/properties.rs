@@ -1,6 +1,5 @@
-//! Properties of the break-even that hold for every scenario.
+//! Properties of fleets and of their crossings with a line.
 
-use super::fixture::solve;
 use mtok::cost::breakeven::{ApiLine, BreakEven, Terms, closed_form};
 use mtok::cost::capacity::{Binding, Capacity, Work};
 use mtok::cost::fleet::{CardRate, FixedCase, Fleet, FleetCase, SpotCase};
@@ -232,103 +231,5 @@ proptest! {
         let fleet = Fleet::new(&case, &demand, capacity(0.2), &work(), 720.0);
         let bill = |n: u32| fleet.bill_of(1.0, &[f64::from(n)]).usd();
         prop_assert!(bill(fewer) <= bill(fewer + more));
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Mix {
-    system: u32,
-    user: u32,
-    output: u32,
-    hit: f64,
-    semantic: f64,
-    retries: f64,
-    batch: f64,
-    write: f64,
-}
-
-fn mix() -> impl Strategy<Value = Mix> {
-    (
-        0u32..5_000,
-        1u32..5_000,
-        1u32..2_000,
-        0.0..1.0f64,
-        0.0..0.9f64,
-        0.0..0.5f64,
-        0.0..1.0f64,
-        0.0..4.0f64,
-    )
-        .prop_map(
-            |(system, user, output, hit, semantic, retries, batch, write)| Mix {
-                system,
-                user,
-                output,
-                hit,
-                semantic,
-                retries,
-                batch,
-                write,
-            },
-        )
-}
-
-fn text(mix: &Mix, input: f64, output: f64) -> String {
-    format!(
-        "[traffic]\nrequests_per_day = 1000\nsystem_tokens = {}\nuser_tokens = {}\noutput_tokens = {}\nretries = {}\nbatch = {{ share = {} }}\ncache = {{ prefix_hit_rate = {}, semantic_hit_rate = {} }}\n[api]\ninput_usd_per_mtok = {input}\noutput_usd_per_mtok = {output}\ncached_input_usd_per_mtok = 0.1\ncache_write_usd_per_mtok = {}\nfixed_usd_per_month = 7\nrouter_usd_per_request = 0.0001\n",
-        mix.system, mix.user, mix.output, mix.retries, mix.batch, mix.hit, mix.semantic, mix.write
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn parts_add_up_to_the_bill_and_to_the_input(mix in mix()) {
-        let api = solve(&text(&mix, 2.0, 8.0)).api.unwrap();
-        let parts = api.input_usd_per_month + api.output_usd_per_month + api.other_usd_per_month;
-        prop_assert!((parts / api.usd_per_month - 1.0).abs() < 1e-12);
-        let tokens = api.uncached_tokens_per_request + api.cache_read_tokens_per_request
-            + api.cache_write_tokens_per_request;
-        prop_assert!((tokens / api.input_tokens_per_request - 1.0).abs() < 1e-12);
-        let sent = f64::from(mix.system + mix.user) * (1.0 - mix.semantic) * (1.0 + mix.retries);
-        prop_assert!((api.input_tokens_per_request / sent - 1.0).abs() < 1e-9);
-        prop_assert!(api.uncached_tokens_per_request >= 0.0);
-    }
-
-    #[test]
-    fn a_higher_price_or_a_longer_text_never_costs_less(mix in mix(), more in 1.0..3.0f64) {
-        let bill = |mix: &Mix, input: f64, output: f64| solve(&text(mix, input, output)).api.unwrap().usd_per_month;
-        let base = bill(&mix, 2.0, 8.0);
-        prop_assert!(bill(&mix, 2.0 * more, 8.0) >= base * (1.0 - 1e-12));
-        prop_assert!(bill(&mix, 2.0, 8.0 * more) >= base * (1.0 - 1e-12));
-        let longer = Mix { user: mix.user * 2, output: mix.output + 1, ..mix.clone() };
-        prop_assert!(bill(&longer, 2.0, 8.0) >= base);
-    }
-
-    #[test]
-    fn a_share_routed_to_a_cheaper_model_saves_at_most_that_share(
-        share in 0.0..1.0f64, cheaper in 0.0..1.0f64
-    ) {
-        let mix = Mix { system: 0, user: 500, output: 150, hit: 0.0, semantic: 0.0, retries: 0.0, batch: 0.0, write: 0.0 };
-        let plain = text(&mix, 2.0, 8.0).replace("fixed_usd_per_month = 7\nrouter_usd_per_request = 0.0001\n", "");
-        let route = |policy: &str| format!(
-            "{plain}[[api.route]]\n{policy} = {share}\ninput_usd_per_mtok = {}\noutput_usd_per_mtok = {}\n{}",
-            2.0 * cheaper, 8.0 * cheaper,
-            if policy == "share" { "" } else { "policy = \"cascade\"\n" });
-        let base = solve(&plain).api.unwrap().usd_per_month;
-        let factor = solve(&route("share")).api.unwrap().usd_per_month / base;
-        prop_assert!(factor >= 1.0 - share - 1e-9 && factor <= 1.0 + 1e-9, "{factor}");
-        let cascade = solve(&route("escalation")).api.unwrap().usd_per_month / base;
-        prop_assert!((cascade - (cheaper + share)).abs() < 1e-9, "{cascade}");
-    }
-
-    #[test]
-    fn requests_per_day_at_break_even_do_not_depend_on_the_calendar(hours in 600.0..760.0f64, redundant in 0u32..3) {
-        let guide = super::fixture::GUIDE.replace("target_load = 1.0", &format!("redundant_replicas = {redundant}"));
-        let base = solve(&guide).break_even.unwrap();
-        let other = solve(&guide.replace("hours_per_month = 720", &format!("hours_per_month = {hours}"))).break_even.unwrap();
-        let close = |a: Option<f64>, b: Option<f64>| (a.unwrap() / b.unwrap() - 1.0).abs() < 1e-9;
-        prop_assert!(close(base.requests_per_day, other.requests_per_day));
-        prop_assert!(close(base.utilization, other.utilization));
     }
 }

@@ -143,8 +143,8 @@ impl Step<'_> {
                     }
                     rows::rotate(key, cos, sin);
                     let slot = ((sequence * kv + head) * self.capacity + position) * width;
-                    narrow(key, &mut keys[slot..slot + width]);
-                    narrow(&new_values[range], &mut values[slot..slot + width]);
+                    E::narrow(key, &mut keys[slot..slot + width]);
+                    E::narrow(&new_values[range], &mut values[slot..slot + width]);
                 }
             }
         }
@@ -295,11 +295,5 @@ impl HeadNorms<'_> {
 fn add(values: &mut [f32], bias: Option<&[f32]>) {
     for (value, bias) in values.iter_mut().zip(bias.unwrap_or(&[])) {
         *value += bias;
-    }
-}
-
-fn narrow<E: Element>(from: &[f32], to: &mut [E]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = E::narrowed(*from);
     }
 }

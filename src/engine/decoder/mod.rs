@@ -146,7 +146,11 @@ impl Decoder {
     }
 
     /// Empties the cache for `batch` sequences that will grow to `context` tokens.
-    fn begin(&mut self, batch: usize, context: usize) -> Result<(), EngineError> {
+    pub(in crate::engine) fn begin(
+        &mut self,
+        batch: usize,
+        context: usize,
+    ) -> Result<(), EngineError> {
         let Some(room) = &mut self.room else {
             return Err(no_room("nothing reserved"));
         };

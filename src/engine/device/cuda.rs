@@ -73,6 +73,8 @@ pub(super) fn facts(device: &CudaDevice) -> Result<observation::Device, EngineEr
         driver: Some(version.trim().to_owned()).filter(|version| !version.is_empty()),
         cuda: cuda_version(),
         threads: None,
+        card: None,
+        before: None,
     })
 }
 
@@ -88,13 +90,14 @@ fn cuda_version() -> Option<String> {
 
 /// `GPU-` and the bytes in groups, as NVML writes it.
 fn uuid(bytes: [u8; 16]) -> String {
-    let hex = |range: std::ops::Range<usize>| {
-        bytes[range]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-    };
-    let groups = [hex(0..4), hex(4..6), hex(6..8), hex(8..10), hex(10..16)];
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
+    let groups = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
     format!("GPU-{}", groups.join("-"))
 }
 

@@ -65,6 +65,8 @@ fn cpu_facts() -> observation::Device {
         driver: None,
         cuda: None,
         threads: u32::try_from(candle_core::utils::barrier_pool().n_workers() + 1).ok(),
+        card: None,
+        before: None,
     }
 }
 

@@ -318,4 +318,6 @@ fn floats_of<'a>(parts: &'a [Stored<'_>]) -> Vec<Floats<'a>> {
 }
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests;

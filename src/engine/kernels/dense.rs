@@ -5,7 +5,7 @@
 
 use super::element::Element;
 use super::simd::{Kernel, Simd, vectorized};
-use super::tile::{TILE_COLUMNS, dots};
+use super::tile::{TILE_COLUMNS, dot, dots};
 use super::{SharedMut, parallel};
 
 /// Columns of the left operand handled at a time, so that the left rows stay in the second-level cache.
@@ -58,6 +58,14 @@ impl<E: Element> Kernel for Product<'_, E> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let rows = self.x.len() / self.columns;
+        if rows == 1 {
+            for output in self.first..self.last {
+                let w = self.w[output * self.columns..(output + 1) * self.columns].as_ptr();
+                // SAFETY: the CPU has `S`; both rows are whole, and no other thread has this output.
+                unsafe { *self.y.at(output) = dot::<S, E>(self.x.as_ptr(), w, self.columns) };
+            }
+            return;
+        }
         let tiles = rows.div_ceil(S::TILE_ROWS);
         let mut block = self.first;
         while block < self.last {

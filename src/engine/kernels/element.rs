@@ -1,5 +1,6 @@
 //! The floating-point types in which weights and cached keys and values are held.
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use super::simd::Simd;
@@ -11,8 +12,8 @@ pub(in crate::engine) trait Element:
     /// The same number in single precision.
     fn widened(self) -> f32;
 
-    /// The nearest number of this type.
-    fn narrowed(value: f32) -> Self;
+    /// Writes the nearest numbers of this type.
+    fn narrow(from: &[f32], to: &mut [Self]);
 
     /// The next `S::LANES` numbers, widened.
     ///
@@ -27,9 +28,8 @@ impl Element for f32 {
     fn widened(self) -> f32 {
         self
     }
-    #[inline(always)]
-    fn narrowed(value: f32) -> Self {
-        value
+    fn narrow(from: &[f32], to: &mut [Self]) {
+        to.copy_from_slice(from);
     }
     #[inline(always)]
     unsafe fn load<S: Simd>(from: *const Self) -> S::Vector {
@@ -43,9 +43,8 @@ impl Element for f16 {
     fn widened(self) -> f32 {
         self.to_f32()
     }
-    #[inline(always)]
-    fn narrowed(value: f32) -> Self {
-        Self::from_f32(value)
+    fn narrow(from: &[f32], to: &mut [Self]) {
+        to.convert_from_f32_slice(from);
     }
     #[inline(always)]
     unsafe fn load<S: Simd>(from: *const Self) -> S::Vector {
@@ -59,9 +58,8 @@ impl Element for bf16 {
     fn widened(self) -> f32 {
         self.to_f32()
     }
-    #[inline(always)]
-    fn narrowed(value: f32) -> Self {
-        Self::from_f32(value)
+    fn narrow(from: &[f32], to: &mut [Self]) {
+        to.convert_from_f32_slice(from);
     }
     #[inline(always)]
     unsafe fn load<S: Simd>(from: *const Self) -> S::Vector {

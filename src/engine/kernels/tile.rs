@@ -52,3 +52,35 @@ pub(super) unsafe fn dots<S: Simd, E: Element, const R: usize, const C: usize>(
         result
     }
 }
+
+/// Sums kept apart in [`dot`], so that additions do not wait for one another.
+const CHAINS: usize = 4;
+
+/// Dot product of one row with one column, which is read in a single stream: what the memory's prefetcher
+/// follows best.
+///
+/// # Safety
+///
+/// The CPU has `S`; both pointers are valid for `length` elements.
+#[inline(always)]
+pub(super) unsafe fn dot<S: Simd, E: Element>(
+    row: *const f32,
+    column: *const E,
+    length: usize,
+) -> f32 {
+    // SAFETY: `at + CHAINS * LANES <= length` inside the loop, and `dots` gets the rest.
+    unsafe {
+        let mut sums = [S::splat(0.0); CHAINS];
+        let mut at = 0;
+        while at + CHAINS * S::LANES <= length {
+            for chain in 0..CHAINS {
+                let place = at + chain * S::LANES;
+                let (left, right) = (S::load(row.add(place)), E::load::<S>(column.add(place)));
+                sums[chain] = S::multiply_add(left, right, sums[chain]);
+            }
+            at += CHAINS * S::LANES;
+        }
+        let [[rest]] = dots::<S, E, 1, 1>([row.add(at)], [column.add(at)], length - at);
+        S::sum(S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3]))) + rest
+    }
+}

@@ -1,12 +1,11 @@
 //! The simulated engine at work.
 
-use std::sync::Arc;
-
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::script::{Fault, FaultKind, Script, Stage};
-use crate::clock::{Clock, Manual};
+use super::timeline::Timeline;
+use crate::clock::Clock;
 use crate::engine::{
     Capacity, Engine, EngineError, MeasurePeaks, Progress, Prompts, TokenId, Trace,
 };
@@ -23,12 +22,11 @@ const SLOW_TAIL: f64 = 0.1;
 /// Sum of this many uniform numbers, less half of it, has variance 1 and is close enough to normal.
 const UNIFORMS: usize = 12;
 
-/// An engine whose time passes on a timeline that it moves itself.
-#[derive(Debug)]
+/// An engine whose time passes as its script says.
 pub struct Sim {
     script: Script,
     precision: Precision,
-    timeline: Arc<Manual>,
+    timeline: Timeline,
     capacity: Option<Capacity>,
     peak: u64,
     generations: u64,
@@ -51,7 +49,7 @@ impl Sim {
     pub fn load(
         script: Script,
         precision: Precision,
-        timeline: Arc<Manual>,
+        timeline: Timeline,
     ) -> Result<Self, EngineError> {
         let mut sim = Self {
             script,
@@ -94,7 +92,7 @@ impl Sim {
     /// Lets time pass.
     fn wait(&self, microseconds: f64) {
         let nanoseconds = (microseconds * 1e3).round() as u64;
-        self.timeline.advance(Nanos::new(nanoseconds));
+        self.timeline.pass(Nanos::new(nanoseconds));
     }
 
     /// Takes memory beyond weights and cache for a moment.
@@ -300,7 +298,7 @@ impl MeasurePeaks for Sim {
         let measure = |of, work: u64, per_second: f64| {
             let time = Nanos::new((work as f64 / per_second * 1e9).round() as u64);
             for _ in 0..REPETITIONS {
-                self.timeline.advance(time);
+                self.timeline.pass(time);
                 progress.step();
             }
             Peak {
@@ -334,12 +332,20 @@ impl MeasurePeaks for Sim {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::clock::Manual;
 
     fn sim(text: &str) -> (Sim, Arc<Manual>) {
         let timeline = Arc::new(Manual::new(Sim::START));
         let script = Script::parse(text).unwrap();
-        let sim = Sim::load(script, Precision::Q8_0, Arc::clone(&timeline)).unwrap();
+        let sim = Sim::load(
+            script,
+            Precision::Q8_0,
+            Timeline::Script(Arc::clone(&timeline)),
+        )
+        .unwrap();
         (sim, timeline)
     }
 

@@ -1,7 +1,8 @@
 //! The scripted engine: times, memory and faults as a TOML file says, on a clock of its own.
 //!
 //! It stands in for a model and a card wherever the rest of the tool is tried out, and its results
-//! carry no price. Its time passes only on its own timeline, so a study of hours takes a moment.
+//! carry no price. Its time passes only on its own timeline, so a study of hours takes a moment,
+//! unless the script wants the machine's.
 //!
 //! # The script
 //!
@@ -29,6 +30,7 @@
 //! step_us_per_token = 0.0
 //! noise = 0.0                       # standard deviation of a generation's speed, relative
 //! seed = 1                          # of that noise
+//! clock = "script"                  # or "machine": the engine waits, so that sensors can be read
 //!
 //! [time.factor]                     # by precision; 1 where nothing is said
 //! # q8_0 = 0.5
@@ -53,9 +55,11 @@
 
 mod engine;
 mod script;
+mod timeline;
 
 pub use engine::Sim;
 pub use script::{
     AccuracySection, DeviceSection, Fault, FaultKind, ModelSection, PeaksSection, Script, Stage,
     TimeSection,
 };
+pub use timeline::{TimeKind, Timeline};

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 
 use serde::Deserialize;
 
+use super::timeline::TimeKind;
 use crate::record::observation::{Device, DeviceKind};
 use crate::study::model::Precision;
 use crate::study::workload::PointId;
@@ -75,6 +76,8 @@ pub struct TimeSection {
     pub noise: f64,
     /// Seed of the noise.
     pub seed: u64,
+    /// Whose time passes.
+    pub clock: TimeKind,
     /// Factor on all times, by precision.
     pub factor: BTreeMap<Precision, f64>,
 }
@@ -197,6 +200,7 @@ impl Default for TimeSection {
             step_us_per_token: 0.0,
             noise: 0.0,
             seed: 1,
+            clock: TimeKind::Script,
             factor: BTreeMap::new(),
         }
     }
@@ -240,6 +244,8 @@ impl Script {
             driver: None,
             cuda: None,
             threads: None,
+            card: None,
+            before: None,
         }
     }
 }

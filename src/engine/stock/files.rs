@@ -62,7 +62,11 @@ pub(super) fn folder(
     // of mapped weights has to assume.
     #[expect(unsafe_code, reason = "the weight mapping")]
     let tensors = unsafe { MmapedSafetensors::multi(&paths) }.map_err(|e| broken(folder, &e))?;
-    let facts = dense_facts(&config, &tensors, dtype).ok_or_else(|| EngineError::Model {
+    let views = tensors.tensors();
+    let sizes = views
+        .iter()
+        .map(|(name, view)| (name.as_str(), view.shape()));
+    let facts = dense_facts(&config, sizes, dtype).ok_or_else(|| EngineError::Model {
         place: place.display().to_string(),
         reason: "a size of the model is missing".to_owned(),
     })?;
@@ -221,15 +225,20 @@ struct Attention {
     quantized: bool,
 }
 
-fn dense_facts(config: &Value, tensors: &MmapedSafetensors, dtype: DType) -> Option<Facts> {
+/// What there is to say of dense tensors of these names and dimensions.
+pub(super) fn dense_facts<'a>(
+    config: &Value,
+    tensors: impl Iterator<Item = (&'a str, &'a [usize])>,
+    dtype: DType,
+) -> Option<Facts> {
     let number = |key: &str| config.get(key).and_then(Value::as_u64);
     let mut tally = Tally::default();
     let mut head = false;
-    for (name, view) in tensors.tensors() {
-        let elements = view.shape().iter().product::<usize>() as u64;
+    for (name, dims) in tensors {
+        let elements = dims.iter().product::<usize>() as u64;
         let bytes = elements * dtype.size_in_bytes() as u64;
         head |= name == "lm_head.weight";
-        if view.shape().len() == 2 {
+        if dims.len() == 2 {
             tally.matrix(dtype.as_str(), elements, bytes);
         } else {
             tally.small_bytes += bytes;
@@ -253,7 +262,8 @@ fn dense_facts(config: &Value, tensors: &MmapedSafetensors, dtype: DType) -> Opt
     Some(tally.facts(!head, attention))
 }
 
-fn gguf_facts(content: &gguf_file::Content) -> Option<Facts> {
+/// What there is to say of a GGUF file of the llama architecture.
+pub(super) fn gguf_facts(content: &gguf_file::Content) -> Option<Facts> {
     let number = |key: &str| {
         content
             .metadata

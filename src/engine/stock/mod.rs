@@ -4,6 +4,7 @@
 //! Nothing of it is improved here: the cache is concatenated per step, every family computes as its file
 //! does, and what a file cannot do is an outcome.
 
+mod drawn;
 mod files;
 mod models;
 #[cfg(test)]
@@ -28,19 +29,19 @@ const BOUND_F16: f64 = 0.03;
 /// The same for bfloat16, eight bits of mantissa.
 const BOUND_BF16: f64 = 0.10;
 
-/// Loads a model from its files.
+/// Loads a model from its files, or makes the one of random weights that our decoder runs.
 pub(crate) fn load(
     source: &ModelSource,
     precision: Precision,
+    seed: u64,
     device: &Device,
+    progress: &Progress,
 ) -> Result<Box<dyn Engine>, EngineError> {
     let (model, facts) = match source {
         ModelSource::Dir(folder) => files::folder(folder, precision, device)?,
         ModelSource::Gguf(path) => files::gguf(path, precision, device)?,
         ModelSource::Tiny | ModelSource::Card(_) => {
-            return Err(unsupported(&format!(
-                "stock candle reads files, and {source} has none"
-            )));
+            drawn::load(source, precision, seed, device, progress)?
         }
     };
     Ok(Box::new(Stock::new(model, facts, device)))

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::*;
 use crate::clock::Monotonic;
-use crate::engine::decoder::random::{Named, prompt, shape};
+use crate::engine::decoder::Decoder;
+use crate::engine::decoder::random::{Named, dense, prompt, shape};
+use crate::engine::weights;
 use crate::study::model::{Family, Shape};
 
 /// Writes a model folder of the family; `rename` adapts names and tensors to those it wants.
@@ -42,7 +44,14 @@ fn with(mut config: serde_json::Value, mut more: serde_json::Value) -> serde_jso
 #[track_caller]
 fn runs(folder: &Path, shape: &Shape) -> Box<dyn Engine> {
     let source = ModelSource::Dir(folder.to_owned());
-    let mut engine = load(&source, Precision::Native, &Device::Cpu).unwrap();
+    let mut engine = load(
+        &source,
+        Precision::Native,
+        1,
+        &Device::Cpu,
+        &Progress::default(),
+    )
+    .unwrap();
     engine
         .reserve(Capacity {
             batch: 2,
@@ -168,7 +177,14 @@ fn folders_of_gemma_and_phi_run() {
                 &model.tensors,
             );
             let source = ModelSource::Dir(folder.path().to_owned());
-            let mut engine = load(&source, Precision::F32, &Device::Cpu).unwrap();
+            let mut engine = load(
+                &source,
+                Precision::F32,
+                1,
+                &Device::Cpu,
+                &Progress::default(),
+            )
+            .unwrap();
             engine
                 .reserve(Capacity {
                     batch: 1,
@@ -287,7 +303,14 @@ fn a_gguf_file_runs_alone_and_not_as_a_prefill_of_several() {
     let path = folder.path().join("model.gguf");
     write_gguf(&path, &shape, GgmlDType::Q8_0);
     let source = ModelSource::Gguf(path);
-    let mut engine = load(&source, Precision::Native, &Device::Cpu).unwrap();
+    let mut engine = load(
+        &source,
+        Precision::Native,
+        1,
+        &Device::Cpu,
+        &Progress::default(),
+    )
+    .unwrap();
     engine
         .reserve(Capacity {
             batch: 2,
@@ -343,14 +366,14 @@ fn what_stock_candle_has_no_way_to_do_is_unsupported() {
     );
     let source = ModelSource::Dir(folder.path().to_owned());
     let refusal = |source: &ModelSource, precision| {
-        load(source, precision, &Device::Cpu)
+        load(source, precision, 1, &Device::Cpu, &Progress::default())
             .err()
             .map(|error| error.to_string())
             .unwrap()
     };
     assert!(refusal(&source, Precision::Q4K).contains("quantizes nothing on the fly"));
-    let card = ModelSource::Card("llama-3.1-8b".to_owned());
-    assert!(refusal(&card, Precision::Bf16).contains("stock candle reads files"));
+    let card = ModelSource::Card("qwen3-0.6b".to_owned());
+    assert!(refusal(&card, Precision::Q4K).contains("of the llama architecture here, not Qwen3"));
     write_folder(
         folder.path(),
         &config("falcon", &model.shape),
@@ -376,7 +399,14 @@ fn a_context_beyond_the_tables_is_refused() {
         &model.tensors,
     );
     let source = ModelSource::Dir(folder.path().to_owned());
-    let mut engine = load(&source, Precision::F32, &Device::Cpu).unwrap();
+    let mut engine = load(
+        &source,
+        Precision::F32,
+        1,
+        &Device::Cpu,
+        &Progress::default(),
+    )
+    .unwrap();
     let error = engine
         .reserve(Capacity {
             batch: 1,
@@ -384,4 +414,59 @@ fn a_context_beyond_the_tables_is_refused() {
         })
         .unwrap_err();
     assert!(error.to_string().contains("has tables for 512"), "{error}");
+}
+
+/// Largest error of stock candle's logits against the decoder's, both of the small model: a prefill of
+/// a sequence and three decode steps.
+fn error_of_tiny(precision: Precision) -> f64 {
+    let (seed, progress) = (7, Progress::default());
+    let source = ModelSource::Tiny;
+    let weights = weights::load(&source, precision, seed, &Device::Cpu, &progress).unwrap();
+    let vocab = weights.shape.vocab;
+    let mut decoder = Decoder::new(weights, Device::Cpu).unwrap();
+    let room = Capacity {
+        batch: 1,
+        context: 32,
+    };
+    decoder.reserve(room).unwrap();
+    decoder.begin(1, 32).unwrap();
+    let (model, facts) = drawn::load(&source, precision, seed, &Device::Cpu, &progress).unwrap();
+    let mut stock = Stock::new(model, facts, &Device::Cpu);
+    stock.reserve(room).unwrap();
+    stock.begin(1, 32).unwrap();
+    let mut largest = 0.0_f64;
+    for (length, seed) in [(12, 1), (1, 2), (1, 3), (1, 4)] {
+        let ids = Tensor::new(prompt(length, vocab, seed).as_slice(), &Device::Cpu).unwrap();
+        let (ours, theirs) = (decoder.forward(&ids).unwrap(), stock.forward(&ids).unwrap());
+        let error = relative_error(&theirs.get(0).unwrap(), &ours.get(0).unwrap());
+        largest = largest.max(error.unwrap().unwrap());
+    }
+    largest
+}
+
+#[test]
+fn random_weights_are_the_decoders() {
+    for (precision, bound) in [
+        (Precision::F32, 1e-4),
+        (Precision::F16, 0.01),
+        (Precision::Q8_0, 0.02),
+        (Precision::Q4K, 0.03),
+    ] {
+        let error = error_of_tiny(precision);
+        assert!(error <= bound, "{precision}: {error}");
+    }
+}
+
+#[test]
+fn a_shape_with_all_vectors_keeps_every_tensor_in_its_place() {
+    for family in [Family::Qwen2, Family::Qwen3, Family::Mistral] {
+        let model = Named::new(family, shape(family), 41);
+        let weights = model.weights(dense);
+        let pieces = drawn::named(&weights).unwrap();
+        assert_eq!(pieces.len(), model.tensors.len(), "{family:?}");
+        for (name, tensor) in &model.tensors {
+            let error = (&pieces[name] - tensor).unwrap().abs().unwrap();
+            assert_eq!(error.max_all().unwrap().to_scalar::<f32>().unwrap(), 0.0);
+        }
+    }
 }

@@ -5,24 +5,26 @@ use std::sync::Arc;
 
 use super::Order;
 use super::block::moment;
-use crate::clock::{Clock, Manual};
+use crate::clock::Clock;
 use crate::engine::decoder::Decoder;
 use crate::engine::peaks::Peaks;
-use crate::engine::sim::{Script, Sim};
+use crate::engine::sim::{Script, Sim, Timeline};
 use crate::engine::{Engine, EngineError, MeasurePeaks, Progress, device, stock, weights};
 use crate::record::observation::{Device, DeviceKind, Moment};
 use crate::study::model::EngineKind;
 
 /// An engine with a model, and what its user has to know.
-pub(super) struct Created {
-    pub(super) engine: Box<dyn Engine>,
+pub struct Created {
+    /// The engine.
+    pub engine: Box<dyn Engine>,
     /// The timeline on which the engine's time passes.
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) device: DeviceKind,
+    pub clock: Arc<dyn Clock>,
+    /// Where it runs.
+    pub device: DeviceKind,
     /// Ids of prompts are below this.
-    pub(super) vocab: u32,
+    pub vocab: u32,
     /// When loading began, on `clock`.
-    pub(super) started: Moment,
+    pub started: Moment,
 }
 
 /// Something that can measure the limits of a device, and the timeline to measure them on.
@@ -32,21 +34,23 @@ pub(super) struct CreatedPeaks {
 }
 
 /// Loads the model of an order into the engine that it asks for.
-pub(super) fn create(
+pub fn create(
     order: &Order,
     machine: &Arc<dyn Clock>,
     progress: &Progress,
 ) -> Result<Created, EngineError> {
     match &order.engine {
         EngineKind::Sim(path) => {
-            let timeline = Arc::new(Manual::new(Sim::START));
-            let started = moment(timeline.as_ref());
-            let engine = Sim::load(read_script(path)?, order.precision, Arc::clone(&timeline))?;
+            let script = read_script(path)?;
+            let timeline = Timeline::new(script.time.clock, machine);
+            let clock = timeline.clock();
+            let started = moment(clock.as_ref());
+            let engine = Sim::load(script, order.precision, timeline)?;
             Ok(Created {
                 vocab: engine.vocab(),
                 device: DeviceKind::Sim,
                 engine: Box::new(engine),
-                clock: timeline,
+                clock,
                 started,
             })
         }
@@ -75,7 +79,13 @@ pub(super) fn create(
             Ok(Created {
                 vocab: model.shape.vocab,
                 device: kind(&device),
-                engine: stock::load(&order.source, order.precision, &device)?,
+                engine: stock::load(
+                    &order.source,
+                    order.precision,
+                    order.seed,
+                    &device,
+                    progress,
+                )?,
                 clock: Arc::clone(machine),
                 started,
             })
@@ -107,11 +117,13 @@ pub(super) fn create_peaks(
 ) -> Result<CreatedPeaks, EngineError> {
     match &order.engine {
         EngineKind::Sim(path) => {
-            let timeline = Arc::new(Manual::new(Sim::START));
-            let engine = Sim::load(read_script(path)?, order.precision, Arc::clone(&timeline))?;
+            let script = read_script(path)?;
+            let timeline = Timeline::new(script.time.clock, machine);
+            let clock = timeline.clock();
+            let engine = Sim::load(script, order.precision, timeline)?;
             Ok(CreatedPeaks {
                 peaks: Box::new(engine),
-                clock: timeline,
+                clock,
             })
         }
         EngineKind::Decoder | EngineKind::Stock => Ok(CreatedPeaks {

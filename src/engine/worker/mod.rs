@@ -27,6 +27,7 @@ use crate::study::workload::PointId;
 use crate::units::{Nanos, Seconds};
 
 pub use command::WorkerCommand;
+pub use create::{Created, create};
 pub use host::Host;
 pub use process::{Process, Processes, Prompted};
 pub use reader::TextReader;
@@ -125,6 +126,27 @@ pub trait Worker {
 
     /// Runs a block.
     fn block(&mut self, order: &BlockOrder) -> Result<BlockSeen, WorkerError>;
+}
+
+/// Accompanies workers from outside: knows the device that they run on.
+pub trait Escort {
+    /// Hears which process works now; `None` when none does.
+    fn accompany(&self, worker: Option<u32>);
+
+    /// Why the device is of no use any more. Nothing is tried on it then.
+    fn lost(&self) -> Option<String>;
+}
+
+/// Nobody accompanies a worker whose device nothing watches.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unescorted;
+
+impl Escort for Unescorted {
+    fn accompany(&self, _: Option<u32>) {}
+
+    fn lost(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Starts workers.

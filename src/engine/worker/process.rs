@@ -15,7 +15,7 @@ use super::meter;
 use super::protocol::{Reply, Request};
 use super::stderr::StderrTail;
 use super::{
-    BlockOrder, BlockSeen, CheckOrder, Launcher, Loaded, Loss, Order, Worker, WorkerError,
+    BlockOrder, BlockSeen, CheckOrder, Escort, Launcher, Loaded, Loss, Order, Worker, WorkerError,
 };
 use crate::clock::Clock;
 use crate::engine::Capacity;
@@ -52,10 +52,13 @@ pub struct Processes {
     pub clock: Arc<dyn Clock>,
     /// Signals received so far: after the first a request has ten seconds to end, after the second none.
     pub interrupt: Arc<AtomicUsize>,
+    /// What knows the device.
+    pub escort: Arc<dyn Escort>,
 }
 
 impl Launcher for Processes {
     fn launch(&mut self) -> Result<Box<dyn Worker>, WorkerError> {
+        self.permit()?;
         Ok(Box::new(self.start()?))
     }
 }
@@ -70,6 +73,7 @@ pub struct Prompted {
 
 impl Launcher for Prompted {
     fn launch(&mut self) -> Result<Box<dyn Worker>, WorkerError> {
+        self.processes.permit()?;
         let mut process = self.processes.start()?;
         if let Some(passages) = &self.passages {
             process.hand_over(passages)?;
@@ -79,6 +83,18 @@ impl Launcher for Prompted {
 }
 
 impl Processes {
+    /// Nothing is started on a card that was lost.
+    fn permit(&self) -> Result<(), WorkerError> {
+        let Some(cause) = self.escort.lost() else {
+            return Ok(());
+        };
+        Err(WorkerError::Lost(Loss {
+            kind: FailureKind::Crashed,
+            reason: format!("nothing more is tried on this card: {cause}"),
+            stderr: Vec::new(),
+        }))
+    }
+
     /// Starts a child.
     pub fn start(&self) -> Result<Process, WorkerError> {
         let failed = |error: &dyn std::fmt::Display| {
@@ -101,6 +117,7 @@ impl Processes {
         let (Some(requests), Some(stdout), Some(stderr)) = streams else {
             return Err(failed(&"its standard streams are missing"));
         };
+        self.escort.accompany(Some(child.id()));
         Ok(Process {
             child,
             requests,
@@ -110,6 +127,7 @@ impl Processes {
             clock: Arc::clone(&self.clock),
             interrupt: Arc::clone(&self.interrupt),
             kills_before: meter::out_of_memory_kills(),
+            escort: Arc::clone(&self.escort),
         })
     }
 }
@@ -142,6 +160,7 @@ pub struct Process {
     clock: Arc<dyn Clock>,
     interrupt: Arc<AtomicUsize>,
     kills_before: Option<u64>,
+    escort: Arc<dyn Escort>,
 }
 
 /// What is known while an answer is awaited.
@@ -221,6 +240,14 @@ impl Process {
             self.end();
             return Err(WorkerError::Lost(Loss {
                 kind: FailureKind::Timeout,
+                reason,
+                stderr: self.stderr.lines(),
+            }));
+        }
+        if let Some(reason) = self.escort.lost() {
+            self.kill();
+            return Err(WorkerError::Lost(Loss {
+                kind: FailureKind::Crashed,
                 reason,
                 stderr: self.stderr.lines(),
             }));
@@ -397,6 +424,7 @@ impl Worker for Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        self.escort.accompany(None);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicUsize;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::{Processes, WorkerCommand, WorkerError};
+use super::{Processes, Unescorted, WorkerCommand, WorkerError};
 use crate::clock::Clock;
 use crate::engine::text::{self, TextOrder, TextSeen};
 use crate::units::Seconds;
@@ -39,6 +39,7 @@ impl TextReader {
             },
             clock: self.clock,
             interrupt: self.interrupt,
+            escort: Arc::new(Unescorted),
         };
         processes.start()?.read_text(order)
     }

@@ -6,6 +6,7 @@
 
 mod generations;
 mod line;
+mod lines;
 mod reader;
 mod resume;
 mod verify;

@@ -1,58 +1,11 @@
-//! Reading the file back, one line at a time.
+//! Reading the records of a file back.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
-use super::line::{self, Place, Unreadable};
+use super::line::Unreadable;
+use super::lines::{Chain, Lines};
 use crate::record::observation::Record;
-
-/// Blocks of a long study are tens of kilobytes each; fewer, larger reads.
-const BUFFER_BYTES: usize = 1 << 20;
-
-/// The file line by line, without judgement.
-pub(super) struct Lines {
-    source: BufReader<File>,
-    bytes: Vec<u8>,
-    number: u64,
-    terminated: bool,
-}
-
-impl Lines {
-    pub(super) fn open(path: &Path) -> std::io::Result<Self> {
-        Ok(Self {
-            source: BufReader::with_capacity(BUFFER_BYTES, File::open(path)?),
-            bytes: Vec::new(),
-            number: 0,
-            terminated: true,
-        })
-    }
-
-    /// Reads the next line; false at the end of the file.
-    pub(super) fn advance(&mut self) -> std::io::Result<bool> {
-        self.bytes.clear();
-        let read = self.source.read_until(b'\n', &mut self.bytes)?;
-        self.terminated = self.bytes.pop_if(|byte| *byte == b'\n').is_some();
-        self.number += 1;
-        Ok(read > 0)
-    }
-
-    /// The line without its line end.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Number of the line, from 1.
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Whether the line has its line end; only the last may lack it.
-    pub(super) fn terminated(&self) -> bool {
-        self.terminated
-    }
-}
 
 /// A record and where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +23,16 @@ struct Doubtful {
     reason: String,
 }
 
+/// Where the record read last stands.
+pub(super) struct Last {
+    /// Its number.
+    pub(super) seq: u64,
+    /// Its fingerprint, where the chain is hashed.
+    pub(super) fingerprint: String,
+    /// Whether it has its line end.
+    pub(super) terminated: bool,
+}
+
 /// The records of a file in order, read as they are asked for.
 ///
 /// A torn last line ends the records; [`Reader::torn_bytes`] tells its length. The chain of hashes is
@@ -79,18 +42,23 @@ pub struct Reader {
     file: PathBuf,
     doubtful: Option<Doubtful>,
     torn_bytes: Option<u64>,
-    place: Option<Place>,
+    last: Option<Last>,
 }
 
 impl Reader {
     /// Opens a file for reading; a writer may be at work on it.
     pub fn open(file: &Path) -> Result<Self, StoreError> {
+        Self::open_with(file, Chain::Ignored)
+    }
+
+    /// Opens a file for reading in order to go on with its chain.
+    pub(super) fn open_with(file: &Path, chain: Chain) -> Result<Self, StoreError> {
         Ok(Self {
-            lines: Lines::open(file).map_err(StoreError::io(file))?,
+            lines: Lines::open(file, chain).map_err(StoreError::io(file))?,
             file: file.to_owned(),
             doubtful: None,
             torn_bytes: None,
-            place: None,
+            last: None,
         })
     }
 
@@ -100,13 +68,8 @@ impl Reader {
     }
 
     /// Where the record read last stands in the chain.
-    pub(super) fn place(&self) -> Option<&Place> {
-        self.place.as_ref()
-    }
-
-    /// The line read last.
-    pub(super) fn lines(&self) -> &Lines {
-        &self.lines
+    pub(super) fn last_read(&self) -> Option<&Last> {
+        self.last.as_ref()
     }
 
     fn malformed(&self, line: u64, reason: String) -> StoreError {
@@ -119,25 +82,28 @@ impl Reader {
 
     /// The next record, or `None` at the end.
     fn step(&mut self) -> Result<Option<Entry>, StoreError> {
-        while self.lines.advance().map_err(StoreError::io(&self.file))? {
-            let number = self.lines.number();
-            match line::parse(self.lines.bytes()) {
+        while let Some(line) = self.lines.advance().map_err(StoreError::io(&self.file))? {
+            match line.parsed {
                 Ok((place, record)) => {
                     if let Some(before) = self.doubtful.take()
                         && place.skipped_bytes != Some(before.length)
                     {
                         return Err(self.malformed(before.line, before.reason));
                     }
-                    self.place = Some(place);
+                    self.last = Some(Last {
+                        seq: place.seq,
+                        fingerprint: line.fingerprint,
+                        terminated: line.terminated,
+                    });
                     return Ok(Some(Entry {
-                        line: number,
+                        line: line.number,
                         record,
                     }));
                 }
                 Err(Unreadable::Newer(found)) => {
                     return Err(StoreError::NewerSchema {
                         file: self.file.clone(),
-                        line: number,
+                        line: line.number,
                         found,
                         known: crate::record::schema::VERSION,
                     });
@@ -146,15 +112,14 @@ impl Reader {
                     if let Some(before) = self.doubtful.take() {
                         return Err(self.malformed(before.line, before.reason));
                     }
-                    let length = self.lines.bytes().len() as u64;
-                    if self.lines.terminated() {
+                    if line.terminated {
                         self.doubtful = Some(Doubtful {
-                            line: number,
-                            length,
+                            line: line.number,
+                            length: line.length,
                             reason,
                         });
                     } else {
-                        self.torn_bytes = Some(length);
+                        self.torn_bytes = Some(line.length);
                     }
                 }
             }

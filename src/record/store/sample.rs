@@ -97,6 +97,8 @@ pub(super) fn device() -> Device {
         driver: None,
         cuda: None,
         threads: Some(2),
+        card: None,
+        before: None,
     }
 }
 
@@ -140,6 +142,7 @@ pub(super) fn block(load: u32, round: u32) -> Block {
         load,
         point: point(),
         purpose: Purpose::Measure,
+        serves: None,
         round,
         started: moment(start),
         generations,
@@ -166,6 +169,7 @@ pub(super) fn run(blocks: u32) -> Vec<Record> {
     records.push(Record::End(End {
         status: EndStatus::Complete,
         at: moment(9),
+        after: None,
     }));
     records
 }

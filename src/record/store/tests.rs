@@ -334,7 +334,7 @@ fn a_newer_schema_is_refused_by_name() {
     session.schema = crate::record::schema::VERSION + 1;
     write(&file, &[Record::Session(Box::new(session))]);
     let expected = format!(
-        "{}:1: schema 3 is newer than the 2 that this program knows; use a newer mtok",
+        "{}:1: schema 2 is newer than the 1 that this program knows; use a newer mtok",
         file.display()
     );
     assert_eq!(read(&file).unwrap_err().to_string(), expected);

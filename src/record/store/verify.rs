@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use super::StoreError;
-use super::line::{self, NOTHING_BEFORE, Place, Unreadable};
-use super::reader::Lines;
+use super::line::{NOTHING_BEFORE, Place, Unreadable};
+use super::lines::{Chain, Line, Lines};
 use crate::record::observation::{Block, Generation, Purpose, Record};
 use crate::study::model::Precision;
 use crate::study::workload::PointId;
@@ -123,20 +123,20 @@ pub enum Problem {
 
 /// Checks chain, schema and derivability of a file.
 pub fn verify(file: &Path) -> Result<Verification, StoreError> {
-    let mut lines = Lines::open(file).map_err(StoreError::io(file))?;
+    let mut lines = Lines::open(file, Chain::Hashed).map_err(StoreError::io(file))?;
     let mut check = Check::default();
-    while lines.advance().map_err(StoreError::io(file))? {
-        match line::parse(lines.bytes()) {
-            Ok((place, record)) => check.record(&lines, &place, &record),
+    while let Some(line) = lines.advance().map_err(StoreError::io(file))? {
+        match &line.parsed {
+            Ok((place, record)) => check.record(&line, place, record),
             Err(Unreadable::Newer(found)) => {
                 return Err(StoreError::NewerSchema {
                     file: file.to_owned(),
-                    line: lines.number(),
-                    found,
+                    line: line.number,
+                    found: *found,
                     known: crate::record::schema::VERSION,
                 });
             }
-            Err(Unreadable::NotARecord(reason)) => check.not_a_record(&lines, reason),
+            Err(Unreadable::NotARecord(reason)) => check.not_a_record(&line, reason.clone()),
         }
     }
     check.condemn_doubtful();
@@ -180,39 +180,41 @@ impl Check {
         }
     }
 
-    fn not_a_record(&mut self, lines: &Lines, reason: String) {
+    fn not_a_record(&mut self, line: &Line, reason: String) {
         self.condemn_doubtful();
-        let length = lines.bytes().len() as u64;
-        if lines.terminated() {
-            let line = lines.number();
+        if line.terminated {
             let problem = Problem::NotARecord { reason };
-            self.doubtful = Some((Finding { line, problem }, length));
+            let finding = Finding {
+                line: line.number,
+                problem,
+            };
+            self.doubtful = Some((finding, line.length));
         } else {
-            self.seen.torn_bytes = Some(length);
+            self.seen.torn_bytes = Some(line.length);
         }
     }
 
-    fn record(&mut self, lines: &Lines, place: &Place, record: &Record) {
-        let line = lines.number();
+    fn record(&mut self, line: &Line, place: &Place, record: &Record) {
+        let number = line.number;
         match (&self.doubtful, place.skipped_bytes) {
             (Some((_, length)), Some(stated)) if *length == stated => self.doubtful = None,
             (Some(_), Some(_) | None) => self.condemn_doubtful(),
-            (None, Some(stated)) => self.find(line, Problem::Skipped { stated }),
+            (None, Some(stated)) => self.find(number, Problem::Skipped { stated }),
             (None, None) => {}
         }
         if place.seq != self.expected_seq {
             let (expected, found) = (self.expected_seq, place.seq);
-            self.find(line, Problem::Sequence { expected, found });
+            self.find(number, Problem::Sequence { expected, found });
         }
         if place.prev != self.prev {
             let (expected, found) = (self.prev.clone(), place.prev.clone());
-            self.find(line, Problem::Chain { expected, found });
+            self.find(number, Problem::Chain { expected, found });
         }
         self.expected_seq = place.seq.saturating_add(1);
-        self.prev = line::fingerprint(lines.bytes());
+        self.prev.clone_from(&line.fingerprint);
         self.seen.records += 1;
         for problem in self.structure.problems(record) {
-            self.find(line, problem);
+            self.find(number, problem);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::StoreError;
 use super::line::{self, NOTHING_BEFORE};
+use super::lines::Chain;
 use super::reader::Reader;
 use crate::record::observation::Record;
 
@@ -73,13 +74,13 @@ impl Writer {
             tail: Tail::Clean,
             failed: false,
         };
-        let mut reader = Reader::open(file)?;
-        let mut records = Vec::new();
-        while let Some(entry) = reader.next() {
-            records.push(entry?.record);
-            writer.next = reader.place().map_or(0, |place| place.seq + 1);
-            writer.prev = line::fingerprint(reader.lines().bytes());
-            if !reader.lines().terminated() {
+        let mut reader = Reader::open_with(file, Chain::Hashed)?;
+        let records = reader.by_ref().map(|entry| entry.map(|entry| entry.record));
+        let records = records.collect::<Result<Vec<_>, _>>()?;
+        if let Some(last) = reader.last_read() {
+            writer.next = last.seq.saturating_add(1);
+            writer.prev.clone_from(&last.fingerprint);
+            if !last.terminated {
                 writer.tail = Tail::Unterminated;
             }
         }

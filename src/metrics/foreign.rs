@@ -1,0 +1,296 @@
+//! Whether something else used the card: by what it did before the first worker against after the
+//! last one.
+//!
+//! In a container the driver lists processes by the ids of the host, or none at all. What can be told
+//! there is told by memory and utilization, and that processes cannot be told is said.
+
+use std::fmt;
+
+use super::facts::Facts;
+use super::sensors::{GPU_UTILIZATION, MEMORY_USED, PROCESS_COUNT, PROCESS_MEMORY, of, readings};
+use crate::record::observation::{Block, Sensors};
+
+/// A card at rest computes less often than this.
+const BUSY_SHARE: f64 = 0.05;
+/// A card that nobody uses holds less of its memory than this; the driver itself takes about 1 %.
+const HELD_SHARE: f64 = 0.05;
+/// Memory that the driver may keep or give back by itself between two looks.
+const MEMORY_CHANGE_BYTES: u64 = 100_000_000;
+
+/// When the card was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Before the first worker started.
+    Before,
+    /// After the last worker ended.
+    After,
+}
+
+/// What tells that something else used the card.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ForeignUse {
+    /// More processes than the worker while it ran.
+    Beside {
+        /// Processes besides the worker.
+        processes: u64,
+    },
+    /// Processes while no worker ran.
+    Processes {
+        /// When.
+        when: When,
+        /// How many.
+        processes: u64,
+    },
+    /// Work while no worker ran.
+    Work {
+        /// When.
+        when: When,
+        /// Share of the time.
+        share: f64,
+    },
+    /// Memory that somebody holds.
+    Memory {
+        /// Bytes held before the first worker.
+        bytes: u64,
+        /// Share of the card's memory.
+        share: f64,
+    },
+    /// Memory that came or went meanwhile.
+    MemoryChange {
+        /// Before the first worker.
+        before_bytes: u64,
+        /// After the last one.
+        after_bytes: u64,
+    },
+}
+
+/// What is known of others on the card.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Others {
+    /// They were seen.
+    Seen(Vec<ForeignUse>),
+    /// None was seen, and they would have been.
+    None,
+    /// None was seen, but processes do not show here.
+    CannotTell,
+}
+
+/// What the facts tell of others on the card; `None` where no card was watched.
+pub fn others(facts: &Facts<'_>) -> Option<Others> {
+    let card = facts.card()?;
+    let before = facts.device.and_then(|device| device.before.as_deref());
+    let seen: Vec<ForeignUse> = [(When::Before, before), (When::After, facts.after)]
+        .into_iter()
+        .filter_map(|(when, sensors)| Some(at_rest(when, sensors?)))
+        .flatten()
+        .chain(before.and_then(|sensors| held(sensors, card.memory_bytes?)))
+        .chain(change(before, facts.after))
+        .collect();
+    Some(match (seen.is_empty(), shows_processes(facts, before)) {
+        (false, _) => Others::Seen(seen),
+        (true, true) => Others::None,
+        (true, false) => Others::CannotTell,
+    })
+}
+
+/// Others beside the worker in some blocks.
+pub(crate) fn beside(blocks: &[&Block]) -> Option<ForeignUse> {
+    let most = readings(blocks, PROCESS_COUNT).max()?;
+    (most > 1).then(|| ForeignUse::Beside {
+        processes: most - 1,
+    })
+}
+
+/// What a card does that should do nothing.
+fn at_rest(when: When, sensors: &Sensors) -> Vec<ForeignUse> {
+    let mut seen = Vec::new();
+    if let Some(processes) = of(sensors, PROCESS_COUNT).max().filter(|n| *n > 0) {
+        seen.push(ForeignUse::Processes { when, processes });
+    }
+    // The driver averages over up to a second: the later half is free of what was before.
+    let percent: Vec<u64> = of(sensors, GPU_UTILIZATION).collect();
+    let later = &percent[percent.len() / 2..];
+    if !later.is_empty() {
+        let share = later.iter().sum::<u64>() as f64 / later.len() as f64 / 100.0;
+        if share > BUSY_SHARE {
+            seen.push(ForeignUse::Work { when, share });
+        }
+    }
+    seen
+}
+
+fn held(before: &Sensors, total: u64) -> Option<ForeignUse> {
+    let bytes = of(before, MEMORY_USED).last()?;
+    let share = bytes as f64 / total as f64;
+    (total > 0 && share > HELD_SHARE).then_some(ForeignUse::Memory { bytes, share })
+}
+
+fn change(before: Option<&Sensors>, after: Option<&Sensors>) -> Option<ForeignUse> {
+    let before_bytes = of(before?, MEMORY_USED).last()?;
+    let after_bytes = of(after?, MEMORY_USED).last()?;
+    (before_bytes.abs_diff(after_bytes) > MEMORY_CHANGE_BYTES).then_some(ForeignUse::MemoryChange {
+        before_bytes,
+        after_bytes,
+    })
+}
+
+/// Whether a process on the card would show: the driver counts them, and it knew the worker.
+fn shows_processes(facts: &Facts<'_>, before: Option<&Sensors>) -> bool {
+    let counted = before.is_some_and(|sensors| of(sensors, PROCESS_COUNT).next().is_some());
+    let mut blocks = facts.blocks.values().flatten();
+    counted && blocks.any(|block| readings(&[*block], PROCESS_MEMORY).next().is_some())
+}
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Before => "before the first worker",
+            Self::After => "after the last worker",
+        })
+    }
+}
+
+impl fmt::Display for ForeignUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+        match *self {
+            Self::Beside { processes } => write!(f, "{processes} other processes used the card"),
+            Self::Processes { when, processes } => {
+                write!(f, "{processes} processes used the card {when}")
+            }
+            Self::Work { when, share } => {
+                write!(
+                    f,
+                    "the card was busy {:.1} % of the time {when}",
+                    share * 100.0
+                )
+            }
+            Self::Memory { bytes, share } => write!(
+                f,
+                "{:.1} GB, {:.1} % of the card's memory, were in use before the first worker",
+                gigabytes(bytes),
+                share * 100.0
+            ),
+            Self::MemoryChange {
+                before_bytes,
+                after_bytes,
+            } => write!(
+                f,
+                "memory in use was {:.1} GB before the first worker and {:.1} GB after the last one",
+                gigabytes(before_bytes),
+                gigabytes(after_bytes)
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::fixture::{Script, columns, generation, point};
+    use crate::record::card::CardFacts;
+    use crate::record::observation::{DeviceKind, EndStatus, Record};
+
+    const QUIET: [(&str, u64); 3] = [
+        ("process_count", 0),
+        ("gpu_utilization_percent", 0),
+        ("memory_used_bytes", 600_000_000),
+    ];
+
+    fn with(changed: &[(&'static str, u64)]) -> Vec<(&'static str, u64)> {
+        let mut all = QUIET.to_vec();
+        for &(name, value) in changed {
+            all.retain(|(other, _)| *other != name);
+            all.push((name, value));
+        }
+        all
+    }
+
+    /// An 80 GB card, what it did before and after, and what its driver said during a block.
+    fn run(
+        before: &[(&str, u64)],
+        after: &[(&str, u64)],
+        during: &[(&str, u64)],
+    ) -> Option<Others> {
+        let point = point(1, 100, 2);
+        let mut script = Script::new(&[point]);
+        let device = script.device_mut();
+        device.kind = DeviceKind::Cuda;
+        device.card = Some(Box::new(CardFacts {
+            memory_bytes: Some(80_000_000_000),
+            ..CardFacts::default()
+        }));
+        device.before = Some(Box::new(columns(before)));
+        script.block(point, vec![generation(10, &[10])]);
+        script.last_block_mut().sensors = Some(columns(during));
+        script.end(EndStatus::Complete);
+        if let Some(Record::End(end)) = script.records.last_mut() {
+            end.after = Some(Box::new(columns(after)));
+        }
+        others(&script.facts())
+    }
+
+    const KNOWN: [(&str, u64); 2] = [("process_count", 1), ("process_memory_bytes", 5)];
+
+    #[test]
+    fn a_card_that_is_ours_alone_shows_nobody() {
+        assert_eq!(run(&QUIET, &QUIET, &KNOWN), Some(Others::None));
+    }
+
+    #[test]
+    fn a_driver_that_hides_processes_cannot_tell() {
+        let cannot = Some(Others::CannotTell);
+        // Host ids in a container: the worker is not among them.
+        assert_eq!(run(&QUIET, &QUIET, &[("process_count", 1)]), cannot);
+        let silent = [("memory_used_bytes", 600_000_000)];
+        assert_eq!(run(&silent, &silent, &[("power_mw", 1)]), cannot);
+    }
+
+    #[test]
+    fn each_trace_of_others_is_seen_by_itself() {
+        use ForeignUse::{Memory, MemoryChange, Processes, Work};
+        let seen = |before: &[(&'static str, u64)], after: &[(&'static str, u64)]| match run(
+            &with(before),
+            &with(after),
+            &KNOWN,
+        ) {
+            Some(Others::Seen(seen)) => seen,
+            other => panic!("{other:?}"),
+        };
+        let when = When::Before;
+        let processes = 2;
+        assert_eq!(
+            seen(&[("process_count", 2)], &[]),
+            [Processes { when, processes }]
+        );
+        let when = When::After;
+        assert_eq!(
+            seen(&[], &[("process_count", 2)]),
+            [Processes { when, processes }]
+        );
+        let share = 0.5;
+        assert_eq!(
+            seen(&[], &[("gpu_utilization_percent", 50)]),
+            [Work { when, share }]
+        );
+        let held = 8_000_000_000;
+        let change = MemoryChange {
+            before_bytes: held,
+            after_bytes: 600_000_000,
+        };
+        let memory = Memory {
+            bytes: held,
+            share: 0.1,
+        };
+        assert_eq!(seen(&[("memory_used_bytes", held)], &[]), [memory, change]);
+    }
+
+    #[test]
+    fn little_is_nobody() {
+        let little = with(&[
+            ("gpu_utilization_percent", 5),
+            ("memory_used_bytes", 690_000_000),
+        ]);
+        assert_eq!(run(&little, &QUIET, &KNOWN), Some(Others::None));
+    }
+}

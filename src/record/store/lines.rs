@@ -1,0 +1,120 @@
+//! The lines of a file, many at a time, each understood on whichever core is free.
+
+use std::fs::File;
+use std::io::{BufRead, Read};
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::line::{self, Place, Unreadable};
+use crate::record::observation::Record;
+
+/// Bytes that are read and understood together: some hundred blocks, so that no core waits long for
+/// another, and little beside the records that come of them.
+const BATCH_BYTES: u64 = 4 << 20;
+
+/// Whether the chain of hashes is of interest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Chain {
+    /// Each line comes with its fingerprint.
+    Hashed,
+    /// The records are all.
+    Ignored,
+}
+
+/// A line and what it says.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Number of the line, from 1.
+    pub(super) number: u64,
+    /// Bytes without the line end.
+    pub(super) length: u64,
+    /// Whether the line has its line end; only the last may lack it.
+    pub(super) terminated: bool,
+    /// Its place in the chain and its record.
+    pub(super) parsed: Result<(Place, Record), Unreadable>,
+    /// The start of its SHA-256; empty where the chain is ignored.
+    pub(super) fingerprint: String,
+}
+
+impl Line {
+    fn new(bytes: &[u8], number: u64, chain: Chain) -> Self {
+        let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        Self {
+            number,
+            length: line.len() as u64,
+            terminated: line.len() < bytes.len(),
+            parsed: line::parse(line),
+            fingerprint: match chain {
+                Chain::Hashed => line::fingerprint(line),
+                Chain::Ignored => String::new(),
+            },
+        }
+    }
+}
+
+/// The file line by line, without judgement.
+pub(super) struct Lines {
+    file: File,
+    chain: Chain,
+    /// What was read and not yet understood: the beginning of a line.
+    bytes: Vec<u8>,
+    /// Lines before the batch.
+    before: u64,
+    batch: std::vec::IntoIter<Line>,
+}
+
+impl Lines {
+    pub(super) fn open(path: &Path, chain: Chain) -> std::io::Result<Self> {
+        Ok(Self {
+            file: File::open(path)?,
+            chain,
+            bytes: Vec::new(),
+            before: 0,
+            batch: Vec::new().into_iter(),
+        })
+    }
+
+    /// The next line; `None` at the end of the file.
+    pub(super) fn advance(&mut self) -> std::io::Result<Option<Line>> {
+        if self.batch.len() == 0 {
+            self.batch = self.read_batch()?.into_iter();
+        }
+        Ok(self.batch.next())
+    }
+
+    /// All lines that end within the next bytes, at least one unless the file ends.
+    fn read_batch(&mut self) -> std::io::Result<Vec<Line>> {
+        let mut ends = Vec::new();
+        let mut end = 0;
+        while ends.is_empty() {
+            let read = (&mut self.file)
+                .take(BATCH_BYTES)
+                .read_to_end(&mut self.bytes)?;
+            let at_end = (read as u64) < BATCH_BYTES;
+            let mut rest = &self.bytes[end..];
+            while !rest.is_empty() {
+                end += rest.skip_until(b'\n')?;
+                if at_end || self.bytes[end - 1] == b'\n' {
+                    ends.push(end);
+                }
+            }
+            if at_end {
+                break;
+            }
+        }
+        let lines = self.understand(&ends);
+        self.before += lines.len() as u64;
+        self.bytes.drain(..ends.last().copied().unwrap_or(0));
+        Ok(lines)
+    }
+
+    fn understand(&self, ends: &[usize]) -> Vec<Line> {
+        let line = |(index, &end): (usize, &usize)| {
+            let begin = index.checked_sub(1).map_or(0, |before| ends[before]);
+            let number = self.before + index as u64 + 1;
+            Line::new(&self.bytes[begin..end], number, self.chain)
+        };
+        ends.par_iter().enumerate().map(line).collect()
+    }
+}

@@ -1,0 +1,527 @@
+//! `mtok run` with a scripted driver: every fault of a card, and what the run makes of it.
+//!
+//! The engine is simulated on the machine's clock, so that the sensors are read while it works.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of a test may fail like a test"
+)]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use fake_nvml::install::install;
+use fake_nvml::script::{Card, Event, Fault, Owner, Process, Script, Sensors, Series};
+use serde_json::Value;
+
+/// 5 ms of prefill and 5 ms per step on a card that the default script of the driver has.
+const ENGINE: &str = "[model]\nload_ms = 1.0\n\
+    [time]\nclock = \"machine\"\nprefill_us = 5000.0\nprefill_us_per_token = 0.0\nstep_us = 5000.0\n";
+
+/// Two points, three blocks of 0.2 s each.
+const STUDY: &str = "[sweep]\nprecision = [\"bf16\"]\nbatch = [1, 2]\nisl = [16]\nosl = [4]\n\
+    [measure]\nmin_blocks = 3\nmax_blocks = 3\nmin_block_seconds = 0.2\nmax_seconds = 20\n\
+    warmup_seconds = 0\nlaunches = 1\ntarget_ci = 0.9\n";
+
+/// A card that works: every sensor at its best, and the worker listed.
+fn working() -> Card {
+    Card {
+        sensors: Sensors {
+            energy_mj: Series::counter(5_000_000, 400_000),
+            power_mw: Series::Constant(400_000),
+            power_average_mw: Series::Constant(400_000),
+            power_instant_mw: Series::Constant(400_000),
+            throttle_reasons: Series::Constant(0),
+            ..Sensors::default()
+        },
+        processes: vec![Process {
+            owner: Owner::Children,
+            memory_bytes: Some(1_000_000_000),
+            from_ms: 0,
+            to_ms: None,
+        }],
+        ..Card::default()
+    }
+}
+
+fn driver(card: Card) -> Script {
+    Script {
+        cards: vec![card],
+        ..Script::default()
+    }
+}
+
+fn failing(faults: Vec<Fault>) -> Script {
+    Script {
+        faults,
+        ..driver(working())
+    }
+}
+
+/// How the program finds the driver's library.
+#[derive(Clone, Copy)]
+enum Found {
+    ByName,
+    ByPath,
+}
+
+/// A folder with an engine, a study and a driver.
+struct Bench {
+    folder: tempfile::TempDir,
+    found: Found,
+}
+
+impl Bench {
+    /// A machine without a driver.
+    fn bare() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("engine.toml"), ENGINE).unwrap();
+        std::fs::write(folder.path().join("study.toml"), STUDY).unwrap();
+        let found = Found::ByName;
+        Self { folder, found }
+    }
+
+    fn new(script: &Script) -> Self {
+        Self::lacking(script, &[])
+    }
+
+    fn lacking(script: &Script, missing: &[&str]) -> Self {
+        let bench = Self::bare();
+        install(bench.folder.path(), script, missing).unwrap();
+        bench
+    }
+
+    fn out(&self) -> PathBuf {
+        self.folder.path().join("out")
+    }
+
+    fn mtok(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mtok"));
+        command.args(arguments);
+        match self.found {
+            Found::ByName => command.env("LD_LIBRARY_PATH", self.folder.path()),
+            Found::ByPath => command.env(
+                "MTOK_NVML_LIBRARY",
+                self.folder.path().join(fake_nvml::install::LIBRARY),
+            ),
+        };
+        command.output().unwrap()
+    }
+
+    fn run(&self, flags: &[&str]) -> Ran {
+        let path = |name: &str| self.folder.path().join(name).display().to_string();
+        let (study, out) = (path("study.toml"), path("out"));
+        let engine = format!("sim:{}", path("engine.toml"));
+        let mut arguments = vec!["run", &study, "--engine", &engine, "--out", &out, "--json"];
+        arguments.extend(flags);
+        let output = self.mtok(&arguments);
+        Ran {
+            code: output.status.code().unwrap(),
+            json: serde_json::from_slice(&output.stdout).unwrap_or_default(),
+            said: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn records(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.out().join("run.jsonl")).unwrap();
+        let lines = text.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    fn blocks(&self) -> Vec<Value> {
+        let mut records = self.records();
+        records.retain(|record| record["type"] == "block");
+        records
+    }
+
+    #[track_caller]
+    fn verifies(&self) {
+        let output = self.mtok(&["verify", self.out().to_str().unwrap()]);
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+/// What a run said.
+struct Ran {
+    code: i32,
+    json: Value,
+    said: String,
+}
+
+impl Ran {
+    /// Messages of the warnings with this code.
+    fn warnings(&self, code: &str) -> Vec<&str> {
+        let all = self.json["warnings"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{}", self.said));
+        all.iter()
+            .filter(|warning| warning["code"] == code)
+            .map(|warning| warning["message"].as_str().unwrap())
+            .collect()
+    }
+}
+
+/// The point of a study does not suffer from a card in order.
+#[test]
+fn a_card_in_order_is_read_through_the_whole_run() {
+    let bench = Bench::new(&driver(working()));
+    let ran = bench.run(&["--require-telemetry"]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    for code in [
+        "throttled",
+        "clocks",
+        "foreign_use",
+        "foreign_use_unknown",
+        "card_changed",
+        "telemetry_missing",
+        "memory_near_limit",
+    ] {
+        assert_eq!(ran.warnings(code), Vec::<&str>::new(), "{code}");
+    }
+    bench.verifies();
+    let records = bench.records();
+    let device = records.iter().find(|r| r["type"] == "device").unwrap();
+    assert_eq!(device["card"]["max_sm_clock_mhz"], 1_980);
+    assert_eq!(device["card"]["power_limit_mw"], 700_000);
+    assert_eq!(device["driver"], "570.124.06");
+    assert!(
+        device["before"]["columns"]["power_mw"]
+            .as_array()
+            .unwrap()
+            .len()
+            > 20
+    );
+    let end = records.last().unwrap();
+    assert!(end["after"]["columns"]["process_count"].is_array());
+    for block in bench.blocks() {
+        let sensors = &block["sensors"];
+        let times = sensors["at_ns"].as_array().unwrap();
+        let first = times[0].as_u64().unwrap();
+        let last = times[times.len() - 1].as_u64().unwrap();
+        let started = block["started"]["monotonic_ns"].as_u64().unwrap();
+        let wall = block["cpu"]["wall_ns"].as_u64().unwrap();
+        assert!(first <= started && started + wall <= last, "{block}");
+        let power = sensors["columns"]["power_mw"].as_array().unwrap();
+        assert_eq!(power.len(), times.len());
+        assert!(power.iter().any(|value| value == 400_000));
+    }
+}
+
+#[test]
+fn the_library_is_found_by_its_path_too() {
+    let mut bench = Bench::new(&driver(working()));
+    bench.found = Found::ByPath;
+    let ran = bench.run(&["--require-telemetry"]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    assert_eq!(ran.warnings("telemetry_missing"), Vec::<&str>::new());
+}
+
+// No telemetry at all.
+
+#[track_caller]
+fn is_silent(bench: &Bench, reason: &str) {
+    let refused = bench.run(&["--require-telemetry"]);
+    assert_eq!(refused.code, 5, "{}", refused.said);
+    assert!(refused.said.contains(reason), "{}", refused.said);
+    assert!(
+        refused.said.contains("telemetry is required"),
+        "{}",
+        refused.said
+    );
+    std::fs::remove_dir_all(bench.out()).unwrap();
+
+    let ran = bench.run(&[]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    let warnings = ran.warnings("telemetry_missing");
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains(reason), "{}", warnings[0]);
+    for column in ["decode_joules_per_token", "prefill_joules_per_token"] {
+        assert_eq!(ran.json["points"][0][column], Value::Null, "{column}");
+    }
+    bench.verifies();
+}
+
+#[test]
+fn without_a_library_the_run_goes_on_and_says_why_nothing_is_read() {
+    is_silent(&Bench::bare(), "NVML cannot be loaded");
+}
+
+#[test]
+fn a_driver_that_is_not_loaded_is_a_state() {
+    let script = failing(vec![Fault::fails("nvmlInit_v2", 9)]);
+    is_silent(&Bench::new(&script), "the NVIDIA driver is not loaded");
+}
+
+#[test]
+fn a_driver_that_does_not_match_its_library_is_a_state() {
+    let script = failing(vec![Fault::fails("nvmlInit_v2", 18)]);
+    is_silent(&Bench::new(&script), "different versions");
+}
+
+#[test]
+fn a_user_without_permission_is_told() {
+    let script = failing(vec![Fault::fails("nvmlInit_v2", 4)]);
+    is_silent(&Bench::new(&script), "no permission");
+}
+
+#[test]
+fn another_card_than_the_engines_is_not_taken_for_it() {
+    let card = Card {
+        pci_bus_id: "00000000:99:00.0".to_owned(),
+        ..working()
+    };
+    is_silent(&Bench::new(&driver(card)), "the driver lists no card");
+}
+
+// One sensor.
+
+#[test]
+fn a_sensor_that_is_missing_costs_itself_alone_and_says_why() {
+    let script = failing(vec![Fault::fails("nvmlDeviceGetPowerUsage", 3)]);
+    let bench = Bench::lacking(&script, &["nvmlDeviceGetTemperature"]);
+    let ran = bench.run(&["--require-telemetry"]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    for block in bench.blocks() {
+        let sensors = &block["sensors"];
+        assert_eq!(sensors["absent"]["power_mw"], "not supported by this card");
+        assert_eq!(
+            sensors["absent"]["temperature_c"],
+            "the driver is too old: its library lacks this function"
+        );
+        assert!(sensors["columns"]["power_mw"].is_null());
+        assert!(sensors["columns"]["sm_clock_mhz"].is_array());
+    }
+    bench.verifies();
+}
+
+// A card that is lost.
+
+#[track_caller]
+fn ends_the_card(script: &Script, reason: &str) {
+    let bench = Bench::new(script);
+    // Longer blocks, so that the end comes within one.
+    let study = STUDY.replace("min_block_seconds = 0.2", "min_block_seconds = 4");
+    std::fs::write(bench.folder.path().join("study.toml"), study).unwrap();
+    let ran = bench.run(&[]);
+    assert_eq!(ran.code, 8, "{}", ran.said);
+    let records = bench.records();
+    let failures: Vec<&Value> = records.iter().filter(|r| r["type"] == "failure").collect();
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert_eq!(failures[0]["kind"], "crashed");
+    assert!(
+        failures[0]["reason"].as_str().unwrap().contains(reason),
+        "{failures:?}"
+    );
+    let loads = records.iter().filter(|record| record["type"] == "load");
+    assert_eq!(loads.count(), 1, "nothing was loaded again");
+    let skips: Vec<&Value> = records.iter().filter(|r| r["type"] == "skip").collect();
+    assert_eq!(skips.len(), 1);
+    let why = skips[0]["reason"].as_str().unwrap();
+    assert!(why.contains("nothing more is tried on this card"), "{why}");
+    assert_eq!(records.last().unwrap()["type"], "end");
+    let statuses: Vec<&str> = ran.json["points"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|point| point["status"].as_str().unwrap())
+        .collect();
+    let mut sorted = statuses.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, ["crashed", "skipped"]);
+    bench.verifies();
+}
+
+/// Within the first block, which begins after 2 s at rest.
+const IN_THE_FIRST_BLOCK_MS: u64 = 3_500;
+
+#[test]
+fn an_xid_that_ends_the_card_ends_the_point_and_nothing_is_tried_again() {
+    let card = Card {
+        events: vec![Event {
+            at_ms: IN_THE_FIRST_BLOCK_MS,
+            xid: 79,
+        }],
+        ..working()
+    };
+    ends_the_card(&driver(card), "XID 79");
+}
+
+#[test]
+fn a_lost_card_ends_the_point_and_nothing_is_tried_again() {
+    // One question per reading, 20 readings per second.
+    let lost = Fault::fails_after("nvmlDeviceGetTotalEnergyConsumption", 70, 15);
+    ends_the_card(&failing(vec![lost]), "the card is lost");
+}
+
+#[test]
+fn a_card_that_is_lost_from_the_start_begins_nothing() {
+    let lost = Fault::fails("nvmlDeviceGetHandleByIndex_v2", 15);
+    let bench = Bench::new(&failing(vec![lost]));
+    let ran = bench.run(&[]);
+    assert_eq!(ran.code, 5, "{}", ran.said);
+    assert!(ran.said.contains("the card is lost"), "{}", ran.said);
+}
+
+// A card that is not at its best.
+
+/// Runs under `--strict` and finds the warning.
+#[track_caller]
+fn doubts(script: &Script, code: &str, message: &str) {
+    let bench = Bench::new(script);
+    let ran = bench.run(&["--strict"]);
+    assert_eq!(ran.code, 6, "{} {}", ran.json, ran.said);
+    let warnings = ran.warnings(code);
+    assert!(
+        warnings.iter().any(|warning| warning.contains(message)),
+        "{warnings:?}"
+    );
+    bench.verifies();
+}
+
+fn with(change: impl FnOnce(&mut Card)) -> Script {
+    let mut card = working();
+    change(&mut card);
+    driver(card)
+}
+
+#[test]
+fn throttling_is_doubted_by_its_share_of_the_time() {
+    let cases = [
+        (0x04, "for power 100 %"),
+        (0x80, "for power 100 %"),
+        (0x20, "for heat 100 %"),
+        (0x40, "for heat 100 %"),
+        (0x08, "by the hardware 100 %"),
+    ];
+    std::thread::scope(|scope| {
+        for (reasons, message) in cases {
+            let script = with(|card| card.sensors.throttle_reasons = Series::Constant(reasons));
+            scope.spawn(move || doubts(&script, "throttled", message));
+        }
+    });
+}
+
+#[test]
+fn clocks_below_their_maximum_are_doubted() {
+    let script = with(|card| card.sensors.sm_clock_mhz = Series::Constant(1_000));
+    doubts(&script, "clocks", "clocks at 50.5 % of their maximum");
+}
+
+#[test]
+fn another_process_before_the_first_worker_is_foreign_use() {
+    let script = with(|card| {
+        card.processes.push(Process {
+            owner: Owner::Pid(1),
+            memory_bytes: None,
+            from_ms: 0,
+            to_ms: None,
+        });
+    });
+    doubts(&script, "foreign_use", "1 processes used the card before");
+}
+
+#[test]
+fn memory_that_somebody_takes_meanwhile_is_foreign_use() {
+    let later = Series::steps(&[(0, 600_000_000), (2_500, 9_000_000_000)]);
+    let script = with(|card| card.sensors.memory_used_bytes = later);
+    doubts(&script, "foreign_use", "9.0 GB after the last one");
+}
+
+#[test]
+fn a_card_that_works_before_the_worker_does_is_foreign_use() {
+    let script = with(|card| card.sensors.gpu_percent = Series::Constant(60));
+    doubts(&script, "foreign_use", "busy 60.0 % of the time before");
+}
+
+#[test]
+fn a_driver_that_hides_processes_cannot_tell_and_that_is_no_fault_of_the_number() {
+    let script = with(|card| card.processes.clear());
+    let ran = Bench::new(&script).run(&[]);
+    assert_eq!(ran.code, 0);
+    assert!(ran.warnings("foreign_use_unknown")[0].contains("cannot tell"));
+}
+
+#[test]
+fn a_setting_that_changes_is_doubted() {
+    let off = Series::steps(&[(0, 1), (2_500, 0)]);
+    let script = with(|card| card.ecc = Some(off));
+    doubts(&script, "card_changed", "ECC changed during the run");
+}
+
+#[test]
+fn an_xid_that_ends_a_program_is_doubted() {
+    let events = vec![Event {
+        at_ms: 3_000,
+        xid: 31,
+    }];
+    let script = with(|card| card.events = events);
+    doubts(&script, "xid", "the driver reported XID 31");
+}
+
+#[test]
+fn memory_near_the_limit_is_said_and_leaves_the_number_alone() {
+    let full = Series::steps(&[(0, 600_000_000), (2_100, 84_000_000_000), (60_000, 1)]);
+    let script = with(|card| card.sensors.memory_used_bytes = full);
+    let ran = Bench::new(&script).run(&[]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    assert!(ran.warnings("memory_near_limit")[0].contains("98.2 %"));
+}
+
+#[test]
+fn a_sampler_that_was_held_up_is_degraded_telemetry() {
+    // The 60th reading, 3 s after the first, takes 0.6 s.
+    let script = failing(vec![Fault::hangs("nvmlDeviceGetUtilizationRates", 60, 600)]);
+    let bench = Bench::new(&script);
+    let study = STUDY.replace("min_block_seconds = 0.2", "min_block_seconds = 1");
+    std::fs::write(bench.folder.path().join("study.toml"), study).unwrap();
+    let ran = bench.run(&["--strict"]);
+    assert_eq!(ran.code, 6, "{}", ran.said);
+    assert!(
+        !ran.warnings("telemetry_degraded").is_empty(),
+        "{}",
+        ran.json
+    );
+    bench.verifies();
+}
+
+#[test]
+fn scripted_time_has_no_readings_and_says_so() {
+    let bench = Bench::new(&driver(working()));
+    let engine = ENGINE.replace("clock = \"machine\"\n", "");
+    std::fs::write(bench.folder.path().join("engine.toml"), engine).unwrap();
+    let ran = bench.run(&[]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    assert!(ran.warnings("telemetry_missing")[0].contains("scripted"));
+}
+
+// Doctor.
+
+#[test]
+fn the_doctor_names_what_a_report_would_lack() {
+    let script = with(|card| {
+        card.gpm = false;
+        card.persistence = false;
+        card.power_limit_mw = 350_000;
+    });
+    let bench = Bench::new(&script);
+    let output = bench.mtok(&["doctor"]);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    for expected in [
+        "570.124.06",
+        "CUDA 12.8",
+        "12.570.124.06",
+        "350 of 700 W",
+        "GPM",
+        "nvidia-persistenced",
+        "ECC",
+        "MIG",
+        "other processes",
+        "CPU governor",
+        "disk",
+    ] {
+        assert!(text.contains(expected), "{expected} is not in\n{text}");
+    }
+}

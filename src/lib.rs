@@ -7,6 +7,7 @@ pub mod cost;
 pub mod engine;
 pub mod measure;
 pub mod metrics;
+pub mod quality;
 pub mod record;
 pub mod report;
 pub mod study;

@@ -496,6 +496,158 @@ fn scripted_time_has_no_readings_and_says_so() {
     assert!(ran.warnings("telemetry_missing")[0].contains("scripted"));
 }
 
+// Energy.
+
+/// One point of long outputs, then a block of each phase.
+const ENERGY_STUDY: &str = "[sweep]\nprecision = [\"bf16\"]\nbatch = [2]\nisl = [16]\nosl = [32]\n\
+    [measure]\nmin_blocks = 2\nmax_blocks = 2\nmin_block_seconds = 0.2\nmax_seconds = 20\n\
+    warmup_seconds = 0\nlaunches = 1\ntarget_ci = 0.9\nenergy = true\n\
+    [price]\nusd_per_kwh = \"0.10\"\npue = \"1.3\"\n";
+
+/// 100 W for the first 7 s, in which the card is at rest for 6, and 400 W from then on.
+fn warming() -> Card {
+    let start = 5_000_000;
+    let warm = start + 100 * 7_000;
+    let mut card = working();
+    card.sensors.energy_mj = Series::lines(
+        &[(0, start), (7_000, warm), (607_000, warm + 400 * 600_000)],
+        20,
+    );
+    let power = Series::steps(&[(0, 100_000), (7_000, 400_000)]);
+    card.sensors.power_mw = power.clone();
+    card.sensors.power_instant_mw = power;
+    card
+}
+
+fn energy(script: &Script, missing: &[&str]) -> (Bench, Ran) {
+    let bench = Bench::lacking(script, missing);
+    std::fs::write(bench.folder.path().join("study.toml"), ENERGY_STUDY).unwrap();
+    let ran = bench.run(&[]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    bench.verifies();
+    (bench, ran)
+}
+
+#[track_caller]
+fn is_near(value: &Value, expected: f64) {
+    let value = value
+        .as_f64()
+        .unwrap_or_else(|| panic!("{value} is no number"));
+    assert!(
+        (value / expected - 1.0).abs() < 0.02,
+        "{value} ≠ {expected}"
+    );
+}
+
+fn energy_is_shown_per_phase_gross_and_net() {
+    let (bench, ran) = energy(&driver(warming()), &[]);
+    let point = &ran.json["points"][0];
+    is_near(&point["idle_watts"], 100.0);
+    let mut seen = 0;
+    for block in bench.blocks() {
+        if block["purpose"] != "energy" {
+            continue;
+        }
+        seen += 1;
+        let generations = block["generations"].as_array().unwrap();
+        let end = |generation: &Value| -> u64 {
+            let steps = generation["steps_ns"].as_array().unwrap();
+            generation["t0_ns"].as_u64().unwrap()
+                + steps.iter().map(|step| step.as_u64().unwrap()).sum::<u64>()
+        };
+        let from = generations[0]["t0_ns"].as_u64().unwrap();
+        let seconds = (end(&generations[generations.len() - 1]) - from) as f64 / 1e9;
+        assert!(seconds >= 10.0);
+        let (phase, tokens) = if block["point"]["osl"] == 1 {
+            ("prefill", 2 * 16 * generations.len())
+        } else {
+            ("decode", 2 * 32 * generations.len())
+        };
+        let column = |name: &str| &point[format!("{phase}_{name}")];
+        is_near(column("joules_per_token"), 400.0 * seconds / tokens as f64);
+        is_near(
+            column("net_joules_per_token"),
+            300.0 * seconds / tokens as f64,
+        );
+        assert_eq!(*column("energy_method"), "counter");
+        assert!(column("energy_disagreement").as_f64().unwrap().abs() < 0.02);
+    }
+    assert_eq!(seen, 2);
+    assert_eq!(
+        point["usd_per_mtok_output_energy"],
+        Value::Null,
+        "simulated"
+    );
+    let report = std::fs::read_to_string(bench.out().join("report.md")).unwrap();
+    assert!(report.contains("the card drew 100.0 W"), "{report}");
+    let html = std::fs::read_to_string(bench.out().join("report.html")).unwrap();
+    assert!(html.contains("power over the time of bf16 b2 16/32"));
+}
+
+#[track_caller]
+fn is_integrated(card: Card, missing: &[&str], reason: &str) {
+    let (bench, ran) = energy(&driver(card), missing);
+    let point = &ran.json["points"][0];
+    for phase in ["prefill", "decode"] {
+        assert_eq!(point[format!("{phase}_energy_method")], "integrated_power");
+        assert!(point[format!("{phase}_joules_per_token")].as_f64().unwrap() > 0.0);
+        assert_eq!(point[format!("{phase}_energy_disagreement")], Value::Null);
+    }
+    let report = std::fs::read_to_string(bench.out().join("report.md")).unwrap();
+    assert!(report.contains(reason), "{report}");
+}
+
+fn without_any_power_energy_is_absent_with_its_reason() {
+    let missing = "nvmlDeviceGetTotalEnergyConsumption";
+    let faults = [
+        ("nvmlDeviceGetPowerUsage", 3),
+        ("field:185", 3),
+        ("field:186", 3),
+    ];
+    let script = failing(
+        faults
+            .map(|(symbol, code)| Fault::fails(symbol, code))
+            .into(),
+    );
+    let (bench, ran) = energy(&script, &[missing]);
+    for column in [
+        "prefill_joules_per_token",
+        "decode_net_joules_per_token",
+        "idle_watts",
+    ] {
+        assert_eq!(ran.json["points"][0][column], Value::Null, "{column}");
+    }
+    let report = std::fs::read_to_string(bench.out().join("report.md")).unwrap();
+    assert!(
+        report.contains("— (energy_mj: the driver is too old"),
+        "{report}"
+    );
+    let table = std::fs::read_to_string(bench.out().join("points.csv")).unwrap();
+    assert!(!table.contains("NaN"));
+}
+
+/// Half a minute each, so all at once.
+#[test]
+fn energy_comes_from_the_counter_or_else_from_power_or_else_not_at_all() {
+    let sawtooth: Vec<(u64, u64)> = (0..60_u64)
+        .flat_map(|n| [(n * 4_000, 0), (n * 4_000 + 3_999, 1_600_000)])
+        .collect();
+    std::thread::scope(|scope| {
+        scope.spawn(energy_is_shown_per_phase_gross_and_net);
+        scope.spawn(|| {
+            let mut card = working();
+            card.sensors.energy_mj = Series::lines(&sawtooth, 20);
+            is_integrated(card, &[], "the energy counter ran backwards");
+        });
+        scope.spawn(|| {
+            let mut card = working();
+            card.sensors.energy_mj = Series::Constant(5_000_000);
+            is_integrated(card, &[], "the energy counter stood still");
+        });
+        scope.spawn(without_any_power_energy_is_absent_with_its_reason);
+    });
+}
+
 // Doctor.
 
 #[test]
@@ -514,6 +666,9 @@ fn the_doctor_names_what_a_report_would_lack() {
         "CUDA 12.8",
         "12.570.124.06",
         "350 of 700 W",
+        "NVIDIA H100 80GB HBM3",
+        "0.6 of 85.5 GB in use",
+        "gpm_sm_activity_permille: not supported by this card",
         "GPM",
         "nvidia-persistenced",
         "ECC",

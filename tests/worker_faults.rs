@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mtok::clock::Monotonic;
 use mtok::engine::worker::{Processes, Unescorted, WorkerCommand};
 use mtok::measure::{Event, Job, Outlets, Planned, SinkError, Target, run};
-use mtok::record::observation::{EndStatus, Failure, FailureKind, Record};
+use mtok::record::observation::{EndStatus, Failure, FailureKind, Record, SkipCause};
 use mtok::record::store::{Resumed, Writer, read, verify};
 use mtok::study::model::{DeviceChoice, EngineKind, Precision};
 use mtok::study::spec::{self, Study, StudyFile};
@@ -73,7 +73,16 @@ impl Run {
     }
 
     /// Measures what is missing, with `observe` hearing of it.
-    fn measure(&self, mut observe: impl FnMut(&Event<'_>)) -> EndStatus {
+    fn measure(&self, observe: impl FnMut(&Event<'_>)) -> EndStatus {
+        self.measure_with(&mut self.processes(), observe)
+    }
+
+    /// The same with workers of another kind.
+    fn measure_with(
+        &self,
+        processes: &mut Processes,
+        mut observe: impl FnMut(&Event<'_>),
+    ) -> EndStatus {
         let file = self.file();
         let Resumed {
             mut writer,
@@ -105,7 +114,7 @@ impl Run {
             interrupt: &self.interrupt,
             clock: &Monotonic,
         };
-        let status = run(&job, &mut self.processes(), outlets).unwrap();
+        let status = run(&job, processes, outlets).unwrap();
         assert_eq!(verify(&file).unwrap().findings, []);
         status
     }
@@ -259,4 +268,55 @@ fn a_program_that_is_not_there_is_an_outcome_too() {
         error.starts_with("/nowhere/mtok did not start: No such file"),
         "{error}"
     );
+}
+
+/// Address space in KiB that a worker of [`starved`] has: enough for the small model, not for the
+/// cache of a quarter of a million sequences.
+const ADDRESS_SPACE_KIB: u64 = 3 << 20;
+
+/// Workers whose address space is limited by the system.
+fn starved(run: &Run) -> Processes {
+    let script = format!("ulimit -v {ADDRESS_SPACE_KIB} && exec \"$0\" worker");
+    let args = ["-c", &script, env!("CARGO_BIN_EXE_mtok")];
+    Processes {
+        command: WorkerCommand::new("/bin/sh", args, std::env::vars_os()),
+        ..run.processes()
+    }
+}
+
+#[test]
+fn memory_that_the_system_refuses_is_an_outcome_of_a_real_engine_too() {
+    let mut run = Run::new("", &[1, 262_144, 524_288]);
+    run.study.engine = EngineKind::Decoder;
+    run.study.sweep.precision = vec![Precision::F32];
+    run.study.sweep.isl = vec![NonZeroU32::new(4).unwrap()];
+    run.study.sweep.osl = vec![NonZeroU32::new(2).unwrap()];
+    run.study.measure.min_block_seconds = Seconds::new(0.01);
+    run.study.measure.max_seconds = Seconds::new(30.0);
+    run.study.measure.warmup_seconds = Seconds::new(0.01);
+    run.study.measure.min_blocks = 2;
+    run.study.measure.max_blocks = 2;
+    let status = run.measure_with(&mut starved(&run), |_| {});
+    assert_eq!(status, EndStatus::Complete);
+    let failures = run.failures();
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert_eq!(failures[0].kind, FailureKind::Oom, "{failures:?}");
+    assert_eq!(failures[0].point.unwrap().batch.get(), 262_144);
+    let reason = &failures[0].reason;
+    assert!(reason.starts_with("out of memory: "), "{reason}");
+    assert!(reason.ends_with("KV cache"), "{reason}");
+    let skips: Vec<_> = run
+        .records()
+        .into_iter()
+        .filter_map(|record| match record {
+            Record::Skip(skip) => Some(skip),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(skips.len(), 1, "{skips:?}");
+    assert_eq!(skips[0].point.batch.get(), 524_288);
+    assert_eq!(skips[0].cause, SkipCause::OomDominated);
+    assert!(skips[0].reason.contains("memory"), "{}", skips[0].reason);
+    // The fresh worker measures what fits: two blocks and one for the drift.
+    assert_eq!(run.blocks_of(1), 3);
 }

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use rust_decimal::Decimal;
 
+use super::baseline::BaselineName;
 use super::breakeven::BreakevenArgs;
 use super::exit::{CliError, Exit};
 use super::prices::PricesArgs;
 use crate::study::input;
 use crate::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
 use crate::study::prompts::PromptSection;
+use crate::study::quality::{QualitySection, ReferenceChoice};
 use crate::study::spec::{
     MeasureSection, ModelSection, PriceSection, StudyFile, SweepSection, Target,
 };
@@ -38,12 +40,18 @@ pub(super) enum Verb {
     Verify(VerifyArgs),
     /// Tell whether one run differs from another, by a test.
     Compare(CompareArgs),
+    /// Judge what each precision loses in quality against the full one.
+    Quality(QualityArgs),
     /// Compare a token-priced API with self-hosting and find where they break even.
     Breakeven(BreakevenVerb),
     /// Tell what this machine can run and measure, and what is missing.
     Doctor(DoctorArgs),
     /// Show prices, or take over a public price list.
     Prices(PricesArgs),
+    /// Write a model as a GGUF file with every matrix in one type.
+    Quantize(QuantizeArgs),
+    /// Collect from a text how much each input of each matrix matters.
+    Imatrix(ImatrixArgs),
     /// Print the JSON Schema of an input or of the record.
     Schema(SchemaArgs),
     /// The engine in its own process; spoken to by the program itself.
@@ -57,7 +65,7 @@ pub(super) struct StudyArgs {
     /// A study file.
     #[arg(value_name = "STUDY.toml")]
     pub(super) study: Option<PathBuf>,
-    /// tiny, dir:PATH, gguf:PATH or card:NAME.
+    /// tiny, hub:OWNER/NAME[@REVISION][:GGUF], dir:PATH, gguf:PATH or card:NAME.
     #[arg(long, value_name = "SOURCE")]
     pub(super) model: Option<ModelSource>,
     /// decoder, stock or sim:SCRIPT.
@@ -94,6 +102,12 @@ pub(super) struct StudyArgs {
     /// Price of one hour of the device.
     #[arg(long, value_name = "X")]
     pub(super) usd_per_hour: Option<Decimal>,
+    /// Price of one kilowatt-hour; the cost of energy stands beside the rental.
+    #[arg(long, value_name = "X")]
+    pub(super) usd_per_kwh: Option<Decimal>,
+    /// Energy of the building per energy of the card, 1 or more (default: the card alone).
+    #[arg(long, value_name = "X")]
+    pub(super) pue: Option<Decimal>,
     /// Seed of prompts, order and random weights.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
@@ -167,7 +181,10 @@ impl StudyArgs {
             price: PriceSection {
                 gpu: self.gpu.clone(),
                 usd_per_hour: self.usd_per_hour,
+                usd_per_kwh: self.usd_per_kwh,
+                pue: self.pue,
             },
+            quality: None,
         }
     }
 }
@@ -200,6 +217,70 @@ pub(super) struct RunArgs {
     /// What is measured and how.
     #[command(flatten)]
     pub(super) study: StudyArgs,
+}
+
+/// `mtok quality`
+#[derive(Debug, Args)]
+pub(super) struct QualityArgs {
+    /// The model and the precisions.
+    #[command(flatten)]
+    pub(super) study: StudyArgs,
+    /// A precision of the same checkpoint (f32, bf16, native), or another file (gguf:PATH).
+    #[arg(long, value_name = "REFERENCE")]
+    pub(super) reference: Option<ReferenceChoice>,
+    /// A text file; a bundled one where absent.
+    #[arg(long, value_name = "FILE")]
+    pub(super) text: Option<PathBuf>,
+    /// A tokenizer.json in place of the model's own.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tokenizer: Option<PathBuf>,
+    /// Tokens of a window.
+    #[arg(long, value_name = "N")]
+    pub(super) context: Option<u32>,
+    /// Tokens from the start of a window to the start of the next.
+    #[arg(long, value_name = "N")]
+    pub(super) stride: Option<u32>,
+    /// Windows at most.
+    #[arg(long, value_name = "N")]
+    pub(super) windows: Option<u32>,
+    /// Mean divergence that is bearable, in nats.
+    #[arg(long, value_name = "X")]
+    pub(super) max_kld: Option<f64>,
+    /// Perplexity ratio that is bearable.
+    #[arg(long, value_name = "X")]
+    pub(super) max_ppl_ratio: Option<f64>,
+    /// Hold one model in memory at a time and the reference's distributions on disk.
+    #[arg(long)]
+    pub(super) two_passes: bool,
+}
+
+impl QualityArgs {
+    /// The study as written, with the flags laid over it.
+    pub(super) fn written(&self) -> Result<StudyFile, CliError> {
+        let lengths = [
+            ("--batch", self.study.batch.is_some()),
+            ("--isl", self.study.isl.is_some()),
+            ("--osl", self.study.osl.is_some()),
+        ];
+        if let Some((flag, _)) = lengths.iter().find(|(_, given)| *given) {
+            let message = anyhow::anyhow!("{flag} is for mtok run; quality is judged over windows");
+            return Err(CliError::new(Exit::Usage, message));
+        }
+        let flags = StudyFile {
+            quality: Some(QualitySection {
+                reference: self.reference.clone(),
+                text: self.text.clone(),
+                tokenizer: self.tokenizer.clone(),
+                context: self.context,
+                stride: self.stride,
+                windows: self.windows,
+                max_kld: self.max_kld,
+                max_ppl_ratio: self.max_ppl_ratio,
+            }),
+            ..StudyFile::default()
+        };
+        Ok(self.study.written()?.overlaid(flags))
+    }
 }
 
 /// `mtok plan`
@@ -235,12 +316,15 @@ pub(super) struct VerifyArgs {
 /// `mtok compare`
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
-    /// The study to compare with.
-    #[arg(value_name = "BASE")]
-    pub(super) base: PathBuf,
-    /// The study in question.
-    #[arg(value_name = "NEW")]
-    pub(super) new: PathBuf,
+    /// The study to compare with and the study in question; with --baseline the latter alone.
+    #[arg(value_names = ["BASE", "NEW"], num_args = 1..=2, required = true)]
+    pub(super) folders: Vec<PathBuf>,
+    /// Compare with the baseline of this name.
+    #[arg(long, value_name = "NAME")]
+    pub(super) baseline: Option<BaselineName>,
+    /// Keep NEW as the baseline of this name; alone, nothing is compared.
+    #[arg(long, value_name = "NAME")]
+    pub(super) save_baseline: Option<BaselineName>,
     /// Change that nobody cares about, as a share.
     #[arg(long, value_name = "X", default_value_t = 0.01, value_parser = share)]
     pub(super) noise_threshold: f64,
@@ -266,9 +350,58 @@ pub(super) struct BreakevenVerb {
     /// The scenario and what to do with its answer.
     #[command(flatten)]
     pub(super) scenario: BreakevenArgs,
-    /// Use the prices imported with mtok prices import on top of the bundled ones.
+    /// Prefer prices imported with mtok prices import over the bundled ones.
     #[arg(long)]
     pub(super) user_prices: bool,
+}
+
+/// `mtok quantize`
+#[derive(Debug, Args)]
+pub(super) struct QuantizeArgs {
+    /// tiny, dir:PATH, or gguf:PATH in floating point.
+    #[arg(value_name = "SOURCE")]
+    pub(super) source: ModelSource,
+    /// Type of the matrices, like q4_k.
+    #[arg(value_name = "TYPE")]
+    pub(super) precision: Precision,
+    /// The file to write.
+    #[arg(value_name = "OUT.gguf")]
+    pub(super) out: PathBuf,
+    /// Importance matrix that the k-quants heed, from mtok imatrix or llama.cpp.
+    #[arg(long, value_name = "FILE")]
+    pub(super) imatrix: Option<PathBuf>,
+    /// Print one JSON document and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `mtok imatrix`
+#[derive(Debug, Args)]
+pub(super) struct ImatrixArgs {
+    /// tiny, dir:PATH or gguf:PATH.
+    #[arg(value_name = "SOURCE")]
+    pub(super) source: ModelSource,
+    /// The file to write, in the form of llama.cpp's imatrix tool.
+    #[arg(value_name = "OUT.gguf")]
+    pub(super) out: PathBuf,
+    /// The text; not the one that the quality is measured on.
+    #[arg(long, value_name = "FILE")]
+    pub(super) text: PathBuf,
+    /// tokenizer.json of a GGUF file's model.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tokenizer: Option<PathBuf>,
+    /// Tokens of a window.
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub(super) context: u32,
+    /// Windows at most, from the beginning of the text.
+    #[arg(long, value_name = "N")]
+    pub(super) windows: Option<usize>,
+    /// auto, cpu or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub(super) device: DeviceChoice,
+    /// Print one JSON document and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// `mtok doctor`

@@ -50,6 +50,8 @@ pub struct BreakevenArgs {
 pub struct Outside<'a> {
     /// Prices and cards.
     pub book: &'a dyn PriceBook,
+    /// Prices that the user imported, on top of those; asked for what the others lack.
+    pub further: &'a dyn Fn() -> Result<Option<Box<dyn PriceBook>>, String>,
     /// A model card by its name.
     pub card: &'a dyn Fn(&str) -> Result<ModelCard, String>,
     /// A study folder.
@@ -152,11 +154,26 @@ fn solve(args: &BreakevenArgs, outside: Outside<'_>) -> Result<Answer, Refused> 
         beside: args.scenario.parent().unwrap_or(Path::new("")),
         outside,
     };
-    let sources = Sources {
-        book: outside.book,
-        evidence: &files,
+    let ask = |book: &dyn PriceBook| {
+        let sources = Sources {
+            book,
+            evidence: &files,
+        };
+        crate::cost::answer(&document, sources).map_err(refused)
     };
-    crate::cost::answer(&document, sources).map_err(refused)
+    let lacking = match ask(outside.book) {
+        Ok(answer) => return Ok(answer),
+        Err(lacking) => lacking,
+    };
+    // A scenario that the bundled prices answer never depends on what somebody has imported.
+    match (outside.further)() {
+        Ok(Some(book)) => ask(book.as_ref()),
+        Ok(None) => Err(lacking),
+        Err(message) => Err(Refused {
+            message,
+            hint: None,
+        }),
+    }
 }
 
 /// A file of text; what is no UTF-8 is named with its place.
@@ -225,7 +242,12 @@ impl Evidence for Files<'_> {
     }
 
     fn measured(&self, path: &str) -> Result<Measured, String> {
-        (self.outside.measured)(&self.find(path))
+        // The name that the scenario gives, so that a report does not depend on where it is made.
+        let named = |measured| Measured {
+            source: path.to_owned(),
+            ..measured
+        };
+        (self.outside.measured)(&self.find(path)).map(named)
     }
 
     fn trace(&self, path: &str) -> Result<Trace, String> {

@@ -6,16 +6,54 @@ use super::folder::StudyFolder;
 use super::output;
 use crate::metrics::comparison::{Change, Comparison, Settings};
 use crate::metrics::facts::Facts;
-use crate::record::observation::Record;
 use crate::record::store;
 use crate::report::comparison;
 
-/// Prints the comparison.
+/// Prints the comparison, and keeps the new run as a baseline where that is wanted.
 pub(super) fn run(args: &CompareArgs) -> Result<Exit, CliError> {
-    let read = |folder: &std::path::Path| -> Result<Vec<Record>, CliError> {
-        Ok(store::read(&StudyFolder::new(folder.to_owned()).record())?)
+    let (base, new) = sides(args)?;
+    let exit = match base {
+        Some(base) => compare(args, &base, &new)?,
+        None => Exit::Success,
     };
-    let (base, new) = (read(&args.base)?, read(&args.new)?);
+    if let Some(name) = &args.save_baseline {
+        // Only what can be read is worth comparing with.
+        store::read(&new.record())?;
+        let kept = name.save(&new)?;
+        output::say(&format!("baseline {name}: {}", kept.record().display()));
+    }
+    Ok(exit)
+}
+
+/// What is compared with what; nothing where a baseline is only kept.
+fn sides(args: &CompareArgs) -> Result<(Option<StudyFolder>, StudyFolder), CliError> {
+    let folder = |path: &std::path::PathBuf| StudyFolder::new(path.clone());
+    match (args.folders.as_slice(), &args.baseline) {
+        ([base, new], None) => Ok((Some(folder(base)), folder(new))),
+        ([new], Some(name)) => {
+            let base = name.folder()?;
+            if !base.record().exists() {
+                let error =
+                    anyhow::anyhow!("there is no baseline {name} ({})", base.root().display());
+                return Err(CliError::new(Exit::Storage, error).hint(format!(
+                    "keep one with mtok compare DIR --save-baseline {name}"
+                )));
+            }
+            Ok((Some(base), folder(new)))
+        }
+        ([new], None) if args.save_baseline.is_some() => Ok((None, folder(new))),
+        ([_], None) => Err(usage("BASE or --baseline is missing")),
+        (_, Some(_)) => Err(usage("BASE and --baseline exclude each other")),
+        (_, None) => Err(usage("BASE and NEW are two folders")),
+    }
+}
+
+fn usage(message: &'static str) -> CliError {
+    CliError::new(Exit::Usage, anyhow::anyhow!(message))
+}
+
+fn compare(args: &CompareArgs, base: &StudyFolder, new: &StudyFolder) -> Result<Exit, CliError> {
+    let (base, new) = (store::read(&base.record())?, store::read(&new.record())?);
     let facts = |records| Facts::new(records).map_err(|error| CliError::new(Exit::NotValid, error));
     let settings = Settings {
         noise_threshold: args.noise_threshold,

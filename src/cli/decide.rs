@@ -4,9 +4,11 @@ use std::path::Path;
 
 use super::args::BreakevenVerb;
 use super::breakeven::{self, Outside, Streams};
+use super::catalog_files;
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
 use super::{host, reports};
+use crate::catalog::book::PriceBook;
 use crate::catalog::{Catalog, gpus};
 use crate::cost::answer::Answer;
 use crate::cost::measured::{Estimate, Measured, MeasuredPoint};
@@ -20,12 +22,23 @@ use crate::units::TokensPerSecond;
 
 /// Answers a scenario.
 pub(super) fn run(args: &BreakevenVerb) -> Result<Exit, CliError> {
+    let beside = catalog_files::beside(&args.scenario.scenario)?;
     let catalog = if args.user_prices {
-        super::prices::catalog()?
+        catalog_files::with_users(beside)?
     } else {
-        Catalog::bundled()
+        beside
     };
-    let outside = outside(&catalog);
+    let further = || {
+        if args.user_prices || !catalog_files::are_there() {
+            Ok(None)
+        } else {
+            with_imported(&catalog)
+        }
+    };
+    let outside = Outside {
+        further: &further,
+        ..outside(&catalog)
+    };
     let (mut out, mut talk) = (std::io::stdout().lock(), std::io::stderr().lock());
     let streams = Streams {
         out: &mut out,
@@ -42,10 +55,19 @@ pub(super) fn run(args: &BreakevenVerb) -> Result<Exit, CliError> {
     })
 }
 
+/// A catalog with what the user imported on top.
+fn with_imported(catalog: &Catalog) -> Result<Option<Box<dyn PriceBook>>, String> {
+    match catalog_files::with_users(catalog.clone()) {
+        Ok(catalog) => Ok(Some(Box::new(catalog))),
+        Err(error) => Err(format!("{:#}", error.error)),
+    }
+}
+
 /// What a scenario may ask for.
 fn outside(catalog: &Catalog) -> Outside<'_> {
     Outside {
         book: catalog,
+        further: &|| Ok(None),
         card: &|name| cards::find(name).map_err(|error| error.to_string()),
         measured: &|folder| measured(folder).map_err(|error| format!("{:#}", error.error)),
         quality: &|folder| quality(folder),
@@ -54,9 +76,9 @@ fn outside(catalog: &Catalog) -> Outside<'_> {
     }
 }
 
-/// Every report of a folder's scenario by file name, from the bundled prices.
+/// Every report of a folder's scenario by file name, from the bundled prices and a snapshot beside it.
 pub(super) fn rendered(scenario: &Path) -> Result<Vec<(&'static str, String)>, CliError> {
-    let catalog = Catalog::bundled();
+    let catalog = catalog_files::beside(scenario)?;
     let answer = breakeven::answer(scenario, outside(&catalog))
         .map_err(|message| CliError::new(Exit::Input, anyhow::anyhow!(message)))?;
     Ok(reports_of(&answer))

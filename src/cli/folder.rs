@@ -65,6 +65,7 @@ fn slug(source: &ModelSource) -> String {
     let name = match source {
         ModelSource::Tiny => "tiny".to_owned(),
         ModelSource::Card(name) => name.clone(),
+        ModelSource::Hub(source) => source.name().to_owned(),
         ModelSource::Dir(path) | ModelSource::Gguf(path) => path
             .file_stem()
             .map_or_else(|| "model".to_owned(), |s| s.to_string_lossy().into_owned()),

@@ -87,6 +87,11 @@ fn file_sha256(path: &Path) -> Result<String, CliError> {
     }
 }
 
+/// SHA-256 of bytes in lower-case hexadecimal.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 /// Lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {

@@ -1,18 +1,27 @@
 //! The command line: one file per verb. Only here is anything printed.
 
 mod args;
+mod baseline;
 pub mod breakeven;
+mod catalog_files;
 mod compare;
 mod decide;
 mod doctor;
+mod doctor_hub;
+mod download;
 mod exit;
 mod folder;
 mod host;
+mod hub;
+mod imatrix;
 mod output;
 mod plan;
 mod prices;
+mod prices_list;
 mod pricing;
 mod progress;
+mod quality;
+mod quantize;
 #[cfg(test)]
 mod readme;
 mod reports;
@@ -67,9 +76,12 @@ fn dispatch(verb: Verb) -> Result<Exit, CliError> {
         Verb::Report(args) => reports::run(&args),
         Verb::Verify(args) => verify::run(&args),
         Verb::Compare(args) => compare::run(&args),
+        Verb::Quality(args) => quality::run(&args),
         Verb::Breakeven(args) => decide::run(&args),
         Verb::Prices(args) => prices::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
+        Verb::Quantize(args) => quantize::run(&args),
+        Verb::Imatrix(args) => imatrix::run(&args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Worker => std::process::exit(worker::serve(Arc::new(Monotonic))),
     }

@@ -63,18 +63,41 @@ fn one_line(text: &str) -> String {
 
 /// The one error line, and the remedy on the next.
 pub(super) fn complain(error: &CliError) {
-    say(&format!(
-        "error: {}",
-        one_line(&format!("{:#}", error.error))
-    ));
+    say(&format!("error: {}", one_line(&with_causes(&error.error))));
     if let Some(hint) = &error.hint {
         say(&format!("hint: {hint}"));
     }
 }
 
+/// An error and its causes in one line; one that its effect has told already is not told again.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for told in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = told;
+        } else if !text.ends_with(&told) {
+            text += &format!(": {told}");
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let missing = Path::new("/nowhere/run.jsonl");
+        let error = crate::record::store::read(missing).unwrap_err();
+        let told = "/nowhere/run.jsonl: No such file or directory (os error 2)";
+        assert_eq!(with_causes(&error.into()), told);
+        let error = std::io::Error::other("too deep");
+        let error = anyhow::Error::new(error).context("failed to dig");
+        assert_eq!(with_causes(&error), "failed to dig: too deep");
+    }
 
     #[test]
     fn a_name_cannot_move_the_cursor() {

@@ -4,30 +4,35 @@ use serde::Serialize;
 
 use super::args::{PlanArgs, StudyArgs, target};
 use super::exit::{CliError, Exit};
+use super::hub::{self, Need};
 use super::pricing::{self, Priced};
 use super::{host, output, text};
 use crate::catalog::Catalog;
 use crate::catalog::book::PriceBook as _;
 use crate::engine::text::Texts;
-use crate::engine::weights;
+use crate::engine::text::passages::Passages;
 use crate::record::observation::Model;
 use crate::record::prompts::PromptFacts;
 use crate::study::model::ModelSource;
 use crate::study::plan::{Machine, Plan, Subject};
-use crate::study::spec::{Study, Target};
-use crate::units::{Bytes, Usd};
+use crate::study::spec::{Study, StudyError, StudyFile, Target};
+use crate::units::{Bytes, Seconds, Usd};
 
 /// A study with its model, before any device is touched.
 #[derive(Debug)]
 pub(super) struct Prepared {
     /// The study as written.
-    pub(super) written: crate::study::spec::StudyFile,
+    pub(super) written: StudyFile,
     /// The study as effective.
     pub(super) study: Study,
     /// The model as found.
     pub(super) model: Model,
+    /// What an engine opens.
+    pub(super) files: ModelSource,
+    /// Bytes of the weights where a file fixes them.
+    pub(super) file_bytes: Option<u64>,
     /// What prompts are cut from, unless they are random ids.
-    pub(super) texts: Option<Texts>,
+    texts: Option<Texts>,
 }
 
 impl Prepared {
@@ -36,28 +41,60 @@ impl Prepared {
         let texts = self.texts.as_ref();
         texts.map_or(PromptFacts::RandomIds, |texts| texts.facts.clone())
     }
+
+    /// What prompts are cut from, unless they are random ids.
+    pub(super) fn passages(&self) -> Option<Passages> {
+        self.texts.as_ref().map(|texts| texts.passages.clone())
+    }
 }
 
-/// Reads the study and looks at the model's files.
-pub(super) fn prepare(args: &StudyArgs) -> Result<Prepared, CliError> {
-    let written = args.written()?;
-    let study = written.clone().resolved(target(written.model.device))?;
+/// Reads the study and looks at the model's files, fetching what is needed of one on the Hub.
+pub(super) fn prepare(args: &StudyArgs, need: Need) -> Result<Prepared, CliError> {
+    let patience = Seconds::new(args.no_progress_timeout);
+    prepare_written(args.written()?, need, patience)
+}
+
+/// The same for a study that was read already.
+///
+/// A process that reads a tokenizer or texts is given up after `patience`.
+pub(super) fn prepare_written(
+    written: StudyFile,
+    need: Need,
+    patience: Seconds,
+) -> Result<Prepared, CliError> {
+    let target = target(written.model.device);
+    // What makes no sense is found before anything is fetched for it.
+    let asked = written.clone().resolved(target)?;
+    let located = hub::locate(&asked.source, need)?;
+    let study = resolve(&written, &located.files, target)?;
     // First, because a model's files are hashed and that takes its time.
-    let texts = text::read(&study, args)?;
-    let model = weights::inspect(&study.source)?;
+    let texts = text::read(&located.files, &study, patience)?;
     Ok(Prepared {
-        written,
         study,
-        model,
+        model: located.inspect()?,
+        file_bytes: file_bytes(&located.files),
+        files: located.files.clone(),
+        written,
         texts,
     })
 }
 
+/// The study as it is for the files that the model turned out to be; it keeps the name of the model.
+fn resolve(written: &StudyFile, files: &ModelSource, target: Target) -> Result<Study, StudyError> {
+    let mut found = written.clone();
+    found.model.source = Some(files.clone());
+    let mut study = found.resolved(target)?;
+    study.source = written.model.source.clone().unwrap_or(ModelSource::Tiny);
+    Ok(study)
+}
+
 /// Bytes of the weights where the file fixes them.
-pub(super) fn file_bytes(source: &ModelSource) -> Option<u64> {
+fn file_bytes(source: &ModelSource) -> Option<u64> {
     match source {
         ModelSource::Gguf(path) => std::fs::metadata(path).ok().map(|file| file.len()),
-        ModelSource::Tiny | ModelSource::Card(_) | ModelSource::Dir(_) => None,
+        ModelSource::Tiny | ModelSource::Card(_) | ModelSource::Dir(_) | ModelSource::Hub(_) => {
+            None
+        }
     }
 }
 
@@ -103,7 +140,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
     let subject = Subject {
         shape: &model.shape,
         native: model.native,
-        file_bytes: file_bytes(&prepared.study.source),
+        file_bytes: prepared.file_bytes,
     };
     let plan = Plan::new(&prepared.study, subject, machine);
     if args.study.json {
@@ -116,9 +153,9 @@ pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
 
 /// A plan for a card that is not there takes a card's defaults.
 fn prepare_for_plan(args: &StudyArgs) -> Result<Prepared, CliError> {
-    let mut prepared = prepare(args)?;
+    let mut prepared = prepare(args, Need::Outline)?;
     if prepared.study.price.gpu.is_some() && prepared.written.model.device.is_none() {
-        prepared.study = prepared.written.clone().resolved(Target::Cuda)?;
+        prepared.study = resolve(&prepared.written, &prepared.files, Target::Cuda)?;
     }
     Ok(prepared)
 }

@@ -1,26 +1,20 @@
 //! `mtok prices`: what the catalog knows, and public price lists taken over into it.
 
 use std::fmt::Write as _;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use etcetera::BaseStrategy as _;
 use jiff::civil::Date;
 use serde::Serialize;
 
+use super::catalog_files::{read, user_folder};
 use super::exit::{CliError, Exit};
+use super::prices_list::list;
 use super::{folder, output};
-use crate::catalog::age::{age_days, stale};
-use crate::catalog::book::{NotFound, PriceBook as _};
 use crate::catalog::import::{
     Implausible, Import, ImportError, ImportOptions, Quarantined, Summary, litellm, skypilot,
 };
-use crate::catalog::rows::{ApiKind, ApiRow, RentalRow};
-use crate::catalog::{Catalog, Price};
 
-/// Longest price list that is read; the longest known has 4 MB.
-const LONGEST_LIST: u64 = 256 << 20;
 /// How many quarantined entries of one reason are named.
 const NAMED: usize = 5;
 
@@ -134,27 +128,6 @@ pub(super) fn run(args: &PricesArgs) -> Result<Exit, CliError> {
         PricesVerb::Import(ImportVerb::Litellm(args)) => import_litellm(args),
         PricesVerb::Import(ImportVerb::Skypilot(args)) => import_skypilot(args),
     }
-}
-
-/// The bundled catalog with the user's on top, file by file in the order of their names.
-pub(super) fn catalog() -> Result<Catalog, CliError> {
-    let mut catalog = Catalog::bundled();
-    let folder = user_folder()?;
-    for path in catalog_files(&folder)? {
-        let text = String::from_utf8(read(&path)?).map_err(|_| {
-            CliError::new(
-                Exit::Input,
-                anyhow::anyhow!("{} is not UTF-8", path.display()),
-            )
-        })?;
-        catalog = catalog
-            .overlaid(&path.display().to_string(), &text)
-            .map_err(|error| {
-                CliError::new(Exit::Input, error)
-                    .hint("mend the file, or remove it and import the list again")
-            })?;
-    }
-    Ok(catalog)
 }
 
 fn import_litellm(args: &LitellmArgs) -> Result<Exit, CliError> {
@@ -285,222 +258,8 @@ fn quarantine(entries: &[Quarantined]) -> String {
     text
 }
 
-/// What `prices list` shows.
-#[derive(Debug, Serialize)]
-struct Listing<'a> {
-    as_of: Date,
-    catalog_sha256: String,
-    rentals: Vec<&'a RentalRow>,
-    apis: Vec<&'a ApiRow>,
-}
-
-fn list(args: &ListArgs) -> Result<Exit, CliError> {
-    let catalog = catalog()?;
-    let as_of = args.as_of.unwrap_or_else(today);
-    let (rentals, apis) = match (&args.gpu, &args.model) {
-        (None, None) => (
-            catalog.rentals().iter().collect(),
-            catalog.apis().iter().collect(),
-        ),
-        (gpu, model) => (
-            gpu.as_ref()
-                .map_or(Ok(Vec::new()), |words| rentals(&catalog, words))?,
-            model
-                .as_ref()
-                .map_or(Ok(Vec::new()), |words| apis(&catalog, words))?,
-        ),
-    };
-    let listing = Listing {
-        as_of,
-        catalog_sha256: catalog.sha256(),
-        rentals,
-        apis,
-    };
-    if args.json {
-        output::json(&listing)?;
-    } else {
-        output::data(&output::printable(&tables(&listing)))?;
-    }
-    warn_of_age(&listing);
-    Ok(Exit::Success)
-}
-
-fn rentals<'a>(catalog: &'a Catalog, words: &str) -> Result<Vec<&'a RentalRow>, CliError> {
-    let rows = catalog.rental_rows(words);
-    if rows.is_empty() {
-        return Err(not_found(match catalog.gpu(words) {
-            Ok(card) => NotFound {
-                kind: "rental",
-                name: card.id,
-                near: Vec::new(),
-            },
-            Err(missing) => missing,
-        }));
-    }
-    Ok(rows)
-}
-
-fn apis<'a>(catalog: &'a Catalog, words: &str) -> Result<Vec<&'a ApiRow>, CliError> {
-    let rows = catalog.api_rows(words);
-    match catalog.api_row(words, ApiKind::Chat) {
-        Err(missing) if rows.is_empty() => Err(not_found(missing)),
-        Ok(_) | Err(_) => Ok(rows),
-    }
-}
-
-fn not_found(missing: NotFound) -> CliError {
-    CliError::new(Exit::Input, missing)
-        .hint("`mtok prices list` shows every price; `mtok prices import` adds a public list")
-}
-
-fn tables(listing: &Listing<'_>) -> String {
-    let mut text = String::new();
-    let age = |retrieved: Date| format!("{} d", age_days(retrieved, listing.as_of));
-    let price = |price: Option<Price>| price.map_or("—".to_owned(), |price| price.to_string());
-    if !listing.rentals.is_empty() {
-        let mut table = table(&[
-            "rental",
-            "gpu",
-            "commitment",
-            "USD/GPU-h",
-            "together",
-            "read",
-            "age",
-            "source",
-        ]);
-        for row in &listing.rentals {
-            table.add_row([
-                row.id.clone(),
-                row.gpu.clone(),
-                row.commit.word().to_owned(),
-                row.usd_per_gpu_hour.to_string(),
-                row.quantum_gpus.to_string(),
-                row.retrieved.to_string(),
-                age(row.retrieved),
-                format!("{} ({})", row.source, row.confidence.word()),
-            ]);
-        }
-        text += &format!("{table}\n");
-    }
-    if !listing.apis.is_empty() {
-        let mut table = table(&[
-            "API",
-            "provider",
-            "input",
-            "output",
-            "cached",
-            "batch in",
-            "batch out",
-            "read",
-            "age",
-            "source",
-        ]);
-        for row in &listing.apis {
-            let input = match row.usd_per_query {
-                Some(query) => format!("{query}/query"),
-                None => price(row.rates.input_usd_per_mtok),
-            };
-            table.add_row([
-                row.id.clone(),
-                row.provider.clone(),
-                input,
-                price(row.rates.output_usd_per_mtok),
-                price(row.rates.cached_input_usd_per_mtok),
-                price(row.rates.batch_input_usd_per_mtok),
-                price(row.rates.batch_output_usd_per_mtok),
-                row.retrieved.to_string(),
-                age(row.retrieved),
-                format!("{} ({})", row.source, row.confidence.word()),
-            ]);
-        }
-        text += &format!("{table}\nUSD per million tokens\n");
-    }
-    text + &format!("catalog sha256 {}\n", listing.catalog_sha256)
-}
-
-/// A table that stays one line per row, so that it can be searched.
-fn table(header: &[&str]) -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table
-        .load_style(comfy_table::presets::NOTHING)
-        .set_content_arrangement(comfy_table::ContentArrangement::Disabled)
-        .set_header(header.iter().copied());
-    table
-}
-
-/// Says on stderr which prices are old.
-fn warn_of_age(listing: &Listing<'_>) {
-    let rentals = listing.rentals.iter().map(|row| (&row.id, row.retrieved));
-    let apis = listing.apis.iter().map(|row| (&row.id, row.retrieved));
-    let old: Vec<_> = rentals
-        .chain(apis)
-        .filter_map(|(id, retrieved)| stale(id, retrieved, listing.as_of))
-        .collect();
-    if let Some(oldest) = old.iter().max_by_key(|price| price.days) {
-        let others = match old.len() - 1 {
-            0 => String::new(),
-            others => format!("; {others} more are older than 90 days"),
-        };
-        output::say(&format!("warning: {oldest}{others}"));
-    }
-}
-
-/// Where the user's catalog files are.
-fn user_folder() -> Result<PathBuf, CliError> {
-    let strategy = etcetera::choose_base_strategy().map_err(|error| {
-        CliError::new(Exit::Storage, error).hint("set XDG_DATA_HOME or HOME to a folder")
-    })?;
-    Ok(strategy.data_dir().join("mtok").join("prices"))
-}
-
-/// The catalog files of a folder in the order of their names; none when it does not exist.
-fn catalog_files(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(CliError::storage(folder, error)),
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry
-            .map_err(|error| CliError::storage(folder, error))?
-            .path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-/// A price list's bytes.
-fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    let fail = |error: std::io::Error| {
-        CliError::new(
-            Exit::Input,
-            anyhow::Error::new(error).context(path.display().to_string()),
-        )
-    };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(fail)?;
-    file.take(LONGEST_LIST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(fail)?;
-    if bytes.len() as u64 > LONGEST_LIST {
-        let message = anyhow::anyhow!(
-            "{} has more than {LONGEST_LIST} bytes and is no price list",
-            path.display()
-        );
-        return Err(CliError::new(Exit::Input, message));
-    }
-    Ok(bytes)
-}
-
 /// Today in UTC.
-fn today() -> Date {
+pub(super) fn today() -> Date {
     jiff::Timestamp::now()
         .to_zoned(jiff::tz::TimeZone::UTC)
         .date()

@@ -191,6 +191,7 @@ mod tests {
         let asked = Price {
             gpu: None,
             usd_per_hour: Some(Decimal::new(250, 2)),
+            ..Price::default()
         };
         let text = label(&asked, &device(DeviceKind::Cpu, "x", Some(2))).unwrap();
         assert_eq!(text, "the user's rate");
@@ -200,7 +201,7 @@ mod tests {
     fn an_unknown_card_id_is_an_input_error() {
         let asked = Price {
             gpu: Some("h1000".to_owned()),
-            usd_per_hour: None,
+            ..Price::default()
         };
         let error = look_up(&asked, None, &Catalog::bundled()).unwrap_err();
         assert_eq!(error.exit, Exit::Input);
@@ -211,6 +212,7 @@ mod tests {
         let asked = Price {
             gpu: None,
             usd_per_hour: Some(Decimal::ONE),
+            ..Price::default()
         };
         assert_eq!(label(&asked, &device(DeviceKind::Sim, "sim", None)), None);
     }

@@ -1,20 +1,31 @@
 //! What a run shows while it measures: a bar on a terminal, plain lines elsewhere.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::output;
+use super::watch::Watch;
 use crate::measure::Event;
+use crate::quality::{self, Role};
 use crate::record::observation::Block;
+use crate::study::model::Precision;
 use crate::study::workload::PointId;
+use crate::telemetry::sampler::Latest;
+use crate::telemetry::sensor::Sensor;
 use crate::units::{Seconds, Tokens};
+
+/// How often the line is drawn again.
+const TICK: Duration = Duration::from_millis(500);
 
 /// Shows how a run goes on.
 pub(super) struct Progress {
     bar: ProgressBar,
     /// Blocks recorded of the present load, and blocks it is going to have.
     round: u32,
+    /// Output throughput of the last block.
+    rate: String,
 }
 
 impl Progress {
@@ -23,8 +34,27 @@ impl Progress {
         let bar = ProgressBar::new_spinner();
         let style = ProgressStyle::with_template("{spinner} {elapsed_precise} {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, round: 0 }
+        bar.enable_steady_tick(TICK);
+        Self {
+            bar,
+            round: 0,
+            rate: String::new(),
+        }
+    }
+
+    /// Shows beside the message what the card does, as it is whenever the line is drawn.
+    pub(super) fn watch(&self, watch: &Arc<Watch>) {
+        let watch = Arc::clone(watch);
+        let card = move |_: &ProgressState, line: &mut dyn std::fmt::Write| {
+            if let Some(latest) = watch.latest() {
+                // A line that cannot be written is not shown.
+                let _ = write!(line, "{}  ", live(&latest));
+            }
+        };
+        let style = ProgressStyle::with_template("{spinner} {elapsed_precise} {card}{wide_msg}");
+        if let Ok(style) = style {
+            self.bar.set_style(style.with_key("card", card));
+        }
     }
 
     /// Shows an event.
@@ -44,7 +74,11 @@ impl Progress {
             }
             Event::Round { round, points } => {
                 self.round = *round;
-                self.message(&format!("round {}: {points} points", round + 1));
+                self.message(&format!(
+                    "{}  round {}: {points} points",
+                    self.rate,
+                    round + 1
+                ));
             }
             Event::Block {
                 block,
@@ -53,10 +87,11 @@ impl Progress {
                 ahead,
                 ..
             } => {
+                self.rate = rate(block);
                 self.message(&format!(
                     "{}  {}  block {blocks} of {goal}  {} to go",
+                    self.rate,
                     block.point,
-                    rate(block),
                     duration(*ahead)
                 ));
             }
@@ -71,6 +106,42 @@ impl Progress {
             }
             Event::WorkerLost { precision, reason } => {
                 self.line(&format!("worker of {precision} lost: {reason}"));
+            }
+        }
+    }
+
+    /// Shows how judging goes on.
+    pub(super) fn judged(&self, event: &quality::Event<'_>) {
+        let name = |precision: Precision, role: Role| match role {
+            Role::Reference => format!("reference {precision}"),
+            Role::Judged => precision.to_string(),
+        };
+        match event {
+            quality::Event::Loading { precision, role } => {
+                self.line(&format!("loading {} for quality", name(*precision, *role)));
+            }
+            quality::Event::Windows {
+                precision,
+                role,
+                done,
+                of,
+                ahead,
+            } => {
+                let (name, ahead) = (name(*precision, *role), duration(*ahead));
+                let text = format!("quality of {name}  window {done} of {of}  {ahead} to go");
+                self.message(&text);
+                if done == of && self.bar.is_hidden() {
+                    self.line(&text);
+                }
+            }
+            quality::Event::TwoPasses { reason } => {
+                self.line(&format!("two passes over the text: {reason}"));
+            }
+            quality::Event::Unscored(unscored) => {
+                self.line(&format!(
+                    "no quality of {}: {}",
+                    unscored.precision, unscored.reason
+                ));
             }
         }
     }
@@ -93,6 +164,24 @@ impl Progress {
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Utilization, power and memory in a few words.
+fn live(latest: &Latest) -> String {
+    let shown = |sensor: Sensor, scale: f64, unit: &str| match latest.value(sensor) {
+        Some(value) => format!("{:.0} {unit}", value as f64 * scale),
+        None => format!("— {unit}"),
+    };
+    let power = match latest.value(Sensor::PowerInstant) {
+        Some(_) => Sensor::PowerInstant,
+        None => Sensor::Power,
+    };
+    [
+        shown(Sensor::GpuUtilization, 1.0, "%"),
+        shown(power, 1e-3, "W"),
+        shown(Sensor::MemoryUsed, 1e-9, "GB"),
+    ]
+    .join("  ")
 }
 
 fn name(point: PointId) -> String {
@@ -122,4 +211,21 @@ fn rate(block: &Block) -> String {
 fn duration(seconds: Seconds) -> String {
     let seconds = seconds.value().max(0.0).round() as u64;
     format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::sensor::{Absence, Reading};
+    use crate::units::Nanos;
+
+    #[test]
+    fn the_live_line_shows_what_answers_and_a_dash_for_the_rest() {
+        let mut reading = Reading::default();
+        reading.set(Sensor::GpuUtilization, Ok(97));
+        reading.set(Sensor::Power, Ok(411_600));
+        reading.set(Sensor::PowerInstant, Err(Absence::NotSupported));
+        let latest = Latest::after(None, Nanos::new(1), &reading);
+        assert_eq!(live(&latest), "97 %  412 W  — GB");
+    }
 }

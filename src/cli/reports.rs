@@ -23,6 +23,9 @@ pub(super) fn identity(records: &[Record]) -> (Option<&Session>, Option<&Device>
             | Record::Block(_)
             | Record::Failure(_)
             | Record::Skip(_)
+            | Record::Scoring(_)
+            | Record::Window(_)
+            | Record::Unscored(_)
             | Record::End(_) => {}
         }
     }

@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::args::RunArgs;
+use super::args::{RunArgs, StudyArgs};
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
-use super::plan::{Prepared, file_bytes, prepare};
+use super::hub::Need;
+use super::plan::{Prepared, prepare};
 use super::pricing;
 use super::progress::Progress;
 use super::signals::Interrupts;
 use super::watch::{Requirement, Watch};
-use super::{host, output, reports};
+use super::{host, output, quality, reports};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock as _, Monotonic};
 use crate::engine::worker::{
@@ -29,7 +30,7 @@ use crate::report::{json, terminal};
 use crate::study::model::Precision;
 use crate::study::plan::{Machine, Plan, Subject};
 use crate::study::spec::{Measure, StudyFile};
-use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Seconds};
+use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Nanos, Seconds};
 
 /// Path of this executable, which is also the worker.
 const THIS_EXECUTABLE: &str = "/proc/self/exe";
@@ -42,28 +43,40 @@ const IDLE_FOR_ENERGY: Duration = Duration::from_secs(6);
 
 /// Measures, writes the reports, and prints what was found.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
-    let prepared = prepare(&args.study)?;
+    let prepared = prepare(&args.study, Need::Files)?;
     pricing::look_up(&prepared.study.price, None, &Catalog::bundled())?;
     let interrupts = Interrupts::listen()?;
-    let folder = folder(args, &prepared);
+    let text = quality::read(&prepared)?;
+    let folder = folder(&args.study, &prepared);
     let (mut writer, before) = open(&folder, args.study.resume)?;
     write_study(&folder, &prepared)?;
 
     let progress = Progress::new();
-    let mut processes = processes(args, &prepared, &interrupts);
+    let mut processes = Prompted {
+        processes: processes(&args.study, &interrupts),
+        passages: prepared.passages(),
+    };
     let target = target(&prepared);
     let order = target.order(
         prepared.study.sweep.precision[0],
         prepared.study.measure.seed,
     );
-    let device = processes.launch()?.identify(&order)?;
+    let named = |error: WorkerError| interrupts.name(error.into());
+    let device = processes
+        .launch()
+        .and_then(|mut worker| worker.identify(&order));
+    let device = device.map_err(named)?;
     let watch = Arc::new(Watch::start(&device, requirement(args))?);
     processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
+    progress.watch(&watch);
     let device = look_at_card(device, &watch, prepared.study.measure.energy, &progress);
     let peaks = if before.is_empty() && device.kind != DeviceKind::Sim {
         progress.line(&format!("measuring the limits of {}", device.name));
         let dtypes = [Precision::F32, Precision::F16, Precision::Bf16];
-        processes.launch()?.peaks(&order, &dtypes)?
+        let peaks = processes
+            .launch()
+            .and_then(|mut worker| worker.peaks(&order, &dtypes));
+        peaks.map_err(named)?
     } else {
         Vec::new()
     };
@@ -80,15 +93,31 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     head.extend(seen.peaks.iter().cloned().map(Record::Peak));
     writer.append_all(&head)?;
 
+    let begun = Monotonic.now();
+    let judged = quality::judge(
+        (&prepared, text.as_ref()),
+        quality::room(&seen.device, quality::Passes::AsFits),
+        quality::Around {
+            folder: &folder,
+            before: &before,
+            processes: &mut processes.processes,
+            writer: &mut writer,
+            interrupts: &interrupts,
+            progress: &progress,
+        },
+    )?;
+    if judged.status == EndStatus::Interrupted {
+        progress.finish();
+        quality::seal(&mut writer, judged.status)?;
+        drop(writer);
+        return conclude(args, &folder, judged.status, &interrupts);
+    }
     let plan = plan(&prepared, &seen, &before);
     let job = Job {
         points: &planned(&plan),
         target,
         measure: &measurable(&prepared.study.measure, &watch),
-        budget: args
-            .study
-            .max_minutes
-            .map(|minutes| Seconds::new(minutes * 60.0)),
+        budget: budget(args, begun),
         before: &before,
     };
     let status = measure(
@@ -103,6 +132,13 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     )?;
     drop(writer);
     conclude(args, &folder, status, &interrupts)
+}
+
+/// What is left of the time asked for, since judging quality began.
+fn budget(args: &RunArgs, begun: Nanos) -> Option<Seconds> {
+    let spent = Monotonic.now().since(begun).unwrap_or(Nanos::new(0));
+    let minutes = args.study.max_minutes?;
+    Some(Seconds::new(minutes * 60.0 - spent.seconds().value()))
 }
 
 /// Reads the facts back from the disk and says what they mean.
@@ -145,15 +181,15 @@ fn verdict(document: &Document, args: &RunArgs) -> Exit {
     }
 }
 
-fn folder(args: &RunArgs, prepared: &Prepared) -> StudyFolder {
-    match &args.study.out {
+pub(super) fn folder(args: &StudyArgs, prepared: &Prepared) -> StudyFolder {
+    match &args.out {
         Some(path) => StudyFolder::new(path.clone()),
         None => StudyFolder::default_for(&prepared.study.source, host::today()),
     }
 }
 
 /// The file of facts and what it holds already.
-fn open(folder: &StudyFolder, resume: bool) -> Result<(Writer, Vec<Record>), CliError> {
+pub(super) fn open(folder: &StudyFolder, resume: bool) -> Result<(Writer, Vec<Record>), CliError> {
     folder.create()?;
     if resume {
         let resumed = Writer::resume(&folder.record())?;
@@ -163,7 +199,7 @@ fn open(folder: &StudyFolder, resume: bool) -> Result<(Writer, Vec<Record>), Cli
 }
 
 /// Keeps what was asked beside what is seen, unless the folder's own study is what was asked.
-fn write_study(folder: &StudyFolder, prepared: &Prepared) -> Result<(), CliError> {
+pub(super) fn write_study(folder: &StudyFolder, prepared: &Prepared) -> Result<(), CliError> {
     let path = folder.study();
     if path.exists() {
         return Ok(());
@@ -176,23 +212,19 @@ fn write_study(folder: &StudyFolder, prepared: &Prepared) -> Result<(), CliError
     write_whole(&path, &text)
 }
 
-fn processes(args: &RunArgs, prepared: &Prepared, interrupts: &Interrupts) -> Prompted {
-    let texts = prepared.texts.as_ref();
-    Prompted {
-        processes: Processes {
-            command: WorkerCommand::new(THIS_EXECUTABLE, ["worker"], std::env::vars_os()),
-            no_progress_timeout: Seconds::new(args.study.no_progress_timeout),
-            clock: Arc::new(Monotonic),
-            interrupt: Arc::clone(&interrupts.count),
-            escort: Arc::new(Unescorted),
-        },
-        passages: texts.map(|texts| texts.passages.clone()),
+pub(super) fn processes(args: &StudyArgs, interrupts: &Interrupts) -> Processes {
+    Processes {
+        command: WorkerCommand::new(THIS_EXECUTABLE, ["worker"], std::env::vars_os()),
+        no_progress_timeout: Seconds::new(args.no_progress_timeout),
+        clock: Arc::new(Monotonic),
+        interrupt: Arc::clone(&interrupts.count),
+        escort: Arc::new(Unescorted),
     }
 }
 
-fn target(prepared: &Prepared) -> Target {
+pub(super) fn target(prepared: &Prepared) -> Target {
     Target {
-        source: prepared.study.source.clone(),
+        source: prepared.files.clone(),
         engine: prepared.study.engine.clone(),
         device: prepared.study.device,
     }
@@ -261,7 +293,7 @@ fn measurable(measure: &Measure, watch: &Watch) -> Measure {
     }
 }
 
-fn session(prepared: &Prepared) -> Result<Session, CliError> {
+pub(super) fn session(prepared: &Prepared) -> Result<Session, CliError> {
     let clock = Monotonic;
     Ok(Session {
         schema: schema::VERSION,
@@ -302,7 +334,7 @@ fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
     let subject = Subject {
         shape: &prepared.model.shape,
         native: prepared.model.native,
-        file_bytes: file_bytes(&prepared.study.source),
+        file_bytes: prepared.file_bytes,
     };
     Plan::new(&prepared.study, subject, machine)
 }
@@ -353,7 +385,10 @@ fn measure(
             | Record::Peak(_)
             | Record::Load(_)
             | Record::Failure(_)
-            | Record::Skip(_) => {}
+            | Record::Skip(_)
+            | Record::Scoring(_)
+            | Record::Window(_)
+            | Record::Unscored(_) => {}
         }
         writer.append(&record).map_err(Into::into)
     };

@@ -38,6 +38,18 @@ impl Interrupts {
         Ok(interrupts)
     }
 
+    /// An error with the exit code of the signal, where it comes from one.
+    pub(super) fn name(&self, error: CliError) -> CliError {
+        if error.exit == Exit::Interrupted {
+            CliError {
+                exit: self.exit(),
+                ..error
+            }
+        } else {
+            error
+        }
+    }
+
     /// The exit code of a run that a signal ended.
     pub(super) fn exit(&self) -> Exit {
         if self.last.load(Ordering::Relaxed) == SIGTERM {
@@ -45,5 +57,25 @@ impl Interrupts {
         } else {
             Exit::Interrupted
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interruption_ends_with_the_code_of_its_signal() {
+        let exit_after = |signal: i32, exit: Exit| {
+            let interrupts = Interrupts {
+                count: Arc::default(),
+                last: Arc::new(AtomicI32::new(signal)),
+            };
+            let error = CliError::new(exit, anyhow::anyhow!("interrupted"));
+            interrupts.name(error).exit
+        };
+        assert_eq!(exit_after(SIGINT, Exit::Interrupted), Exit::Interrupted);
+        assert_eq!(exit_after(SIGTERM, Exit::Interrupted), Exit::Terminated);
+        assert_eq!(exit_after(SIGTERM, Exit::Device), Exit::Device);
     }
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::args::StudyArgs;
 use super::exit::{CliError, Exit};
 use crate::clock::Monotonic;
 use crate::engine::EngineError;
 use crate::engine::text::{TextOrder, TextSeen, Texts, tokenizer_of};
 use crate::engine::worker::{Refusal, TextReader, WorkerCommand, WorkerError};
+use crate::study::model::ModelSource;
 use crate::study::prompts::PromptChoice;
 use crate::study::spec::Study;
 use crate::units::Seconds;
@@ -16,14 +16,20 @@ use crate::units::Seconds;
 const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
 /// Checks the model's tokenizer, where it has one, and reads the texts that the study asks for.
-pub(super) fn read(study: &Study, args: &StudyArgs) -> Result<Option<Texts>, CliError> {
-    let Some(tokenizer) = tokenizer_of(&study.source)? else {
+///
+/// `files` are those of the study's model on this machine.
+pub(super) fn read(
+    files: &ModelSource,
+    study: &Study,
+    patience: Seconds,
+) -> Result<Option<Texts>, CliError> {
+    let Some(tokenizer) = tokenizer_of(files)? else {
         return match study.prompts {
             PromptChoice::RandomIds => Ok(None),
             PromptChoice::Lines { .. } | PromptChoice::Text { .. } => Err(no_tokenizer(study)),
         };
     };
-    if study.prompts == PromptChoice::RandomIds && !study.source.is_folder() {
+    if study.prompts == PromptChoice::RandomIds && !files.is_folder() {
         return Ok(None);
     }
     let place = tokenizer.path.display().to_string();
@@ -35,7 +41,7 @@ pub(super) fn read(study: &Study, args: &StudyArgs) -> Result<Option<Texts>, Cli
     };
     let reader = TextReader {
         command: WorkerCommand::new(THIS_EXECUTABLE, ["worker"], std::env::vars_os()),
-        patience: Seconds::new(args.no_progress_timeout),
+        patience,
         clock: Arc::new(Monotonic),
         interrupt: Arc::default(),
     };

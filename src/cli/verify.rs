@@ -3,8 +3,10 @@
 use super::args::VerifyArgs;
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
-use super::output;
+use super::{output, reports};
+use crate::record::observation::Record;
 use crate::record::store::{self, StoreError};
+use crate::units::Watts;
 
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
@@ -17,6 +19,9 @@ impl From<StoreError> for CliError {
         Self::new(exit, error)
     }
 }
+
+/// A card may exceed its limit for moments, but not over a block of 10 s.
+const BEYOND_LIMIT: f64 = 1.2;
 
 /// Prints what was found.
 pub(super) fn run(args: &VerifyArgs) -> Result<Exit, CliError> {
@@ -36,9 +41,69 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Exit, CliError> {
             file.display()
         ));
     }
-    if verification.findings.is_empty() {
-        output::data(&format!("{} records, intact\n", verification.records))?;
-        return Ok(Exit::Success);
+    if !verification.findings.is_empty() {
+        return Ok(Exit::NotValid);
     }
-    Ok(Exit::NotValid)
+    let energies = energies(&store::read(&file)?)?;
+    for problem in &energies.impossible {
+        output::say(&format!("{}: {problem}", file.display()));
+    }
+    if !energies.impossible.is_empty() {
+        return Ok(Exit::NotValid);
+    }
+    let derived = if energies.asked == 0 {
+        String::new()
+    } else {
+        format!(
+            ", {} of {} energies derivable",
+            energies.derived, energies.asked
+        )
+    };
+    output::data(&format!(
+        "{} records, intact{derived}\n",
+        verification.records
+    ))?;
+    Ok(Exit::Success)
+}
+
+/// What the energy blocks of a record give.
+#[derive(Default)]
+struct Energies {
+    asked: usize,
+    derived: usize,
+    impossible: Vec<String>,
+}
+
+/// Derives every energy again, and holds it against what the card may draw.
+fn energies(records: &[Record]) -> Result<Energies, CliError> {
+    let asks = reports::identity(records)
+        .0
+        .is_some_and(|session| session.study.measure.energy);
+    if !asks {
+        return Ok(Energies::default());
+    }
+    let document = reports::conclude(records, None)?;
+    let limit = document.card.as_ref().and_then(|card| card.power_limit_mw);
+    let limit = limit.map(|milliwatts| Watts::new(milliwatts as f64 / 1e3));
+    let mut energies = Energies::default();
+    for row in &document.rows {
+        let Some(energy) = row.measured.as_ref().and_then(|m| m.energy.as_ref()) else {
+            continue;
+        };
+        for phase in [&energy.prefill, &energy.decode] {
+            energies.asked += 1;
+            let Ok(seen) = phase else { continue };
+            let Ok(power) = seen.power() else { continue };
+            energies.derived += 1;
+            if limit.is_some_and(|limit| power > limit * BEYOND_LIMIT) {
+                energies.impossible.push(format!(
+                    "{}: {:.0} W in {:?} are more than the card's limit allows",
+                    row.point,
+                    power.value(),
+                    seen.phase
+                ));
+            }
+        }
+    }
+    Ok(energies)
 }

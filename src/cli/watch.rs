@@ -118,7 +118,7 @@ impl Watch {
             return Vec::new();
         };
         let mut remarks = findings::of_card(facts, &latest.reading());
-        remarks.retain(|finding| finding.remedy.is_some());
+        remarks.retain(|finding| finding.remedy.is_some() && finding.what != "sensors");
         remarks
     }
 }

@@ -11,6 +11,12 @@ use super::scenario::parse::Refusal;
 use super::scenario::{Api, Document, ScenarioError, Side};
 use super::warning::Warning;
 
+/// Another way to serve the workload, and the case it comes from.
+pub(super) struct Other {
+    pub(super) answer: Alternative,
+    pub(super) case: Case,
+}
+
 /// One row for each lever of the scenario.
 pub(super) fn what_ifs(
     document: &Document,
@@ -54,7 +60,7 @@ pub(super) fn alternatives(
     document: &Document,
     resolved: &mut Resolved,
     sources: Sources<'_>,
-) -> Result<Vec<Alternative>, ScenarioError> {
+) -> Result<Vec<Other>, ScenarioError> {
     let scenario = &document.scenario;
     let mut rows = Vec::new();
     let others = scenario
@@ -65,7 +71,7 @@ pub(super) fn alternatives(
         let (api, desk) = resolve_alternative(index, section, scenario, (&resolved.case, sources))
             .map_err(|refusal| document.place(refusal))?;
         let row = api_alternative(index, section, api, &resolved.case);
-        resolved.adopt(&row.name, desk.warnings, desk.used);
+        resolved.adopt(&row.answer.name, desk.warnings, desk.used);
         rows.push(row);
     }
     let others = scenario
@@ -98,7 +104,11 @@ pub(super) fn alternatives(
             Some(Used { key, ..used })
         });
         resolved.adopt(&name, other.warnings, used.collect());
-        rows.extend(host_alternative(name, &other.case));
+        let answer = host_alternative(name, &other.case);
+        rows.extend(answer.map(|answer| Other {
+            answer,
+            case: other.case,
+        }));
     }
     Ok(rows)
 }
@@ -120,7 +130,7 @@ fn runs_elsewhere(base: &Resolved, other: &Resolved) -> bool {
     engine(base) != engine(other)
 }
 
-fn api_alternative(index: usize, section: &Api, api: ApiCase, base: &Case) -> Alternative {
+fn api_alternative(index: usize, section: &Api, api: ApiCase, base: &Case) -> Other {
     let name = section
         .name
         .clone()
@@ -131,7 +141,7 @@ fn api_alternative(index: usize, section: &Api, api: ApiCase, base: &Case) -> Al
     };
     let comparison = Comparison::new(&case);
     let bill = comparison.api.as_ref();
-    Alternative {
+    let answer = Alternative {
         name,
         side: Side::Api,
         same_model: section.same_model,
@@ -141,7 +151,8 @@ fn api_alternative(index: usize, section: &Api, api: ApiCase, base: &Case) -> Al
         utilization: None,
         break_even: comparison.break_even,
         cheaper_now: comparison.cheaper,
-    }
+    };
+    Other { answer, case }
 }
 
 fn host_alternative(name: String, case: &Case) -> Option<Alternative> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::conversation::{Call, Role};
 use super::piece::{Piece, pieces};
 use super::scenario::Policy;
+use super::token_usd::{batch_usd, live_usd};
 use super::traffic::Demand;
 use crate::units::TOKENS_PER_MTOK;
 
@@ -23,11 +24,11 @@ pub struct TokenRates {
 }
 
 impl TokenRates {
-    fn read_rate(&self) -> f64 {
+    pub(super) fn read_rate(&self) -> f64 {
         self.cached.unwrap_or(self.input)
     }
 
-    fn write_rate(&self) -> f64 {
+    pub(super) fn write_rate(&self) -> f64 {
         self.write.filter(|rate| *rate > 0.0).unwrap_or(self.input)
     }
 }
@@ -119,6 +120,10 @@ pub struct Charge {
     pub input_usd: f64,
     /// Dollars for output.
     pub output_usd: f64,
+    /// Part of the input's dollars: cache reads.
+    pub read_usd: f64,
+    /// Part of the input's dollars: cache writes.
+    pub written_usd: f64,
     /// Input at the full price.
     pub uncached_tokens: f64,
     /// Input read from the cache.
@@ -147,6 +152,8 @@ impl Add for Charge {
         Self {
             input_usd: self.input_usd + other.input_usd,
             output_usd: self.output_usd + other.output_usd,
+            read_usd: self.read_usd + other.read_usd,
+            written_usd: self.written_usd + other.written_usd,
             uncached_tokens: self.uncached_tokens + other.uncached_tokens,
             read_tokens: self.read_tokens + other.read_tokens,
             written_tokens: self.written_tokens + other.written_tokens,
@@ -161,6 +168,8 @@ impl Mul<f64> for Charge {
         Self {
             input_usd: self.input_usd * factor,
             output_usd: self.output_usd * factor,
+            read_usd: self.read_usd * factor,
+            written_usd: self.written_usd * factor,
             uncached_tokens: self.uncached_tokens * factor,
             read_tokens: self.read_tokens * factor,
             written_tokens: self.written_tokens * factor,
@@ -206,6 +215,8 @@ impl ApiBill {
         let factor = api.price_factor * (1.0 - api.discount);
         charge.input_usd *= factor;
         charge.output_usd *= factor;
+        charge.read_usd *= factor;
+        charge.written_usd *= factor;
         Self {
             charge,
             router_usd: api.router_usd_per_request,
@@ -284,6 +295,8 @@ fn charge(prices: &Prices, summary: Option<&Prices>, demand: &Demand, calls: &[C
     Charge {
         input_usd: total.input_usd * input,
         output_usd: total.output_usd * output,
+        read_usd: total.read_usd * input,
+        written_usd: total.written_usd * input,
         uncached_tokens: total.uncached_tokens * input,
         read_tokens: total.read_tokens * input,
         written_tokens: total.written_tokens * input,
@@ -313,48 +326,20 @@ fn priced(prices: &Prices, demand: &Demand, piece: &Piece) -> Charge {
         ..Charge::default()
     };
     let rates = prices.at(piece.tier, prices.rates);
-    let (input, output) = live_usd(&charge, &rates);
-    (charge.input_usd, charge.output_usd) = (input, output);
+    let mut usd = live_usd(&charge, &rates);
     if let Some(off_peak) = prices.off_peak {
-        let (cheap_input, cheap_output) = live_usd(&charge, &prices.at(piece.tier, off_peak.rates));
-        charge.input_usd += (cheap_input - input) * off_peak.share;
-        charge.output_usd += (cheap_output - output) * off_peak.share;
+        let cheap = live_usd(&charge, &prices.at(piece.tier, off_peak.rates));
+        usd = usd.moved(cheap, off_peak.share);
     }
     let share = demand.batch.share;
     if share > 0.0 {
-        let (batch_input, batch_output) = batch_usd(&charge, &rates, prices.batch, demand);
-        charge.input_usd += (batch_input - charge.input_usd) * share;
-        charge.output_usd += (batch_output - charge.output_usd) * share;
+        usd = usd.moved(batch_usd(&charge, &rates, prices.batch, demand), share);
     }
+    charge.input_usd = usd.uncached + usd.read + usd.written;
+    charge.read_usd = usd.read;
+    charge.written_usd = usd.written;
+    charge.output_usd = usd.output;
     charge
-}
-
-fn live_usd(charge: &Charge, rates: &TokenRates) -> (f64, f64) {
-    let input = charge.uncached_tokens * rates.input
-        + charge.read_tokens * rates.read_rate()
-        + charge.written_tokens * rates.write_rate();
-    let output = charge.output_tokens * rates.output;
-    (input / TOKENS_PER_MTOK, output / TOKENS_PER_MTOK)
-}
-
-fn batch_usd(
-    charge: &Charge,
-    rates: &TokenRates,
-    batch: Option<BatchRates>,
-    demand: &Demand,
-) -> (f64, f64) {
-    let batch = batch.unwrap_or(BatchRates {
-        input: demand.batch.multiplier,
-        output: demand.batch.multiplier,
-        cached: None,
-    });
-    let read = batch.cached.map_or(rates.input * batch.input, |factor| {
-        rates.read_rate() * factor
-    });
-    let input = (charge.uncached_tokens + charge.written_tokens) * rates.input * batch.input
-        + charge.read_tokens * read;
-    let output = charge.output_tokens * rates.output * batch.output;
-    (input / TOKENS_PER_MTOK, output / TOKENS_PER_MTOK)
 }
 
 impl Prices {

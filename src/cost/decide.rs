@@ -1,25 +1,27 @@
 //! From a scenario to its answer.
 
-use super::alternatives::{alternatives, what_ifs};
+use super::alternatives::{Other, alternatives, what_ifs};
 use super::answer::{
     Alternative, Answer, BreakEvenAnswer, ForecastAnswer, SCHEMA, SharedAnswer, VolumeAnswer,
 };
 use super::budget;
-use super::case::Evaluation;
+use super::case::{Case, Evaluation};
 use super::comparison::{Comparison, cheaper};
 use super::copula::{Copula, Pair};
 use super::distribution::Distribution;
 use super::horizon;
 use super::ledger::ledger;
+use super::outlook::{self, Candidate};
 use super::parameter::Parameter;
 use super::resolve::{Resolved, Sources, resolve};
 use super::scenario::parse::Refusal;
-use super::scenario::{Document, MeetsQuality, Scenario, ScenarioError};
+use super::scenario::{Document, MeetsQuality, Scenario, ScenarioError, Side};
 use super::sensitivity::tornado;
-use super::uncertainty::{Drawn, Experiment, draw};
+use super::uncertainty::{Drawn, Experiment, UncertaintyAnswer, draw};
 use super::verdict::{Grounds, verdict};
 use super::view::View;
 use super::warning::Warning;
+use super::yardstick::Yardsticks;
 use crate::units::SECONDS_PER_HOUR;
 
 /// Variation between hosts where a study measured one host and the scenario says nothing.
@@ -35,7 +37,7 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
         drawn.between_host_cv = host_cv(scenario, &resolved);
         drawn
     });
-    let alternatives = alternatives(document, &mut resolved, sources)?;
+    let others = alternatives(document, &mut resolved, sources)?;
     let what_if = what_ifs(document, &resolved.case, sources)?;
     let comparison = Comparison::new(&resolved.case);
     let mut warnings = resolved.warnings.clone();
@@ -56,6 +58,8 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
         .host
         .as_ref()
         .and_then(|facts| horizon::look_ahead(&scenario.horizon, evaluation, facts));
+    let drawn = uncertainty.as_ref().map(|told| (&experiment, told));
+    let view = draw_view(&resolved, &others, drawn, sources);
     Ok(Answer {
         schema: SCHEMA,
         as_of: scenario.as_of.map(|date| date.to_string()),
@@ -70,12 +74,12 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
         verdict: sentence,
         assumptions: ledger(document, &resolved, host_cv(scenario, &resolved)),
         sensitivity: tornado(&resolved.case, &experiment.inputs),
-        alternatives,
+        alternatives: others.into_iter().map(|other| other.answer).collect(),
         what_if,
         forecast: forecast(evaluation),
         horizon,
         budget: budget::apply(&scenario.budget, evaluation),
-        view: View::new(&resolved.case, resolved.host.as_ref(), &sources.book.gpus()),
+        view,
         api: comparison.api,
         self_hosted: comparison.host,
         break_even: comparison.break_even,
@@ -92,7 +96,55 @@ pub fn break_evens(
 ) -> Result<(Option<BreakEvenAnswer>, Vec<Alternative>), ScenarioError> {
     let mut resolved = resolve(document, sources)?;
     let others = alternatives(document, &mut resolved, sources)?;
+    let others = others.into_iter().map(|other| other.answer).collect();
     Ok((Comparison::new(&resolved.case).break_even, others))
+}
+
+/// Tables and curves of the base case and of its alternatives.
+fn draw_view(
+    resolved: &Resolved,
+    others: &[Other],
+    drawn: Option<(&Experiment, &UncertaintyAnswer)>,
+    sources: Sources<'_>,
+) -> View {
+    let (case, facts) = (&resolved.case, resolved.host.as_ref());
+    let mut view = View::new(case, facts, &sources.book.gpus());
+    let side = |side, there: bool| {
+        there.then_some(Candidate {
+            name: None,
+            side,
+            same_model: None,
+            case,
+        })
+    };
+    let base = [
+        side(Side::Api, case.api.is_some()),
+        side(Side::SelfHosted, case.host.is_some()),
+    ];
+    let compared = others.iter().map(|other| Candidate {
+        name: Some(&other.answer.name),
+        side: other.answer.side,
+        same_model: other.answer.same_model,
+        case: &other.case,
+    });
+    let drawn = drawn.map(|(experiment, told)| (experiment, case, told));
+    view.volumes = outlook::volumes(&Evaluation::new(case));
+    view.options = base
+        .into_iter()
+        .flatten()
+        .chain(compared)
+        .map(|candidate| outlook::outlook(&candidate, &view.volumes, drawn))
+        .collect();
+    if let Some((experiment, _, _)) = drawn {
+        view.band = outlook::band(case, experiment, &view.band_volumes());
+    }
+    let apis: Vec<(&str, &Case)> = others
+        .iter()
+        .filter(|other| other.answer.side == Side::Api)
+        .map(|other| (other.answer.name.as_str(), &other.case))
+        .collect();
+    view.yardsticks = Yardsticks::new(case, facts, &apis, sources.book);
+    view
 }
 
 fn volume(evaluation: &Evaluation<'_>) -> VolumeAnswer {

@@ -18,6 +18,8 @@ use crate::catalog::book::{GpuCard, Rental};
 use crate::study::model::{Precision, Shape};
 
 /// A costed mix further from the measured one than this is worth a warning.
+/// The name of a machine that a study ran on where neither it nor the scenario names a card.
+const MEASURED_MACHINE: &str = "the measured machine";
 const FAR_MIX: f64 = 0.2;
 const BYTES_PER_GB: f64 = 1e9;
 const MINUTES_PER_HOUR: f64 = 60.0;
@@ -67,10 +69,17 @@ impl Desk<'_> {
             .clone()
             .or_else(|| rental.as_ref().map(|rental| rental.gpu.clone()))
             .or_else(|| study.as_ref().and_then(|study| study.gpu.clone()));
-        let gpu = stated.clone().unwrap_or_else(|| DEFAULT_GPU.to_owned());
+        // A study on a machine that is no listed card was not measured on the default card.
+        let assumed = if study.is_some() {
+            MEASURED_MACHINE
+        } else {
+            DEFAULT_GPU
+        };
+        let gpu = stated.unwrap_or_else(|| assumed.to_owned());
         let card = match self.sources.book.gpu(&gpu) {
             Ok(card) => Some(card),
-            Err(missing) if stated.is_some() => {
+            // What rents out a whole machine names no card.
+            Err(missing) if section.gpu.is_some() => {
                 return Err(Refusal::new("self_hosted.gpu", missing.to_string()));
             }
             Err(_) => None,

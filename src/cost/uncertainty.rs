@@ -153,6 +153,20 @@ pub(crate) fn draw(case: &Case, experiment: &Experiment) -> Option<UncertaintyAn
 }
 
 fn one_stream(stream: usize, case: &Case, experiment: &Experiment, plan: &[f64]) -> Vec<Draw> {
+    let mut drawn = Vec::with_capacity(STREAM);
+    each_of_stream(stream, case, experiment, |case, index| {
+        drawn.extend(one_draw(case, experiment, plan, index));
+    });
+    drawn
+}
+
+/// Visits the drawn cases of one stream of the generator with their place among all draws.
+pub(super) fn each_of_stream(
+    stream: usize,
+    case: &Case,
+    experiment: &Experiment,
+    mut visit: impl FnMut(&Case, usize),
+) {
     let mut generator = ChaCha8Rng::seed_from_u64(experiment.seed);
     generator.set_stream(stream as u64);
     let first = stream * STREAM;
@@ -160,7 +174,6 @@ fn one_stream(stream: usize, case: &Case, experiment: &Experiment, plan: &[f64])
     let mut scratch = case.clone();
     let rates = case.host.as_ref().map(|host| host.rates);
     let mut uniforms = vec![0.0; experiment.inputs.len()];
-    let mut drawn = Vec::with_capacity(count);
     for index in first..first + count {
         uniforms.fill_with(|| uniform(&mut generator));
         experiment.copula.correlate(&mut uniforms);
@@ -180,9 +193,8 @@ fn one_stream(stream: usize, case: &Case, experiment: &Experiment, plan: &[f64])
             host.rates.prefill = rates.prefill.map(|rate| rate * factor);
             host.rates.decode = rates.decode.map(|rate| rate * factor);
         }
-        drawn.extend(one_draw(&scratch, experiment, plan, index));
+        visit(&scratch, index);
     }
-    drawn
 }
 
 /// A number strictly between 0 and 1.
@@ -196,15 +208,7 @@ fn one_draw(case: &Case, experiment: &Experiment, plan: &[f64], index: usize) ->
     let requests = evaluation.requests;
     let api = evaluation.api?;
     let fleet = evaluation.fleet.as_ref()?;
-    let (host, overflow) = match experiment.fleet {
-        CommittedFleet::Resized => (fleet.bill(requests).usd(), 0.0),
-        CommittedFleet::Committed => {
-            let overflow = share_above(fleet, &case.demand, requests, plan);
-            let served = requests * (1.0 - overflow);
-            let own = fleet.bill_of(served, plan).usd();
-            (own + requests * overflow * api.marginal_usd(), overflow)
-        }
-    };
+    let (host, overflow) = own_bill(&evaluation, experiment.fleet, requests, plan)?;
     let hourly = fleet.case.mode == FleetMode::Autoscaled && fleet.levels().len() > 1;
     let slope = api.marginal_usd() - fleet.marginal_usd();
     let mut draw = Draw {
@@ -224,6 +228,27 @@ fn one_draw(case: &Case, experiment: &Experiment, plan: &[f64], index: usize) ->
         draw.permanent = at(found.permanent);
     }
     Some(draw)
+}
+
+/// The self-hosted bill of a drawn case, overflow to the API included, and the share that overflows;
+/// `plan` are the replicas of a committed fleet.
+pub(super) fn own_bill(
+    evaluation: &Evaluation<'_>,
+    mode: CommittedFleet,
+    requests: f64,
+    plan: &[f64],
+) -> Option<(f64, f64)> {
+    let api = evaluation.api?;
+    let fleet = evaluation.fleet.as_ref()?;
+    Some(match mode {
+        CommittedFleet::Resized => (fleet.bill(requests).usd(), 0.0),
+        CommittedFleet::Committed => {
+            let overflow = share_above(fleet, &evaluation.case.demand, requests, plan);
+            let served = requests * (1.0 - overflow);
+            let own = fleet.bill_of(served, plan).usd();
+            (own + requests * overflow * api.marginal_usd(), overflow)
+        }
+    })
 }
 
 fn summarize(draws: &[Draw], experiment: &Experiment) -> UncertaintyAnswer {
@@ -282,7 +307,7 @@ pub fn probability_text(probability: f64, draws: usize) -> String {
 }
 
 /// Percentiles of type 7; null among infinite values.
-fn percentiles(mut values: Vec<f64>) -> Percentiles {
+pub(super) fn percentiles(mut values: Vec<f64>) -> Percentiles {
     values.sort_by(f64::total_cmp);
     let at = |q: f64| Some(quantile(&values, q)).filter(|value| value.is_finite());
     Percentiles {

@@ -4,19 +4,27 @@ use serde::Serialize;
 
 use super::case::{Case, Evaluation};
 use super::conversation::calls;
-use super::memory::{Room, conservative_overhead_gib, gib};
+use super::fits::{CardFit, QuantizedFit, fits, quantized};
+use super::host_view::HostView;
 pub use super::operating_point::OperatingPoint;
 use super::operating_point::operating_point;
+use super::outlook::{Band, OptionOutlook, VolumeOfInterest};
+use super::parts::{ApiParts, HostParts};
 use super::reserve::{ReserveAnswer, reserve};
 use super::resolve_host::HostFacts;
 use super::scenario::{Conversation, HistoryPolicy};
-use super::traffic::Demand;
+use super::traffic::{Demand, Profile};
+use super::yardstick::Yardsticks;
 use crate::catalog::book::GpuCard;
 
 /// Stairs in the table.
 const STAIRS: u32 = 12;
+/// Stairs whose edges the curve keeps upright.
+const EDGES: u32 = 60;
 /// Points of a curve, stairs apart.
 const POINTS: u32 = 80;
+/// Hours of a day without a profile.
+const HOURS_OF_DAY: usize = 24;
 /// Turns of the longest conversation in the picture.
 const MOST_TURNS: u32 = 40;
 
@@ -27,12 +35,30 @@ pub struct View {
     pub stairs: Vec<Stair>,
     /// Both bills over the volume, ascending.
     pub curve: Vec<CurvePoint>,
-    /// Billed replicas and load of each hour.
+    /// Whether the scenario says how the load is spread over the hours.
+    pub hourly: bool,
+    /// Billed replicas and load of each hour; without a profile a day at the mean load.
     pub hours: Vec<HourPoint>,
     /// The operating point of a replica.
     pub operating_point: Option<OperatingPoint>,
+    /// What is self-hosted, and what was measured of it.
+    pub host: Option<HostView>,
     /// How the model fits into each card of the catalog.
     pub fits: Vec<CardFit>,
+    /// The card in use at other precisions.
+    pub quantized: Vec<QuantizedFit>,
+    /// Where nine of ten draws of both bills lie over the volume; empty where nothing is drawn.
+    pub band: Vec<Band>,
+    /// The volumes at which options are compared.
+    pub volumes: Vec<VolumeOfInterest>,
+    /// Every option at those volumes, the two sides first.
+    pub options: Vec<OptionOutlook>,
+    /// The API bill in parts.
+    pub api_parts: Option<ApiParts>,
+    /// The self-hosted bill in parts.
+    pub host_parts: Option<HostParts>,
+    /// What common claims come to here.
+    pub yardsticks: Yardsticks,
     /// Dollars of a conversation by its length and policy.
     pub conversations: Vec<ConversationCost>,
     /// How many replicas to reserve; null where no reserved rate is stated.
@@ -72,31 +98,10 @@ pub struct HourPoint {
     pub hour: usize,
     /// User requests per second.
     pub requests_per_second: f64,
+    /// Calls of the model per second.
+    pub calls_per_second: f64,
     /// Billed replicas.
     pub replicas: f64,
-}
-
-/// The model in one kind of card.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct CardFit {
-    /// The card.
-    pub gpu: String,
-    /// Whether it is the scenario's card.
-    pub chosen: bool,
-    /// Cards.
-    pub gpus: f64,
-    /// Weights.
-    pub weights_gib: f64,
-    /// Left for the cache; negative when the weights do not fit.
-    pub kv_gib: f64,
-    /// Tokens of the cache.
-    pub kv_tokens: f64,
-    /// Sequences of this workload that surely fit.
-    pub sequences: f64,
-    /// The same where the engine takes as much memory for itself as the most cautious planner says.
-    pub cautious_sequences: f64,
-    /// Fewest of these cards with a useful cache; null above eight.
-    pub fewest_gpus: Option<u32>,
 }
 
 /// What a conversation costs at the API.
@@ -117,22 +122,45 @@ impl View {
     pub(crate) fn new(case: &Case, facts: Option<&HostFacts>, cards: &[GpuCard]) -> Self {
         let evaluation = Evaluation::new(case);
         Self {
-            stairs: stairs(&evaluation),
+            stairs: stairs(&evaluation, STAIRS),
             curve: curve(&evaluation),
+            hourly: matches!(case.demand.profile, Profile::Hourly(_)),
             hours: hours(&evaluation),
             operating_point: operating_point(&evaluation, facts),
+            host: facts.map(HostView::new),
             fits: fits(case, &evaluation, facts, cards),
+            quantized: quantized(&evaluation, facts),
+            band: Vec::new(),
+            volumes: Vec::new(),
+            options: Vec::new(),
+            api_parts: ApiParts::new(&evaluation),
+            host_parts: HostParts::new(&evaluation),
+            yardsticks: Yardsticks::default(),
             conversations: conversations(case),
             reserve: reserve(&evaluation),
         }
     }
 }
 
-fn stairs(evaluation: &Evaluation<'_>) -> Vec<Stair> {
+impl View {
+    /// Every other volume of the curve, its ends and the volumes of interest included.
+    pub(super) fn band_volumes(&self) -> Vec<f64> {
+        let points = self.curve.iter().map(|point| point.requests_per_month);
+        let ends = [self.curve.first(), self.curve.last()];
+        let mut volumes: Vec<f64> = points.step_by(2).collect();
+        volumes.extend(ends.into_iter().flatten().map(|end| end.requests_per_month));
+        volumes.extend(self.volumes.iter().map(|volume| volume.requests_per_month));
+        volumes.sort_by(f64::total_cmp);
+        volumes.dedup();
+        volumes
+    }
+}
+
+fn stairs(evaluation: &Evaluation<'_>, most: u32) -> Vec<Stair> {
     let Some(fleet) = &evaluation.fleet else {
         return Vec::new();
     };
-    (1..=STAIRS)
+    (1..=most)
         .map(|needed| fleet.monthly_capacity(f64::from(needed)))
         .filter(|requests| requests.is_finite())
         .map(|requests| {
@@ -167,7 +195,7 @@ fn curve(evaluation: &Evaluation<'_>) -> Vec<CurvePoint> {
         .map(|i| low * ratio.powf(f64::from(i)))
         .collect();
     volumes.extend(interesting);
-    for stair in stairs(evaluation) {
+    for stair in stairs(evaluation, EDGES) {
         let edge = stair.up_to_requests_per_month;
         // Both sides of an edge, so that the stair stays upright.
         volumes.extend(
@@ -192,9 +220,9 @@ fn hours(evaluation: &Evaluation<'_>) -> Vec<HourPoint> {
         return Vec::new();
     };
     let demand = &evaluation.case.demand;
-    let load = demand.profile.with_batch(demand.batch.share);
-    let super::traffic::Profile::Hourly(weights) = load else {
-        return Vec::new();
+    let weights = match demand.profile.with_batch(demand.batch.share) {
+        Profile::Hourly(weights) => weights.to_vec(),
+        Profile::Peak(_) => vec![1.0; HOURS_OF_DAY],
     };
     let replicas = fleet.replicas(evaluation.requests);
     let mean = evaluation.requests / (fleet.hours * 3_600.0);
@@ -204,63 +232,8 @@ fn hours(evaluation: &Evaluation<'_>) -> Vec<HourPoint> {
         .map(|(hour, weight)| HourPoint {
             hour,
             requests_per_second: mean * weight,
+            calls_per_second: mean * weight * evaluation.work.calls,
             replicas: replicas[hour % replicas.len()],
-        })
-        .collect()
-}
-
-fn fits(
-    case: &Case,
-    evaluation: &Evaluation<'_>,
-    facts: Option<&HostFacts>,
-    cards: &[GpuCard],
-) -> Vec<CardFit> {
-    let (Some(facts), Some(host)) = (facts, &case.host) else {
-        return Vec::new();
-    };
-    let Some(room) = facts.room else {
-        return Vec::new();
-    };
-    let work = &evaluation.work;
-    let tokens = if work.calls > 0.0 {
-        (work.input_tokens + work.output_tokens) / work.calls
-    } else {
-        1.0
-    };
-    cards
-        .iter()
-        .filter_map(|card| {
-            let chosen = card.id == facts.gpu;
-            let one = Room {
-                gib_per_gpu: gib(card),
-                ..room
-            };
-            let single = facts.footprint(1)?;
-            let fewest = single.fewest_gpus(one);
-            let gpus = if chosen {
-                host.fleet.gpus_per_replica
-            } else {
-                fewest.map_or(8.0, f64::from)
-            };
-            let footprint = facts.footprint(gpus as u32)?;
-            let fit = footprint.fit(Room { gpus, ..one });
-            let hidden = facts.shape.as_ref()?.hidden;
-            let cautious = footprint.fit(Room {
-                gpus,
-                overhead_gib_per_gpu: conservative_overhead_gib(gpus as u32, hidden),
-                ..one
-            });
-            Some(CardFit {
-                gpu: card.id.clone(),
-                chosen,
-                gpus,
-                weights_gib: fit.weights_gib,
-                kv_gib: fit.kv_gib,
-                kv_tokens: fit.kv_tokens,
-                sequences: fit.sequences(tokens, 0.0),
-                cautious_sequences: cautious.sequences(tokens, 0.0),
-                fewest_gpus: fewest,
-            })
         })
         .collect()
 }

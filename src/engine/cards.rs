@@ -1,6 +1,4 @@
-//! The model cards that ship inside the executable, and the shape of the embedded small model.
-
-use serde::Deserialize;
+//! The model cards that ship inside the executable.
 
 use super::EngineError;
 use crate::study::model::{Family, ModelCard, Shape};
@@ -28,11 +26,8 @@ const CARDS: [(&str, &str); 13] = embedded!(
     "qwen3-8b",
 );
 
-const TINY: &str = include_str!("../../models/tiny.toml");
-
 /// The architecture of a model and its shape.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Architecture {
     /// The family.
     pub(crate) family: Family,
@@ -70,11 +65,6 @@ pub fn find(name: &str) -> Result<ModelCard, EngineError> {
             place: format!("card:{name}"),
             reason: unknown(name),
         })
-}
-
-/// The embedded small model.
-pub(crate) fn tiny() -> Architecture {
-    toml::from_str(TINY).expect("models/tiny.toml is parsed by a test")
 }
 
 fn parse(text: &str) -> ModelCard {
@@ -166,18 +156,9 @@ mod tests {
             .map(|entry| entry.unwrap().path())
             .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
             .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
-            .filter(|stem| stem != "tiny")
             .collect();
         stems.sort();
         assert_eq!(stems, CARDS.map(|(name, _)| name));
-    }
-
-    #[test]
-    fn tiny_takes_every_quantized_type_without_falling_back() {
-        let shape = tiny().shape;
-        for size in shape.linears() {
-            assert!(size.columns.is_multiple_of(256));
-        }
     }
 
     #[test]

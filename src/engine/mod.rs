@@ -4,15 +4,19 @@ pub mod cards;
 mod config;
 pub(crate) mod decoder;
 pub(crate) mod device;
+mod divergence;
 mod floats;
 mod generate;
-mod gguf;
+pub(crate) mod gguf;
+pub mod hub;
 mod kernels;
 pub(crate) mod peaks;
 pub(crate) mod quantize;
 pub mod sim;
 pub(crate) mod stock;
 pub mod text;
+pub mod tiny;
+pub(crate) mod tokenizer;
 pub mod untrusted;
 pub mod weights;
 pub mod worker;
@@ -107,7 +111,7 @@ pub struct Capacity {
 /// holds the next id of every row. At most one forward pass is in flight beyond the last id the host
 /// holds. `tokens` ids take exactly `tokens` forward passes, and none is in flight after the last
 /// arrival. Nothing in between logs, formats, or allocates without need.
-pub trait Engine {
+pub trait Engine: Scorer {
     /// What the engine says of the loaded model.
     fn describe(&self) -> EngineFacts;
 
@@ -130,6 +134,41 @@ pub trait Engine {
     /// Highest memory use since the last call: the device's pool, or `None` where only the process
     /// can tell.
     fn peak_memory(&mut self) -> Option<u64>;
+}
+
+/// Logits of neighbouring places of one window.
+#[derive(Debug, Clone, Copy)]
+pub struct Logits<'a> {
+    /// Place of the first row in the window, from 0.
+    pub first: usize,
+    /// Tokens of the vocabulary.
+    pub vocabulary: usize,
+    /// Row after row, `[places, vocabulary]`.
+    pub values: &'a [f32],
+}
+
+impl<'a> Logits<'a> {
+    /// The rows with their places.
+    pub fn rows(&self) -> impl Iterator<Item = (usize, &'a [f32])> {
+        let rows = self.values.chunks_exact(self.vocabulary.max(1));
+        (self.first..).zip(rows)
+    }
+}
+
+/// What is made of logits on their way.
+pub type Visit<'a> = dyn FnMut(Logits<'_>) -> Result<(), EngineError> + Send + 'a;
+
+/// A loaded model that tells how probable it holds every token at every place of a text.
+pub trait Scorer {
+    /// Runs one pass over `window`, from an empty cache that has room for it, and hands on the logits of
+    /// the places from `first` to the last but one, in order and a part at a time.
+    fn score(
+        &mut self,
+        window: &[TokenId],
+        first: usize,
+        progress: &Progress,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), EngineError>;
 }
 
 /// What a device can do at most, measured on it.

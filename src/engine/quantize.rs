@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use super::weights::floats::Floats;
 use crate::study::model::Precision;
 
-/// Weights that one task quantizes at a time; a multiple of every block length.
+/// Weights that one task quantizes at a time, rounded to whole rows.
 const PIECE: usize = 16_384;
 /// Weights of a random tile before rounding down to a prime number of blocks.
 const TILE: usize = 1 << 20;
@@ -79,13 +79,31 @@ pub(crate) fn block_type(precision: Precision) -> Option<GgmlDType> {
 
 /// Quantizes matrices of `columns` columns into one, rows under rows, in host memory.
 ///
+/// How much each column matters is heeded by the k-quants; the other types have no use for it here.
 /// `None` when the precision is not a quantized one.
 pub(crate) fn quantize(
     precision: Precision,
     parts: &[Floats<'_>],
-    columns: usize,
+    (columns, importance): (usize, Option<&[f32]>),
 ) -> Option<candle_core::Result<QTensor>> {
-    with_block!(precision, Block => quantize_as::<Block>(parts, columns))
+    let importance = importance.filter(|_| heeds_importance(precision));
+    with_block!(precision, Block => quantize_as::<Block>(parts, columns, importance))
+}
+
+/// Whether a type is rounded with regard to an importance matrix.
+pub(crate) const fn heeds_importance(precision: Precision) -> bool {
+    match precision {
+        Precision::Q6K | Precision::Q5K | Precision::Q4K | Precision::Q3K | Precision::Q2K => true,
+        Precision::Native
+        | Precision::F32
+        | Precision::F16
+        | Precision::Bf16
+        | Precision::Q8_0
+        | Precision::Q5_1
+        | Precision::Q5_0
+        | Precision::Q4_1
+        | Precision::Q4_0 => false,
+    }
 }
 
 /// Moves a quantized matrix from host memory to the device.
@@ -176,22 +194,29 @@ pub(crate) fn prime_at_most(limit: usize) -> usize {
 fn quantize_as<T: GgmlType + 'static>(
     parts: &[Floats<'_>],
     columns: usize,
+    importance: Option<&[f32]>,
 ) -> candle_core::Result<QTensor> {
+    // Whole rows, so that a piece begins where the importances do.
+    let piece = (PIECE / columns).max(1) * columns;
     let weights: usize = parts.iter().map(Floats::len).sum();
     let mut blocks = vec![T::zeros(); weights / T::BLCK_SIZE];
     let mut rest = blocks.as_mut_slice();
     for part in parts {
         let (mine, others) = rest.split_at_mut(part.len() / T::BLCK_SIZE);
         rest = others;
-        mine.par_chunks_mut(PIECE / T::BLCK_SIZE)
+        mine.par_chunks_mut(piece / T::BLCK_SIZE)
             .enumerate()
             .for_each_init(
-                || vec![0f32; PIECE],
-                |scratch, (index, piece)| {
-                    let start = index * PIECE;
-                    let scratch = &mut scratch[..piece.len() * T::BLCK_SIZE];
-                    part.widen(start, scratch);
-                    T::from_float(scratch, piece);
+                || vec![0f32; piece],
+                |scratch, (index, blocks)| {
+                    let scratch = &mut scratch[..blocks.len() * T::BLCK_SIZE];
+                    part.widen(index * piece, scratch);
+                    match importance {
+                        Some(importance) => {
+                            T::from_float_imatrix(scratch, blocks, importance, columns);
+                        }
+                        None => T::from_float(scratch, blocks),
+                    }
                 },
             );
     }
@@ -220,10 +245,10 @@ mod tests {
         let parts = [head, tail].map(|part| Floats::new(FloatKind::F32, part));
         for precision in Precision::ALL {
             let Some(block) = block_type(precision) else {
-                assert!(quantize(precision, &parts, 256).is_none());
+                assert!(quantize(precision, &parts, (256, None)).is_none());
                 continue;
             };
-            let ours = quantize(precision, &parts, 256).unwrap().unwrap();
+            let ours = quantize(precision, &parts, (256, None)).unwrap().unwrap();
             let whole = candle_core::Tensor::from_slice(&values, (768, 256), &Device::Cpu).unwrap();
             let theirs = QTensor::quantize(&whole, block).unwrap();
             assert_eq!(ours.shape(), theirs.shape());

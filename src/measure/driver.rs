@@ -55,6 +55,9 @@ impl<'j, 'o> Driver<'j, 'o> {
             | Record::Block(_)
             | Record::Failure(_)
             | Record::Skip(_)
+            | Record::Scoring(_)
+            | Record::Window(_)
+            | Record::Unscored(_)
             | Record::End(_) => None,
         });
         Self {

@@ -14,12 +14,34 @@ pub(super) struct Ledger<'a> {
     measure: &'a Measure,
 }
 
+/// Time of the phases of a point, over the same generations.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct PhaseTime {
+    /// Until the first tokens.
+    pub(super) first: Seconds,
+    /// From there to the last ones.
+    pub(super) rest: Seconds,
+}
+
+impl Default for PhaseTime {
+    fn default() -> Self {
+        Self {
+            first: Seconds::ZERO,
+            rest: Seconds::ZERO,
+        }
+    }
+}
+
 /// One point.
 struct Row {
     point: PointId,
     /// Seconds per output token of each block.
     blocks: Vec<f64>,
     measured: Seconds,
+    /// Time until first tokens, and from there to last ones, of all generations.
+    phases: PhaseTime,
+    /// Energy blocks on record.
+    energy: u32,
     /// Whether nothing more is to be found out.
     settled: bool,
     /// Whether a worker has tried it.
@@ -33,6 +55,8 @@ impl<'a> Ledger<'a> {
             point: planned.point,
             blocks: Vec::new(),
             measured: Seconds::ZERO,
+            phases: PhaseTime::default(),
+            energy: 0,
             settled: false,
             tried: false,
         });
@@ -64,6 +88,9 @@ impl<'a> Ledger<'a> {
             | Record::Device(_)
             | Record::Peak(_)
             | Record::Load(_)
+            | Record::Scoring(_)
+            | Record::Window(_)
+            | Record::Unscored(_)
             | Record::End(_) => {}
         }
     }
@@ -83,7 +110,13 @@ impl<'a> Ledger<'a> {
     pub(super) fn add(&mut self, block: &Block) {
         match block.purpose {
             Purpose::Measure => {}
-            Purpose::Drift | Purpose::Energy => return,
+            Purpose::Drift => return,
+            Purpose::Energy => {
+                if let Some(row) = block.serves.and_then(|point| self.row_mut(point)) {
+                    row.energy += 1;
+                }
+                return;
+            }
         }
         if let Some(row) = self.row_mut(block.point) {
             let tokens = f64::from(row.point.batch.get())
@@ -91,6 +124,10 @@ impl<'a> Ledger<'a> {
                 * block.generations.len() as f64;
             let steps = block.generations.iter().flat_map(|g| g.steps_ns.iter());
             let time: Nanos = steps.copied().sum();
+            let firsts = block.generations.iter().filter_map(|g| g.steps_ns.first());
+            let first: Nanos = firsts.copied().sum();
+            row.phases.first += first.seconds();
+            row.phases.rest += time.since(first).unwrap_or_default().seconds();
             row.blocks.push(time.seconds().value() / tokens);
             row.measured += block.cpu.wall_ns.seconds();
             row.tried = true;
@@ -159,6 +196,18 @@ impl<'a> Ledger<'a> {
             .filter(larger)
             .map(|row| row.point)
             .collect()
+    }
+
+    /// Points of a precision whose energy is still to be shown, with the time of their phases.
+    pub(super) fn without_energy(&self, precision: Precision) -> Vec<(PointId, PhaseTime)> {
+        let measured = |row: &&Row| {
+            row.point.precision == precision
+                && !row.settled
+                && row.energy == 0
+                && !row.blocks.is_empty()
+        };
+        let rows = self.rows.iter().filter(measured);
+        rows.map(|row| (row.point, row.phases)).collect()
     }
 
     /// Blocks that a point is going to have after a launch.

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use super::driver::{Driver, Stop};
 use super::outlets::Event;
-use super::{MeasureError, order};
+use super::{MeasureError, energy, order};
 use crate::engine::Capacity;
 use crate::engine::worker::{BlockOrder, BlockSeen, CheckOrder, Refusal, Worker, WorkerError};
 use crate::record::observation::{Block, Load, Purpose, Record};
+use crate::study::plan::ENERGY_BLOCK;
 use crate::study::workload::PointId;
 use crate::units::Seconds;
 
@@ -53,6 +54,24 @@ impl From<MeasureError> for Halt {
     }
 }
 
+/// What a block is kept as.
+#[derive(Debug, Clone, Copy)]
+struct Role {
+    purpose: Purpose,
+    round: u32,
+    serves: Option<PointId>,
+}
+
+impl Role {
+    fn of(purpose: Purpose, round: u32) -> Self {
+        Self {
+            purpose,
+            round,
+            serves: None,
+        }
+    }
+}
+
 /// Whether the load is on record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recorded {
@@ -90,10 +109,14 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         self.warm_up()?;
         let first = self.live().first().copied();
         let rounds = self.rounds()?;
-        match first {
-            Some(first) if !self.driver.ledger.settled(first) => self.drift(first, rounds),
-            Some(_) | None => Ok(()),
+        if let Some(first) = first.filter(|first| !self.driver.ledger.settled(*first)) {
+            self.drift(first, rounds)?;
         }
+        let measure = self.driver.job.measure;
+        if measure.energy && self.load.launch + 1 == measure.launches {
+            self.energies(rounds)?;
+        }
+        Ok(())
     }
 
     /// Points that this load has still to measure.
@@ -232,7 +255,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
             for point in order::shuffled(live.clone(), seed, self.load.load, round) {
                 let room = order::shared_capacity(point, &live);
                 match self.block(point, room, Purpose::Measure)? {
-                    Ok(seen) => self.keep(point, seen, Purpose::Measure, round)?,
+                    Ok(seen) => self.keep(point, seen, Role::of(Purpose::Measure, round))?,
                     Err(error) => self.failed(point, error)?,
                 }
             }
@@ -243,21 +266,70 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
     /// The first point once more. All points are done, so a worker that is lost here costs nothing but
     /// the drift, and takes no result with it.
     fn drift(&mut self, first: PointId, rounds: u32) -> Result<(), Halt> {
-        let room = self.reserved.filter(|room| {
-            room.batch >= first.batch.get() && u64::from(room.context) >= first.context()
-        });
-        let room = room.unwrap_or(order::capacity(first));
+        let room = self.room_for(first);
         match self.block(first, room, Purpose::Drift)? {
-            Ok(seen) => self.keep(first, seen, Purpose::Drift, rounds),
-            Err(WorkerError::Interrupted) => Err(Stop::Interrupted.into()),
-            Err(error) => {
-                let precision = first.precision;
-                let reason = &error.to_string();
-                let event = Event::WorkerLost { precision, reason };
-                self.driver.outlets.tell(event);
-                Ok(())
+            Ok(seen) => self.keep(first, seen, Role::of(Purpose::Drift, rounds)),
+            Err(error) => self.without(first, &error),
+        }
+    }
+
+    /// The energy of each phase of every point that was measured. A worker that is lost here takes no
+    /// result with it either.
+    fn energies(&mut self, rounds: u32) -> Result<(), Halt> {
+        let number = self.load.load;
+        for (point, time) in self.driver.ledger.without_energy(self.load.precision) {
+            let alone = [
+                Some(energy::prefill_alone(point)),
+                energy::decode_alone(point, time),
+            ];
+            for alone in alone.into_iter().flatten() {
+                self.driver.go_on(ENERGY_BLOCK)?;
+                let seed = self.driver.job.measure.seed;
+                let order = BlockOrder {
+                    point: alone,
+                    seed: order::block_seed(seed, alone, Purpose::Energy, number),
+                    min_seconds: ENERGY_BLOCK,
+                    min_generations: 1,
+                    max_seconds: ENERGY_BLOCK,
+                    max_generations: u32::MAX,
+                };
+                let room = self.room_for(alone);
+                match self.reserve(room).and_then(|()| self.worker.block(&order)) {
+                    Ok(seen) => {
+                        let serves = Some(point);
+                        let role = Role {
+                            serves,
+                            ..Role::of(Purpose::Energy, rounds)
+                        };
+                        self.keep(alone, seen, role)?;
+                    }
+                    Err(error) => return self.without(alone, &error),
+                }
             }
         }
+        Ok(())
+    }
+
+    /// The room that is there, if it is enough.
+    fn room_for(&self, point: PointId) -> Capacity {
+        let enough = |room: &Capacity| {
+            room.batch >= point.batch.get() && u64::from(room.context) >= point.context()
+        };
+        self.reserved
+            .filter(enough)
+            .unwrap_or(order::capacity(point))
+    }
+
+    /// Goes on without a block that adds to results which are there already.
+    fn without(&mut self, point: PointId, error: &WorkerError) -> Result<(), Halt> {
+        if *error == WorkerError::Interrupted {
+            return Err(Stop::Interrupted.into());
+        }
+        let precision = point.precision;
+        let reason = &error.to_string();
+        let event = Event::WorkerLost { precision, reason };
+        self.driver.outlets.tell(event);
+        Ok(())
     }
 
     /// Runs one block of a point, if there is time for it.
@@ -284,19 +356,13 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         Ok(self.reserve(room).and_then(|()| self.worker.block(&order)))
     }
 
-    fn keep(
-        &mut self,
-        point: PointId,
-        seen: BlockSeen,
-        purpose: Purpose,
-        round: u32,
-    ) -> Result<(), Halt> {
+    fn keep(&mut self, point: PointId, seen: BlockSeen, role: Role) -> Result<(), Halt> {
         let block = Block {
             load: self.load.load,
             point,
-            purpose,
-            serves: None,
-            round,
+            purpose: role.purpose,
+            serves: role.serves,
+            round: role.round,
             started: seen.started,
             generations: seen.generations,
             output_sha256: seen.output_sha256,

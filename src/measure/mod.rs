@@ -16,6 +16,8 @@
 //! 4. Rounds: every live point gets one block per round, in seeded order, until the
 //!    [stopping rule](stopping) is content.
 //! 5. The first point is measured once more, to show drift.
+//! 6. Where energy is wanted, the last launch ends with two long blocks per point: its prompts alone, and
+//!    decoding alone.
 //!
 //! A worker that dies takes the point it was at with it; a fresh one goes on with the others.
 //!
@@ -26,6 +28,7 @@
 //! needed is computed once, from these blocks of all launches. `max_seconds` is divided alike.
 
 mod driver;
+mod energy;
 mod ledger;
 mod load;
 mod order;

@@ -90,6 +90,9 @@ impl Outlets<'_> {
             | Record::Device(_)
             | Record::Peak(_)
             | Record::Block(_)
+            | Record::Scoring(_)
+            | Record::Window(_)
+            | Record::Unscored(_)
             | Record::End(_) => {}
         }
         (self.sink)(record).map_err(MeasureError::Sink)

@@ -12,7 +12,8 @@ use super::*;
 use crate::clock::Manual;
 use crate::engine::Capacity;
 use crate::engine::worker::{
-    BlockOrder, BlockSeen, CheckOrder, Host, Loaded, Loss, Worker, WorkerError,
+    BlockOrder, BlockSeen, CheckOrder, Host, Loaded, Loss, ScoreOrder, StoreOrder, TextOrder,
+    Tokenized, WindowSeen, Worker, WorkerError,
 };
 use crate::record::observation::SkipCause;
 use crate::record::observation::{
@@ -69,6 +70,18 @@ impl Worker for Guarded {
     }
     fn block(&mut self, order: &BlockOrder) -> Result<BlockSeen, WorkerError> {
         self.guard(|host| host.block(order))
+    }
+    fn tokenize(&mut self, order: &TextOrder) -> Result<Tokenized, WorkerError> {
+        self.guard(|host| host.tokenize(order))
+    }
+    fn set_aside(&mut self) -> Result<(), WorkerError> {
+        self.guard(Worker::set_aside)
+    }
+    fn store(&mut self, order: &StoreOrder) -> Result<f64, WorkerError> {
+        self.guard(|host| host.store(order))
+    }
+    fn score(&mut self, order: &ScoreOrder) -> Result<Vec<WindowSeen>, WorkerError> {
+        self.guard(|host| host.score(order))
     }
 }
 
@@ -187,7 +200,12 @@ fn story(records: &[Record]) -> Vec<String> {
             }
             Record::Skip(skip) => format!("{:?} b{}", skip.cause, skip.point.batch),
             Record::End(end) => format!("{:?}", end.status),
-            Record::Session(_) | Record::Device(_) | Record::Peak(_) => "other".to_owned(),
+            Record::Session(_)
+            | Record::Device(_)
+            | Record::Peak(_)
+            | Record::Scoring(_)
+            | Record::Window(_)
+            | Record::Unscored(_) => "other".to_owned(),
         };
         match lines.last_mut() {
             Some((last, count)) if *last == line => *count += 1,
@@ -199,6 +217,52 @@ fn story(records: &[Record]) -> Vec<String> {
         count => format!("{count} × {line}"),
     };
     lines.into_iter().map(told).collect()
+}
+
+#[test]
+fn energy_blocks_show_one_phase_each_and_end_the_last_launch() {
+    let mut lab = Lab::new("", &[1, 2]);
+    lab.measure.energy = true;
+    lab.measure.launches = 2;
+    let records = lab.complete();
+    let story = story(&records);
+    assert_eq!(
+        story.iter().filter(|line| line.contains("energy")).count(),
+        1
+    );
+    assert_eq!(story[story.len() - 2..], ["4 × energy", "Complete"]);
+    let energy: Vec<&Block> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Block(block) if block.purpose == Purpose::Energy => Some(block.as_ref()),
+            _ => None,
+        })
+        .collect();
+    for pair in energy.chunks(2) {
+        let [prefill, decode] = pair else {
+            panic!("one block of each phase")
+        };
+        assert_eq!(prefill.serves, decode.serves);
+        let point = prefill.serves.unwrap();
+        assert_eq!((prefill.point.isl, prefill.point.osl.get()), (point.isl, 1));
+        assert_eq!(decode.point.context(), point.context());
+        for block in pair {
+            assert!(block.cpu.wall_ns.seconds().value() >= 10.0);
+        }
+        let (mut first, mut all) = (0.0, 0.0);
+        for generation in &decode.generations {
+            first += generation.steps_ns[0].value() as f64;
+            all += generation
+                .steps_ns
+                .iter()
+                .map(|s| s.value() as f64)
+                .sum::<f64>();
+        }
+        assert!(first / all <= 0.05, "{}", first / all);
+    }
+    // What is on record is not measured again.
+    lab.before = records;
+    assert_eq!(lab.complete().len(), 1);
 }
 
 fn blocks(records: &[Record]) -> Vec<&Block> {
@@ -707,7 +771,13 @@ mod properties {
                         of.for_each(|point| *ended.entry(point).or_default() += 1);
                     }
                     Record::Skip(skip) => *ended.entry(skip.point).or_default() += 1,
-                    Record::Session(_) | Record::Device(_) | Record::Peak(_) | Record::End(_) => {}
+                    Record::Session(_)
+                    | Record::Device(_)
+                    | Record::Peak(_)
+                    | Record::Scoring(_)
+                    | Record::Window(_)
+                    | Record::Unscored(_)
+                    | Record::End(_) => {}
                 }
             }
             for planned in &lab.points {

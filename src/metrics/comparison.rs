@@ -195,7 +195,7 @@ fn measured(facts: &Facts<'_>) -> Vec<PointId> {
     points.into_iter().filter(has_blocks).collect()
 }
 
-fn phases(facts: &Facts<'_>, point: PointId) -> Phases {
+fn phases<'a>(facts: &Facts<'a>, point: PointId) -> Phases<'a> {
     let mut phases = Phases::new(point);
     for block in facts.measured(point) {
         phases.take(block, facts.launch_of(block.load));
@@ -227,7 +227,7 @@ struct Spread {
     freedom: f64,
 }
 
-fn of_point(point: PointId, sides: &[Phases; 2], settings: Settings) -> Vec<Raw> {
+fn of_point(point: PointId, sides: &[Phases<'_>; 2], settings: Settings) -> Vec<Raw> {
     let metrics = [
         (Metric::Prefill, [&sides[0].prefill, &sides[1].prefill]),
         (Metric::Decode, [&sides[0].decode, &sides[1].decode]),

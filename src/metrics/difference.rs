@@ -27,6 +27,7 @@ struct Circumstance {
 
 fn listed(facts: &Facts<'_>) -> Vec<Circumstance> {
     let mut all = of_device(facts);
+    all.extend(of_card(facts));
     all.extend(of_session(facts));
     all.extend(of_settings(facts));
     all
@@ -46,6 +47,32 @@ fn of_device(facts: &Facts<'_>) -> Vec<Circumstance> {
         item("driver", device.and_then(|d| d.driver.clone())),
         item("CUDA", device.and_then(|d| d.cuda.clone())),
         item("threads", threads),
+    ]
+}
+
+/// How the driver has set the card.
+fn of_card(facts: &Facts<'_>) -> Vec<Circumstance> {
+    let card = facts.card();
+    let number = |value: Option<u64>, unit: &str| value.map(|value| format!("{value} {unit}"));
+    let switch = |on: Option<bool>| on.map(|on| if on { "on" } else { "off" }.to_owned());
+    let slice = card.and_then(|card| card.mig_uuid.clone());
+    vec![
+        item("MIG slice", slice),
+        item("NVML", card.and_then(|card| card.nvml.clone())),
+        item(
+            "power limit",
+            card.and_then(|card| number(card.power_limit_mw, "mW")),
+        ),
+        item(
+            "highest SM clock",
+            card.and_then(|card| number(card.max_sm_clock_mhz, "MHz")),
+        ),
+        item("ECC", card.and_then(|card| switch(card.ecc))),
+        item("MIG", card.and_then(|card| switch(card.mig))),
+        item(
+            "persistence",
+            card.and_then(|card| switch(card.persistence)),
+        ),
     ]
 }
 
@@ -88,5 +115,6 @@ fn of_settings(facts: &Facts<'_>) -> Vec<Circumstance> {
         ),
         item("max_seconds", number(measure.max_seconds.value())),
         item("warmup_seconds", number(measure.warmup_seconds.value())),
+        item("energy", Some(measure.energy.to_string())),
     ]
 }

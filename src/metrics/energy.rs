@@ -5,15 +5,18 @@
 //! counter is absent or cannot be trusted, the integral takes its place and says so.
 
 mod no_energy;
+mod point;
 mod readings;
 mod window;
 
 pub use no_energy::NoEnergy;
+pub use point::PointEnergy;
 pub use window::{Window, gaps};
 
 use readings::{COUNTER, counted, integrated, power};
 
 use crate::record::observation::{Block, Sensors};
+use crate::study::spec::Price;
 use crate::units::{
     JOULES_PER_KILOWATT_HOUR, Joules, JoulesPerToken, Nanos, Seconds, TOKENS_PER_MTOK, Tokens,
     UsdPerKilowattHour, UsdPerMtok, Watts,
@@ -35,6 +38,16 @@ pub enum Method {
     Counter,
     /// The integral of sampled power.
     IntegratedPower,
+}
+
+impl Method {
+    /// The word in files.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::IntegratedPower => "integrated_power",
+        }
+    }
 }
 
 /// The energy of a window, both ways.
@@ -142,6 +155,11 @@ impl PhaseEnergy {
         })
     }
 
+    /// Mean power of the block.
+    pub fn power(&self) -> Result<Watts, NoEnergy> {
+        self.energy.best().map(|(energy, _)| energy / self.duration)
+    }
+
     /// Energy per token of the phase, all that the card drew: `energy / tokens`.
     ///
     /// Prefill counts prompt tokens, decoding counts output tokens; the up to 5 % of prefill in a
@@ -178,9 +196,45 @@ pub fn idle_power(sensors: &Sensors) -> Result<Watts, NoEnergy> {
 pub struct PowerUsageEffectiveness(f64);
 
 impl PowerUsageEffectiveness {
+    /// The card alone.
+    pub const CARD: Self = Self(1.0);
+
+    /// The ratio.
+    pub const fn value(self) -> f64 {
+        self.0
+    }
+
     /// `None` below 1 or when not finite.
     pub fn new(ratio: f64) -> Option<Self> {
         (ratio.is_finite() && ratio >= 1.0).then_some(Self(ratio))
+    }
+}
+
+/// What energy costs where the card stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EnergyPrice {
+    /// Of one kilowatt-hour.
+    pub usd_per_kilowatt_hour: UsdPerKilowattHour,
+    /// What the building adds.
+    pub pue: PowerUsageEffectiveness,
+}
+
+impl EnergyPrice {
+    /// The price that a study states; `None` where it states none.
+    pub fn of(price: &Price) -> Option<Self> {
+        let pue = match price.pue {
+            Some(pue) => PowerUsageEffectiveness::new(pue.try_into().ok()?)?,
+            None => PowerUsageEffectiveness::CARD,
+        };
+        Some(Self {
+            usd_per_kilowatt_hour: UsdPerKilowattHour::new(price.usd_per_kwh?.try_into().ok()?),
+            pue,
+        })
+    }
+
+    /// What a million tokens of a phase cost in energy.
+    pub fn of_phase(self, energy: JoulesPerToken) -> UsdPerMtok {
+        energy_cost(energy, self.usd_per_kilowatt_hour, self.pue)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::record::card::CardFacts;
 use crate::record::observation::{
     Block, Device, EndStatus, Failure, Load, Peak, Purpose, Record, Sensors, Session, Skip,
 };
+use crate::record::scoring::{Scoring, Unscored, Window};
 use crate::study::workload::PointId;
 
 /// The records of one study, sorted by what they are about; those of one kind stay in file order.
@@ -27,6 +28,10 @@ pub struct Facts<'a> {
     pub failed_loads: Vec<&'a Failure>,
     /// The newest skip of a point.
     pub skips: BTreeMap<PointId, &'a Skip>,
+    /// Comparisons of quality by their number, with their windows in file order.
+    pub scorings: BTreeMap<u32, (&'a Scoring, Vec<&'a Window>)>,
+    /// Precisions that could not be compared.
+    pub unscored: Vec<&'a Unscored>,
     /// How the newest session ended; `None` when it was cut off.
     pub end: Option<EndStatus>,
     /// What the card did after the last worker of that session.
@@ -61,6 +66,8 @@ impl<'a> Facts<'a> {
             failures: BTreeMap::new(),
             failed_loads: Vec::new(),
             skips: BTreeMap::new(),
+            scorings: BTreeMap::new(),
+            unscored: Vec::new(),
             end: None,
             after: None,
         };
@@ -95,6 +102,15 @@ impl<'a> Facts<'a> {
             Record::Skip(skip) => {
                 self.skips.insert(skip.point, skip);
             }
+            Record::Scoring(scoring) => {
+                self.scorings.insert(scoring.scoring, (scoring, Vec::new()));
+            }
+            Record::Window(window) => {
+                if let Some((_, windows)) = self.scorings.get_mut(&window.scoring) {
+                    windows.push(window);
+                }
+            }
+            Record::Unscored(unscored) => self.unscored.push(unscored),
             Record::End(end) => {
                 self.end = Some(end.status);
                 self.after = end.after.as_deref();

@@ -283,6 +283,7 @@ fn study(points: &[PointId]) -> Study {
             energy: false,
         },
         price: Price::default(),
+        quality: None,
     }
 }
 

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use super::facts::Facts;
 use super::stats::{
-    BlockTime, Estimate, Sample, lag1_autocorrelation, percentile, ratio, t_quantile,
+    BlockTime, Estimate, Sample, lag1_autocorrelation, percentile, percentiles, ratio, t_quantile,
 };
 use crate::record::observation::{Block, Generation, Purpose};
 use crate::study::workload::PointId;
@@ -84,6 +84,12 @@ impl Percentiles {
             p99: at(0.99),
         }
     }
+
+    fn of_many(nanoseconds: impl Iterator<Item = u64> + Clone) -> Self {
+        let [p50, p90, p99] = percentiles(nanoseconds, [0.5, 0.9, 0.99])
+            .map(|percentile| percentile.map(|ns| Seconds::new(ns / 1e9)));
+        Self { p50, p90, p99 }
+    }
 }
 
 impl Latency {
@@ -138,7 +144,7 @@ impl Latency {
 
 /// Block times of one point by phase, in the order of time.
 #[derive(Debug)]
-pub(crate) struct Phases {
+pub(crate) struct Phases<'a> {
     point: PointId,
     /// From `t0` to the first token.
     pub(crate) prefill: Vec<BlockTime>,
@@ -147,12 +153,13 @@ pub(crate) struct Phases {
     /// From `t0` to the last token.
     pub(crate) whole: Vec<BlockTime>,
     ttft: Vec<u64>,
-    itl: Vec<u64>,
     e2el: Vec<u64>,
+    /// Those that are valid; their steps are too many to be copied.
+    generations: Vec<&'a Generation>,
     invalid: usize,
 }
 
-impl Phases {
+impl<'a> Phases<'a> {
     /// No blocks yet.
     pub(crate) fn new(point: PointId) -> Self {
         Self {
@@ -161,14 +168,14 @@ impl Phases {
             decode: Vec::new(),
             whole: Vec::new(),
             ttft: Vec::new(),
-            itl: Vec::new(),
             e2el: Vec::new(),
+            generations: Vec::new(),
             invalid: 0,
         }
     }
 
     /// Adds the valid generations of a block.
-    pub(crate) fn take(&mut self, block: &Block, launch: u32) {
+    pub(crate) fn take(&mut self, block: &'a Block, launch: u32) {
         let (mut valid, mut first, mut rest) = (0_u32, 0_u64, 0_u64);
         for generation in &block.generations {
             let Some(times) = PhaseTimes::of(generation, self.point) else {
@@ -180,8 +187,7 @@ impl Phases {
             rest += times.rest;
             self.ttft.push(times.first);
             self.e2el.push(times.first + times.rest);
-            self.itl
-                .extend(generation.steps_ns[1..].iter().map(|step| step.value()));
+            self.generations.push(generation);
         }
         if valid == 0 {
             return;
@@ -202,6 +208,12 @@ impl Phases {
         let seconds = |blocks: &[BlockTime]| Some(ratio(blocks)?.rising(Seconds::new));
         let decode_time = seconds(&self.decode);
         let steps = f64::from(self.point.osl.get()) - 1.0;
+        let later = |generation: &&'a Generation| generation.steps_ns[1..].iter();
+        let itl = self
+            .generations
+            .iter()
+            .flat_map(later)
+            .map(|step| step.value());
         let mut launches: Vec<u32> = self.whole.iter().map(|block| block.launch).collect();
         launches.sort_unstable();
         launches.dedup();
@@ -216,7 +228,7 @@ impl Phases {
             e2el: seconds(&self.whole)?,
             decode_time,
             ttft_percentiles: Percentiles::of(&mut self.ttft),
-            itl_percentiles: Percentiles::of(&mut self.itl),
+            itl_percentiles: Percentiles::of_many(itl),
             e2el_percentiles: Percentiles::of(&mut self.e2el),
             autocorrelation: lag1_autocorrelation(&self.whole),
         })

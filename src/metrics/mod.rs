@@ -1,5 +1,6 @@
 //! What the facts say: estimates with intervals, the hardware's limits, doubts, and comparisons.
 
+pub mod card_use;
 pub mod comparison;
 pub(crate) mod difference;
 pub mod doubt;
@@ -9,6 +10,7 @@ pub mod facts;
 pub(crate) mod fixture;
 pub mod foreign;
 pub mod latency;
+pub mod quality;
 pub mod roofline;
 pub mod sensors;
 pub mod stats;

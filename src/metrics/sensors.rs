@@ -20,7 +20,7 @@ pub(crate) const PROCESS_MEMORY: &str = "process_memory_bytes";
 /// Number of an XID error, at the reading that follows it.
 pub(crate) const XID: &str = "xid";
 /// Processor time of the sampling thread; no sensor of the card.
-const SAMPLER_CPU: &str = "sampler_cpu_ns";
+pub(crate) const SAMPLER_CPU: &str = "sampler_cpu_ns";
 /// Reasons why clocks are lowered, NVML's bits.
 pub(crate) const THROTTLE_REASONS: &str = "throttle_reasons";
 /// Processes with a compute context on the card; the worker is one of them.

@@ -4,4 +4,5 @@ pub mod card;
 pub mod observation;
 pub mod prompts;
 pub mod schema;
+pub mod scoring;
 pub mod store;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::card::CardFacts;
 use super::prompts::PromptFacts;
+use super::scoring::{Scoring, Unscored, Window};
 use crate::study::model::{EngineKind, Family, ModelSource, Precision, Shape};
 use crate::study::spec::Study;
 use crate::study::workload::PointId;
@@ -33,6 +34,12 @@ pub enum Record {
     Failure(Failure),
     /// A point was not tried.
     Skip(Skip),
+    /// A precision began to be compared with the reference on a text.
+    Scoring(Box<Scoring>),
+    /// What both made of one window of the text.
+    Window(Box<Window>),
+    /// A precision could not be compared.
+    Unscored(Unscored),
     /// The session ended on its own terms.
     End(End),
 }

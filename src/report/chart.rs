@@ -4,12 +4,12 @@
 use super::escape::html;
 
 /// Width of every picture in its own units.
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 360.0;
-const LEFT: f64 = 70.0;
-const RIGHT: f64 = 150.0;
-const TOP: f64 = 16.0;
-const BOTTOM: f64 = 48.0;
+pub(super) const WIDTH: f64 = 720.0;
+pub(super) const HEIGHT: f64 = 360.0;
+pub(super) const LEFT: f64 = 70.0;
+pub(super) const RIGHT: f64 = 150.0;
+pub(super) const TOP: f64 = 16.0;
+pub(super) const BOTTOM: f64 = 48.0;
 /// Gridlines that an axis is divided by, about.
 const TICKS: f64 = 5.0;
 /// Styles of series that the page defines; a further series begins again.
@@ -284,14 +284,14 @@ impl BarChart {
     }
 }
 
-fn open(height: f64, title: &str) -> String {
+pub(super) fn open(height: f64, title: &str) -> String {
     let title = html(title);
     format!(
         "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\">\n<title>{title}</title>\n"
     )
 }
 
-fn legend(name: &str, index: usize, svg: &mut String) {
+pub(super) fn legend(name: &str, index: usize, svg: &mut String) {
     let (x, y) = (WIDTH - RIGHT + 16.0, TOP + 8.0 + 18.0 * index as f64);
     svg.push_str(&shape(index % STYLES, x, y));
     svg.extend([format!(
@@ -303,7 +303,7 @@ fn legend(name: &str, index: usize, svg: &mut String) {
 }
 
 /// A mark whose form tells the series apart without colour.
-fn shape(style: usize, x: f64, y: f64) -> String {
+pub(super) fn shape(style: usize, x: f64, y: f64) -> String {
     let path = match style % 3 {
         0 => {
             return format!(
@@ -327,7 +327,7 @@ fn step(highest: f64) -> f64 {
 }
 
 /// The first step at or above a value; 1 for zero, so that an axis always has a length.
-fn rounded_up(value: f64) -> f64 {
+pub(super) fn rounded_up(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
     }
@@ -335,7 +335,7 @@ fn rounded_up(value: f64) -> f64 {
     (value / step - 1e-9).ceil() * step
 }
 
-fn ticks(highest: f64) -> Vec<f64> {
+pub(super) fn ticks(highest: f64) -> Vec<f64> {
     let step = step(highest);
     let count = (highest / step).round() as u32;
     (0..=count).map(|n| f64::from(n) * step).collect()
@@ -348,7 +348,7 @@ fn distinct(mut values: Vec<f64>) -> Vec<f64> {
 }
 
 /// A tick without digits that rounding left behind.
-fn label(value: f64) -> String {
+pub(super) fn label(value: f64) -> String {
     let text = format!("{value:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

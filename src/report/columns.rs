@@ -1,13 +1,19 @@
 //! The flat table of a report: the columns of `points.csv`, which are the names of `--json`.
 
 use super::document::{Document, Measured, Row, Utilization};
+use super::precision::{PrecisionRow, Precisions};
 use crate::cost::allocation::Method;
 use crate::cost::rate::{MethodPrice, PointPrice};
+use crate::metrics::card_use::{CardUse, PhaseUse};
+use crate::metrics::energy::Phase;
 use crate::metrics::latency::{Latency, Percentiles};
+use crate::metrics::quality::Quality;
 use crate::metrics::roofline::Roofline;
+use crate::metrics::sensors::Throttling;
 use crate::metrics::stats::Estimate;
 use crate::record::observation::EngineFacts;
-use crate::units::{BytesPerSecond, Seconds, TokensPerSecond, UsdPerMtok};
+use crate::record::scoring::Pairing;
+use crate::units::{BytesPerSecond, JoulesPerToken, Seconds, TokensPerSecond, UsdPerMtok, Watts};
 
 /// One value of the table.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,9 +54,56 @@ pub fn of(document: &Document, row: &Row) -> Vec<Column> {
     cells.methods(row.measured.as_ref());
     cells.roofline(row.measured.as_ref().and_then(|m| m.roofline.as_ref()));
     cells.percentiles(latency);
+    cells.card_use(row.measured.as_ref().and_then(|m| m.card_use.as_ref()));
+    cells.energy(document, row.measured.as_ref());
     cells.circumstances(document, row);
+    if let Some(precisions) = &document.precisions {
+        let mut rows = precisions.rows.iter();
+        let own = rows.find(|judged| judged.precision == row.point.precision);
+        cells.quality(own.and_then(|own| own.quality.as_ref()));
+    }
     cells.0
 }
+
+/// The columns of one precision: what it loses and, per batch size, what it saves.
+pub fn of_precision(precisions: &Precisions, row: &PrecisionRow) -> Vec<Column> {
+    let mut cells = Cells(Vec::new());
+    let engine = row.engine.as_ref();
+    cells.text("precision", Some(row.precision.word()));
+    cells.text("weight_type", engine.map(|e| e.weight_type.as_str()));
+    cells.number("bits_per_weight", engine.map(|e| e.bits_per_weight));
+    cells.count("bytes", engine.map(|e| e.weight_bytes));
+    cells.quality(row.quality.as_ref());
+    for (batch, speed) in precisions.batches.iter().zip(&row.speeds) {
+        let speed = speed.as_ref();
+        let name = |what: &str| format!("{what}_b{batch}");
+        cells.estimate(&name("prefill_tokens_per_second"), speed.map(|s| s.prefill));
+        cells.estimate(
+            &name("decode_tokens_per_second"),
+            speed.and_then(|s| s.decode),
+        );
+        cells.number(name("speedup"), speed.and_then(|s| s.speedup));
+        cells.estimate(&name("usd_per_mtok_blended"), speed.and_then(|s| s.price));
+        cells.number(
+            name("joules_per_output_token"),
+            speed.and_then(|s| s.energy),
+        );
+    }
+    let rounding = match row.pairing {
+        Some(Pairing::Stored { error }) => Some(error),
+        Some(Pairing::Resident) => Some(0.0),
+        None => None,
+    };
+    cells.number("log_probability_rounding", rounding);
+    cells.text("reason", row.reason.as_deref());
+    cells.0
+}
+
+/// The phases with the words for their columns and for the side of the price that they are.
+const PHASES: [(Phase, &str, &str); 2] = [
+    (Phase::Prefill, "prefill", "input"),
+    (Phase::Decode, "decode", "output"),
+];
 
 /// Columns under construction.
 struct Cells(Vec<Column>);
@@ -197,6 +250,90 @@ impl Cells {
         self.number("copy_bytes_per_second", copy);
         let in_cache = roofline.and_then(|r| r.in_cache);
         self.push("in_cache", in_cache.map(Cell::Flag));
+    }
+
+    fn quality(&mut self, quality: Option<&Quality>) {
+        self.estimate("perplexity", quality.map(|q| q.perplexity));
+        let error = quality.and_then(|q| q.perplexity_error);
+        self.number("perplexity_standard_error", error);
+        self.estimate(
+            "perplexity_reference",
+            quality.map(|q| q.perplexity_reference),
+        );
+        self.estimate("perplexity_ratio", quality.map(|q| q.perplexity_ratio));
+        self.estimate("kld_mean", quality.map(|q| q.kld_mean));
+        self.estimate("kld_median", quality.and_then(|q| q.kld_median));
+        self.estimate("kld_p90", quality.and_then(|q| q.kld_p90));
+        self.estimate("kld_p99", quality.and_then(|q| q.kld_p99));
+        self.estimate("kld_p999", quality.and_then(|q| q.kld_p999));
+        // No interval: nothing bounds what another text would show.
+        self.estimate("kld_max", quality.map(|q| Estimate::exact(q.kld_max)));
+        self.estimate("delta_p_mean", quality.map(|q| q.delta_p_mean));
+        self.estimate("delta_p_rms", quality.map(|q| q.delta_p_rms));
+        self.estimate("same_top", quality.map(|q| q.same_top));
+        self.count("n_windows", quality.map(|q| q.windows as u64));
+        self.count("n_predictions", quality.map(|q| q.predictions));
+    }
+
+    /// Means over the time of each phase.
+    fn card_use(&mut self, card_use: Option<&CardUse>) {
+        let nothing = PhaseUse::default();
+        for (phase, name, _) in PHASES {
+            let seen = card_use.map_or(&nothing, |card_use| match phase {
+                Phase::Prefill => &card_use.prefill,
+                Phase::Decode => &card_use.decode,
+            });
+            let throttled = |share: fn(&Throttling) -> f64| seen.throttling.as_ref().map(share);
+            let numbers = [
+                ("gpu_utilization", seen.gpu_utilization),
+                ("memory_utilization", seen.memory_utilization),
+                ("power_watts", seen.power_watts),
+                ("sm_clock_mhz", seen.sm_clock_mhz),
+                ("memory_clock_mhz", seen.memory_clock_mhz),
+                ("temperature_c", seen.temperature_c.map(|c| c as f64)),
+                ("throttled_for_power", throttled(|t| t.power)),
+                ("throttled_for_heat", throttled(|t| t.thermal)),
+                ("throttled_by_hardware", throttled(|t| t.hardware)),
+                ("pcie_rx_bytes_per_second", seen.pcie_rx),
+                ("pcie_tx_bytes_per_second", seen.pcie_tx),
+                ("sm_activity", seen.sm_activity),
+                ("sm_occupancy", seen.sm_occupancy),
+                ("tensor_activity", seen.tensor_activity),
+                ("dram_bandwidth_utilization", seen.dram_bandwidth),
+            ];
+            for (column, number) in numbers {
+                self.number(format!("{name}_{column}"), number);
+            }
+        }
+        let cost = card_use.map(|card_use| card_use.cost).unwrap_or_default();
+        self.number("sampler_cpu_share", cost.sampler);
+        self.number("parent_cpu_share", cost.parent);
+    }
+
+    fn energy(&mut self, document: &Document, measured: Option<&Measured>) {
+        let energy = measured.and_then(|m| m.energy.as_ref());
+        let idle = energy.and_then(|energy| energy.idle.clone().ok());
+        for (phase, name, side) in PHASES {
+            let seen = energy.and_then(|energy| energy.of_phase(phase).as_ref().ok());
+            let gross = seen.and_then(|seen| seen.gross().ok());
+            let net = seen.zip(idle).and_then(|(seen, idle)| seen.net(idle).ok());
+            let method = seen.and_then(|seen| seen.energy.best().ok());
+            let disagreement = seen.and_then(|seen| seen.energy.disagreement());
+            let cost = gross.zip(document.energy_price);
+            let value = JoulesPerToken::value;
+            self.number(format!("{name}_joules_per_token"), gross.map(value));
+            self.number(format!("{name}_net_joules_per_token"), net.map(value));
+            self.text(
+                &format!("{name}_energy_method"),
+                method.map(|(_, method)| method.word()),
+            );
+            self.number(format!("{name}_energy_disagreement"), disagreement);
+            self.number(
+                format!("usd_per_mtok_{side}_energy"),
+                cost.map(|(gross, price)| price.of_phase(gross).value()),
+            );
+        }
+        self.number("idle_watts", idle.map(Watts::value));
     }
 
     fn percentiles(&mut self, latency: Option<&Latency>) {

@@ -3,14 +3,18 @@
 use jiff::civil::Date;
 use rayon::prelude::*;
 
+use super::precision::Precisions;
 use super::provenance::{self, Fact};
 use crate::cost::allocation::{Method, USUAL_PRICE_RATIO};
 use crate::cost::rate::{HourlyPrice, MethodPrice, Origin, PointPrice, phases};
+use crate::metrics::card_use::{CardUse, Timeline};
 use crate::metrics::doubt;
+use crate::metrics::energy::{EnergyPrice, PointEnergy};
 use crate::metrics::facts::{Facts, NoSession};
 use crate::metrics::latency::{Drift, Latency, drifts};
 use crate::metrics::roofline::{Ceilings, DataSheet, Roofline};
 use crate::metrics::verdict::{PRICE_AGE_LIMIT_DAYS, Verdict, Warning};
+use crate::record::card::CardFacts;
 use crate::record::observation::{DeviceKind, EndStatus, FailureKind, Load, Peak, Record};
 use crate::study::model::EngineKind;
 use crate::study::workload::PointId;
@@ -122,10 +126,18 @@ pub struct Document {
     pub device_kind: Option<DeviceKind>,
     /// What an hour of the machine costs; absent for simulated results.
     pub price: Option<HourlyPrice>,
+    /// What energy costs; absent for simulated results and where the study does not say.
+    pub energy_price: Option<EnergyPrice>,
+    /// What the driver says of the card, where one was watched.
+    pub card: Option<CardFacts>,
+    /// Power and clocks over the time of one point.
+    pub timeline: Option<Timeline>,
     /// What is asked of the points.
     pub questions: Questions,
     /// One row per planned point, in study order.
     pub rows: Vec<Row>,
+    /// What precisions save and lose, where quality was asked for.
+    pub precisions: Option<Precisions>,
     /// How the model sat on the device, per load.
     pub loads: Vec<Load>,
     /// Measured limits of the device.
@@ -168,6 +180,10 @@ pub struct Measured {
     pub methods: Vec<MethodPrice>,
     /// Highest memory use in bytes.
     pub peak_memory: Option<u64>,
+    /// Energy of its phases, where the study asks for it.
+    pub energy: Option<PointEnergy>,
+    /// What the card did.
+    pub card_use: Option<CardUse>,
 }
 
 /// How a point ended.
@@ -244,11 +260,15 @@ impl Document {
             simulated,
             device_kind,
             price: price.cloned(),
+            energy_price: EnergyPrice::of(&session.study.price).filter(|_| !simulated),
+            card: facts.card().cloned(),
+            timeline: Timeline::longest(&facts),
             questions: inputs.questions.clone(),
             loads: facts.loads.values().copied().cloned().collect(),
             peaks: facts.peaks.iter().copied().cloned().collect(),
             sheet: inputs.sheet.cloned(),
             provenance: provenance::of(&facts),
+            precisions: Precisions::new(&facts, &rows),
             drifts,
             warnings,
             rows,
@@ -344,6 +364,8 @@ impl Measured {
                 .measured(latency.point)
                 .filter_map(|block| block.peak_memory_bytes)
                 .max(),
+            energy: PointEnergy::of(facts, latency.point),
+            card_use: CardUse::of(facts, latency.point),
             roofline,
             latency,
         }

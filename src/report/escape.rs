@@ -1,7 +1,8 @@
 //! Names from outside made harmless: in HTML, Markdown, spreadsheets and terminals.
 
-/// Longer names are cut: they are data of others, and a reader compares their beginning.
-const MAX_LENGTH: usize = 300;
+/// Longer texts are cut: they hold data of others, and a reader compares their beginning. Sentences of
+/// our own with a name or two in them stay below it.
+const MAX_LENGTH: usize = 1_000;
 
 /// Text on one line without characters that act: control characters and those that reorder or hide
 /// text become `�`.

@@ -10,6 +10,8 @@ use super::section::{self, Align, Section, Table};
 
 /// The style sheet of every report.
 const STYLE: &str = include_str!("report.css");
+/// Characters of a cell that is not broken over lines: a date, a word or two.
+const SHORT: usize = 16;
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// The report as one self-contained page.
@@ -81,7 +83,11 @@ fn of_table(table: &Table) -> String {
     for row in &table.rows {
         text.push_str("<tr>");
         for (column, cell) in row.iter().enumerate() {
-            text.extend([format!("<td{}>{}</td>", class(column), html(cell))]);
+            let class = match table.header[column].align {
+                Align::Left if cell.chars().count() <= SHORT => " class=\"short\"",
+                Align::Left | Align::Right => class(column),
+            };
+            text.extend([format!("<td{class}>{}</td>", html(cell))]);
         }
         text.push_str("</tr>\n");
     }

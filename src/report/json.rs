@@ -14,7 +14,14 @@ const SCHEMA: u32 = 1;
 /// # Panics
 /// Never: the shape has text for keys and finite numbers.
 pub fn render(document: &Document) -> String {
+    let judged = document.precisions.as_ref();
     let shape = Shape {
+        precisions: judged.map(|judged| {
+            let rows = judged.rows.iter();
+            rows.map(|row| Point(columns::of_precision(judged, row)))
+                .collect()
+        }),
+        cheapest_within_budget: judged.and_then(|judged| Some(judged.cheapest()?.precision.word())),
         schema: SCHEMA,
         simulated: document.simulated,
         points: document
@@ -34,6 +41,10 @@ struct Shape {
     schema: u32,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     simulated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    precisions: Option<Vec<Point>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cheapest_within_budget: Option<&'static str>,
     points: Vec<Point>,
     warnings: Vec<Doubt>,
 }

@@ -9,11 +9,14 @@ pub mod document;
 pub(crate) mod escape;
 #[cfg(test)]
 pub(crate) mod example;
+pub(crate) mod frontier;
 pub mod html;
 pub mod json;
 pub mod markdown;
 pub(crate) mod number;
 pub(crate) mod pictures;
+pub mod precision;
 pub mod provenance;
 pub mod section;
 pub mod terminal;
+pub(crate) mod timeline;

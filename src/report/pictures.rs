@@ -2,6 +2,7 @@
 
 use super::chart::{BarChart, BarGroup, LineChart, Mark, Scale, Series};
 use super::document::{Document, Measured, Row};
+use super::timeline::{Limit, TimeChart};
 use crate::metrics::stats::Estimate;
 use crate::units::TokensPerSecond;
 
@@ -23,10 +24,57 @@ pub(crate) fn all(document: &Document) -> Vec<Picture> {
         against_batch(document, "tokens per second of one user", |m| {
             m.latency.per_user()
         }),
+        document
+            .precisions
+            .as_ref()
+            .and_then(super::frontier::picture),
         frontier(document),
         utilization(document),
+        power(document),
+        clocks(document),
     ];
     pictures.into_iter().flatten().collect()
+}
+
+fn power(document: &Document) -> Option<Picture> {
+    let timeline = document.timeline.as_ref()?;
+    let limit = document.card.as_ref().and_then(|card| card.power_limit_mw);
+    over_time(&TimeChart {
+        title: format!("power over the time of {}", timeline.point),
+        y_label: "watts",
+        traces: &timeline.power,
+        limit: limit.map(|limit| Limit {
+            name: "power limit",
+            value: limit as f64 / 1e3,
+        }),
+    })
+}
+
+fn clocks(document: &Document) -> Option<Picture> {
+    let timeline = document.timeline.as_ref()?;
+    let highest = document
+        .card
+        .as_ref()
+        .and_then(|card| card.max_sm_clock_mhz);
+    over_time(&TimeChart {
+        title: format!("clocks over the time of {}", timeline.point),
+        y_label: "MHz",
+        traces: &timeline.clocks,
+        limit: highest.map(|clock| Limit {
+            name: "highest SM clock",
+            value: clock as f64,
+        }),
+    })
+}
+
+fn over_time(chart: &TimeChart<'_>) -> Option<Picture> {
+    Some(Picture {
+        svg: chart.svg()?,
+        caption: format!(
+            "{}; a gap is time in which other points were measured.",
+            capitalized(&chart.title)
+        ),
+    })
 }
 
 fn measured(document: &Document) -> impl Iterator<Item = (&Row, &Measured)> {

@@ -1,13 +1,16 @@
 //! A report as headings, notes and tables of plain text, which each rendering escapes in its own way.
 
+mod card;
 mod circumstances;
 mod numbers;
+mod quality;
 
 use super::document::Document;
 use crate::cost::rate::{HourlyPrice, Origin};
 use crate::record::observation::DeviceKind;
 
 pub use numbers::summary;
+pub use quality::comparison;
 
 /// The condition under which every number of this program holds.
 pub const CONDITION: &str = "closed static batch, equal lengths";
@@ -135,13 +138,19 @@ fn whose(price: &HourlyPrice, device: Option<DeviceKind>) -> String {
 
 /// Every section of the full report, in order.
 pub fn all(document: &Document) -> Vec<Section> {
+    // Where quality alone was asked for, no point is planned.
+    let planned = !document.rows.is_empty();
     let sections = [
-        Some(numbers::cheapest(document)),
-        Some(numbers::throughput(document)),
-        Some(numbers::latency(document)),
-        Some(numbers::cost(document)),
+        quality::precisions(document),
+        planned.then(|| numbers::cheapest(document)),
+        planned.then(|| numbers::throughput(document)),
+        planned.then(|| numbers::latency(document)),
+        planned.then(|| numbers::cost(document)),
+        quality::statistics(document),
         numbers::methods(document),
         numbers::roofline(document),
+        card::card_use(document),
+        card::energy(document),
         circumstances::not_measured(document),
         circumstances::warnings(document),
         circumstances::loads(document),

@@ -12,13 +12,15 @@ pub fn render(document: &Document) -> String {
         text.push('\n');
     }
     text.push('\n');
-    text.push_str(&aligned(&section::summary(document)));
-    text.push_str("± is half of the interval of the end-to-end time, relative to it\n");
-    for limits in &document.questions.limits {
-        let point = document
-            .cheapest(limits)
-            .map_or("none".to_owned(), |row| row.point.to_string());
-        text.extend([format!("cheapest, {}: {point}\n", visible(&limits.name))]);
+    if let Some(precisions) = &document.precisions {
+        text.push_str(&aligned(&section::comparison(precisions)));
+        for sentence in precisions.sentences() {
+            text.extend([format!("{}\n", visible(&sentence))]);
+        }
+        text.push('\n');
+    }
+    if !document.rows.is_empty() {
+        text.push_str(&points(document));
     }
     for warning in &document.warnings {
         let place = warning
@@ -27,6 +29,19 @@ pub fn render(document: &Document) -> String {
         let (code, remedy) = (warning.verdict.code(), warning.verdict.remedy());
         text.extend([format!("warning[{code}]{place}: {}\n", warning.verdict)]);
         text.extend([format!("  remedy: {remedy}\n")]);
+    }
+    text
+}
+
+/// The main table and the cheapest points.
+fn points(document: &Document) -> String {
+    let mut text = aligned(&section::summary(document));
+    text.push_str("± is half of the interval of the end-to-end time, relative to it\n");
+    for limits in &document.questions.limits {
+        let point = document
+            .cheapest(limits)
+            .map_or("none".to_owned(), |row| row.point.to_string());
+        text.extend([format!("cheapest, {}: {point}\n", visible(&limits.name))]);
     }
     text
 }

@@ -1,8 +1,10 @@
 //! What is asked: the model, the workload, the study and the plan made from them.
 
+pub mod hub;
 pub mod input;
 pub mod model;
 pub mod plan;
 pub mod prompts;
+pub mod quality;
 pub mod spec;
 pub mod workload;

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::hub::HubSource;
+
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -20,6 +22,8 @@ pub enum ModelSource {
     Gguf(PathBuf),
     /// The shape of a model card, with seeded random weights.
     Card(String),
+    /// A model on the Hub; fetched by the parent, which hands the worker a folder or a file.
+    Hub(HubSource),
 }
 
 impl ModelSource {
@@ -27,7 +31,7 @@ impl ModelSource {
     pub fn is_folder(&self) -> bool {
         match self {
             Self::Dir(_) => true,
-            Self::Tiny | Self::Gguf(_) | Self::Card(_) => false,
+            Self::Tiny | Self::Gguf(_) | Self::Card(_) | Self::Hub(_) => false,
         }
     }
 }
@@ -39,6 +43,7 @@ impl fmt::Display for ModelSource {
             Self::Dir(path) => write!(f, "dir:{}", path.display()),
             Self::Gguf(path) => write!(f, "gguf:{}", path.display()),
             Self::Card(name) => write!(f, "card:{name}"),
+            Self::Hub(source) => write!(f, "hub:{source}"),
         }
     }
 }
@@ -50,7 +55,7 @@ impl FromStr for ModelSource {
         let refuse = || ParseError {
             what: "model source",
             value: text.to_owned(),
-            expected: "tiny, dir:PATH, gguf:PATH or card:NAME".to_owned(),
+            expected: "tiny, hub:OWNER/NAME, dir:PATH, gguf:PATH or card:NAME".to_owned(),
         };
         match text.split_once(':') {
             None if text == "tiny" => Ok(Self::Tiny),
@@ -58,6 +63,7 @@ impl FromStr for ModelSource {
             Some(("dir", path)) => Ok(Self::Dir(path.into())),
             Some(("gguf", path)) => Ok(Self::Gguf(path.into())),
             Some(("card", name)) => Ok(Self::Card(name.to_owned())),
+            Some(("hub", name)) => name.parse().map(Self::Hub),
             Some(_) => Err(refuse()),
         }
     }
@@ -581,9 +587,16 @@ mod tests {
             let json = serde_json::to_string(&precision).unwrap();
             assert_eq!(json, format!("\"{}\"", precision.word()));
         }
-        for text in ["tiny", "dir:/a/b", "gguf:x.gguf", "card:llama-3.1-8b"] {
+        for text in [
+            "tiny",
+            "dir:/a/b",
+            "gguf:x.gguf",
+            "card:llama-3.1-8b",
+            "hub:a/b@v1",
+        ] {
             assert_eq!(text.parse::<ModelSource>().unwrap().to_string(), text);
         }
-        assert!("hub:a/b".parse::<ModelSource>().is_err());
+        assert!("hub:a".parse::<ModelSource>().is_err());
+        assert!("ftp:a/b".parse::<ModelSource>().is_err());
     }
 }

@@ -19,6 +19,8 @@ const USABLE_MEMORY: f64 = 0.92;
 const ASSUMED_EFFICIENCY: f64 = 0.5;
 /// Generations that a block has at least, where the time of a point allows.
 const GENERATIONS_PER_BLOCK: f64 = 8.0;
+/// A block that shows the energy of one phase: the 10 s that it needs, and what its edges take.
+pub const ENERGY_BLOCK: Seconds = Seconds::new(10.5);
 /// Loading, checking and warming up one precision, beyond reading its weights.
 const LOAD_OVERHEAD: Seconds = Seconds::new(5.0);
 
@@ -170,7 +172,8 @@ fn why_not(
             reason,
         });
     }
-    let from_checkpoint = matches!(study.source, ModelSource::Dir(_));
+    let from_checkpoint = matches!(study.source, ModelSource::Dir(_) | ModelSource::Hub(_))
+        && subject.file_bytes.is_none();
     if study.engine == EngineKind::Stock && from_checkpoint && !point.precision.is_dense() {
         let reason = format!(
             "the stock engine cannot quantize a dense checkpoint to {}; use a gguf: source",
@@ -301,8 +304,14 @@ fn estimate_duration(study: &Study, machine: Machine, points: &[PlannedPoint]) -
         let most = (block * f64::from(measure.max_blocks))
             .min(measure.max_seconds)
             .max(fewest);
-        seconds.low += fewest.hours();
-        seconds.high += most.hours();
+        let energy = if measure.energy {
+            // One block per phase, of whole generations.
+            (ENERGY_BLOCK + generation) * 2.0
+        } else {
+            Seconds::ZERO
+        };
+        seconds.low += (fewest + energy).hours();
+        seconds.high += (most + energy).hours();
     }
     for weight_bytes in loads.values() {
         let read = machine.bandwidth.map_or(Seconds::ZERO, |bandwidth| {
@@ -367,6 +376,17 @@ mod tests {
         assert_eq!(plan.live().count(), 6);
         assert!(plan.duration.low.value() > 0.0);
         assert!(plan.duration.high >= plan.duration.low);
+    }
+
+    #[test]
+    fn energy_takes_two_long_blocks_per_point() {
+        let minutes = |energy| {
+            let plan = plan(1e9, |file| file.measure.energy = Some(energy));
+            plan.duration.low.seconds().value() / 60.0
+        };
+        // Six points; a generation takes some milliseconds.
+        let more = (minutes(true) - minutes(false)) * 60.0;
+        assert!((126.0..128.0).contains(&more), "{more}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{DeviceChoice, EngineKind, ModelSource, Precision};
 use super::prompts::{PromptChoice, PromptSection, PromptsError};
+use super::quality::{Quality, QualitySection};
 use super::workload::PointId;
 use crate::units::Seconds;
 
@@ -34,6 +35,9 @@ pub struct StudyFile {
     /// At what price.
     #[serde(default)]
     pub price: PriceSection,
+    /// What each precision loses in quality; not judged where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<QualitySection>,
 }
 
 /// `[model]`
@@ -96,6 +100,14 @@ pub struct PriceSection {
     #[serde(default, with = "rust_decimal::serde::str_option")]
     #[schemars(with = "Option<String>")]
     pub usd_per_hour: Option<Decimal>,
+    /// Price of one kilowatt-hour, decimal text; what energy costs stands beside the rental.
+    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[schemars(with = "Option<String>")]
+    pub usd_per_kwh: Option<Decimal>,
+    /// Energy of the building per energy of the card (PUE), decimal text, 1 or more.
+    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[schemars(with = "Option<String>")]
+    pub pue: Option<Decimal>,
 }
 
 /// A study with nothing left open. It is stored in the record.
@@ -116,6 +128,9 @@ pub struct Study {
     pub measure: Measure,
     /// At what price.
     pub price: Price,
+    /// What each precision loses in quality, where that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
 }
 
 /// The axes of a study.
@@ -185,6 +200,14 @@ pub struct Price {
     #[serde(default, with = "rust_decimal::serde::str_option")]
     #[schemars(with = "Option<String>")]
     pub usd_per_hour: Option<Decimal>,
+    /// Price of one kilowatt-hour.
+    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[schemars(with = "Option<String>")]
+    pub usd_per_kwh: Option<Decimal>,
+    /// Energy of the building per energy of the card.
+    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[schemars(with = "Option<String>")]
+    pub pue: Option<Decimal>,
 }
 
 /// What the resolved device is, as far as defaults depend on it.
@@ -228,6 +251,12 @@ impl StudyFile {
             price: PriceSection {
                 gpu: p.gpu.or(self.price.gpu),
                 usd_per_hour: p.usd_per_hour.or(self.price.usd_per_hour),
+                usd_per_kwh: p.usd_per_kwh.or(self.price.usd_per_kwh),
+                pue: p.pue.or(self.price.pue),
+            },
+            quality: match (self.quality, upper.quality) {
+                (Some(lower), Some(upper)) => Some(lower.overlaid(upper)),
+                (lower, upper) => upper.or(lower),
             },
         }
     }
@@ -250,7 +279,13 @@ impl StudyFile {
             price: Price {
                 gpu: self.price.gpu,
                 usd_per_hour: self.price.usd_per_hour,
+                usd_per_kwh: self.price.usd_per_kwh,
+                pue: self.price.pue,
             },
+            quality: self
+                .quality
+                .map(|section| section.resolved(target, &source))
+                .transpose()?,
             source,
         };
         study.check()?;
@@ -276,9 +311,10 @@ impl SweepDefaults {
         };
         let (batch, isl, osl) = match source {
             ModelSource::Tiny => (vec![1, 4], 128, 32),
-            ModelSource::Dir(_) | ModelSource::Gguf(_) | ModelSource::Card(_) => {
-                (vec![1, 4, 16], 512, 128)
-            }
+            ModelSource::Dir(_)
+            | ModelSource::Gguf(_)
+            | ModelSource::Card(_)
+            | ModelSource::Hub(_) => (vec![1, 4, 16], 512, 128),
         };
         Self {
             precision,
@@ -340,16 +376,34 @@ impl Study {
             return Err(StudyError::GgufPrecision);
         }
         self.measure.check()?;
-        if let Some(price) = self.price.usd_per_hour
-            && (price.is_sign_negative() || price.is_zero())
-        {
-            return Err(StudyError::OutOfRange {
-                key: "price.usd_per_hour",
-                value: price.to_string(),
-                range: "above 0",
-            });
+        self.price.check()
+    }
+}
+
+impl Price {
+    fn check(&self) -> Result<(), StudyError> {
+        let above_zero = |number: Decimal| !number.is_sign_negative() && !number.is_zero();
+        let prices = [
+            ("price.usd_per_hour", self.usd_per_hour),
+            ("price.usd_per_kwh", self.usd_per_kwh),
+        ];
+        for (key, price) in prices {
+            if let Some(price) = price.filter(|price| !above_zero(*price)) {
+                return Err(StudyError::OutOfRange {
+                    key,
+                    value: price.to_string(),
+                    range: "above 0",
+                });
+            }
         }
-        Ok(())
+        match self.pue {
+            Some(pue) if pue < Decimal::ONE => Err(StudyError::OutOfRange {
+                key: "price.pue",
+                value: pue.to_string(),
+                range: "1 or more",
+            }),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

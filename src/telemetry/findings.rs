@@ -42,6 +42,7 @@ pub fn of_absence(unavailable: &Unavailable) -> Vec<Finding> {
 pub fn of_card(facts: &CardFacts, reading: &Reading) -> Vec<Finding> {
     let judge = Judge { facts, reading };
     vec![
+        judge.card(),
         judge.driver(),
         judge.library(),
         judge.energy(),
@@ -51,7 +52,9 @@ pub fn of_card(facts: &CardFacts, reading: &Reading) -> Vec<Finding> {
         judge.persistence(),
         judge.ecc(),
         judge.mig(),
+        judge.memory(),
         judge.processes(),
+        judge.sensors(),
     ]
 }
 
@@ -61,6 +64,56 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    fn card(&self) -> Finding {
+        let name = self.facts.name.as_deref();
+        let uuid = self
+            .facts
+            .mig_uuid
+            .as_deref()
+            .or(self.facts.uuid.as_deref());
+        finding("card", format!("{} ({})", shown(name), shown(uuid)), None)
+    }
+
+    fn memory(&self) -> Finding {
+        let gigabytes = |bytes: Option<u64>| {
+            bytes.map_or("—".to_owned(), |bytes| {
+                format!("{:.1}", bytes as f64 / 1e9)
+            })
+        };
+        let used = self.reading.value(Sensor::MemoryUsed).ok();
+        let total = self.facts.memory_bytes;
+        let state = format!("{} of {} GB in use", gigabytes(used), gigabytes(total));
+        // What the driver keeps for itself is about 1 %.
+        let held = used
+            .zip(total)
+            .is_some_and(|(used, total)| used > total / 20);
+        let remedy =
+            held.then(|| "end what holds the memory, so that larger batches fit".to_owned());
+        finding("card memory", state, remedy)
+    }
+
+    /// What a report will lack, each reason once.
+    fn sensors(&self) -> Finding {
+        let absent: Vec<(Sensor, Absence)> = Sensor::ALL
+            .into_iter()
+            .filter_map(|sensor| Some((sensor, self.reading.value(sensor).err()?)))
+            .filter(|(_, absence)| !speaks_later(*absence))
+            .collect();
+        let answering = Sensor::COUNT - absent.len();
+        let mut state = format!("{answering} of {} answer", Sensor::COUNT);
+        let names: Vec<String> = absent
+            .iter()
+            .map(|(sensor, absence)| format!("{}: {absence}", sensor.column()))
+            .collect();
+        if names.is_empty() {
+            return finding("sensors", state, None);
+        }
+        state.push_str(&format!("; not {}", names.join(", ")));
+        let remedy = "they stay — in a report; a newer driver or card, MIG off, or more permissions \
+                      bring them where the reason says so";
+        finding("sensors", state, Some(remedy.to_owned()))
+    }
+
     fn driver(&self) -> Finding {
         let driver = self.facts.driver.as_deref();
         let cuda = self.facts.cuda.as_deref();
@@ -207,6 +260,23 @@ impl Judge<'_> {
     fn why_not(&self, field: &str, otherwise: Absence) -> String {
         let reason = self.facts.absent.get(field);
         reason.cloned().unwrap_or_else(|| otherwise.to_string())
+    }
+}
+
+/// Whether a sensor is silent only because nothing runs or nothing happened yet.
+const fn speaks_later(absence: Absence) -> bool {
+    match absence {
+        Absence::Quiet | Absence::NoEarlierSample | Absence::NoWorker | Absence::NotAsked => true,
+        Absence::NotSupported
+        | Absence::SymbolMissing
+        | Absence::NoPermission
+        | Absence::CardLost
+        | Absence::SharedByMig
+        | Absence::TooSlow { .. }
+        | Absence::NotListed
+        | Absence::NotTold
+        | Absence::OutOfRange
+        | Absence::Driver(_) => false,
     }
 }
 

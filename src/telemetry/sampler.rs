@@ -114,7 +114,7 @@ impl Latest {
     }
 
     /// What is known after one more reading.
-    pub(super) fn after(before: Option<Self>, at: Nanos, reading: &Reading) -> Self {
+    pub(crate) fn after(before: Option<Self>, at: Nanos, reading: &Reading) -> Self {
         let mut latest = before.unwrap_or(Self {
             at,
             processes: Vec::new(),

@@ -28,6 +28,7 @@ fn call(scenario: &Path, change: impl Fn(&mut BreakevenArgs)) -> Said {
     let (mut out, mut talk) = (Vec::new(), Vec::new());
     let outside = Outside {
         book: &Book::new(),
+        further: &|| Ok(None),
         card: &|name| files.card(name),
         measured: &|path| files.measured(&path.to_string_lossy()),
         quality: &|path| files.quality(&path.to_string_lossy()),

@@ -11,8 +11,8 @@ mod facts;
 mod operators;
 #[cfg(test)]
 pub(super) mod random;
-mod reference;
-mod rope;
+pub(crate) mod reference;
+pub(super) mod rope;
 #[cfg(test)]
 mod tests;
 
@@ -27,12 +27,16 @@ use crate::clock::Clock;
 use crate::engine::generate::{Forward, generate, relative_error};
 use crate::engine::kernels::attend::Heads;
 use crate::engine::weights::{Matrix, Weights};
-use crate::engine::{Capacity, Engine, EngineError, Progress, Prompts, TokenId, Trace, device};
+use crate::engine::{
+    Capacity, Engine, EngineError, Logits, Progress, Prompts, Scorer, TokenId, Trace, Visit, device,
+};
 use crate::record::observation::{Accuracy, EngineFacts};
 use crate::study::model::Family;
 
 /// Decode steps that the check of logits covers after the prefill.
 const CHECKED_STEPS: usize = 3;
+/// Logits that are handed on at a time when every place of a text is asked for: 64 MiB of them.
+const VISITED: usize = 1 << 24;
 /// Largest relative L2 error of logits that counts as the same arithmetic, for dense weights and
 /// single-precision activations: summation order alone makes about 1e-6.
 const BOUND_F32: f64 = 1e-4;
@@ -239,8 +243,10 @@ impl Decoder {
     }
 }
 
-impl Forward for Decoder {
-    fn forward(&mut self, ids: &Tensor) -> Result<Tensor, EngineError> {
+impl Decoder {
+    /// Runs new ids of every sequence, `[batch · length]`, through all layers: what the output projection
+    /// reads for the last `wanted` of each, `[batch · wanted, hidden]`.
+    fn advance(&mut self, ids: &Tensor, wanted: usize) -> Result<Tensor, EngineError> {
         let Some(room) = &mut self.room else {
             return Err(no_room("nothing reserved"));
         };
@@ -272,9 +278,9 @@ impl Forward for Decoder {
         let mut input = operators.norm(&x, first_norm, epsilon)?; // [batch · length, hidden]
         for (index, layer) in weights.layers.iter().enumerate() {
             let qkv = operators.project_stack(&layer.qkv, &input)?;
-            if index + 1 == weights.layers.len() && length > 1 {
-                step.wanted = 1;
-                x = last_rows(&x, batch)?;
+            if index + 1 == weights.layers.len() && length > wanted {
+                step.wanted = wanted;
+                x = last_rows(&x, batch, wanted)?;
             }
             let mixed = step.run(&qkv, layer, (&mut room.cache, index))?;
             let delta = operators.project(&layer.output, &mixed)?;
@@ -283,15 +289,68 @@ impl Forward for Decoder {
             let delta = operators.project(&layer.down, &gated)?;
             (x, input) = operators.add_norm(&x, &delta, norm_after(index), epsilon)?;
         }
-        let logits = operators
-            .project(self.head(), &input)?
-            .to_dtype(DType::F32)?;
         if let Some(room) = &mut self.room {
             for past in &mut room.past {
                 *past += length;
             }
         }
-        Ok(logits)
+        Ok(input)
+    }
+
+    /// Logits in single precision of rows that all layers are done with.
+    fn logits(&self, hidden: &Tensor) -> Result<Tensor, EngineError> {
+        let logits = self.operators.project(self.head(), hidden)?;
+        Ok(logits.to_dtype(DType::F32)?)
+    }
+
+    /// Hands on the logits of places `first..` of one window, of whose last place nothing is asked.
+    fn visit_places(
+        &mut self,
+        (window, first): (&[TokenId], usize),
+        visit: &mut Visit<'_>,
+    ) -> Result<(), EngineError> {
+        let ids = Tensor::new(window, &self.device)?;
+        let hidden = self.advance(&ids, window.len() - first)?;
+        let vocabulary = self.weights.shape.vocab as usize;
+        let part = (VISITED / vocabulary).max(1);
+        for start in (first..window.len() - 1).step_by(part) {
+            let rows = part.min(window.len() - 1 - start);
+            let hidden = hidden.narrow(0, start - first, rows)?.contiguous()?;
+            let values = self.logits(&hidden)?.flatten_all()?.to_vec1::<f32>()?;
+            visit(Logits {
+                first: start,
+                vocabulary,
+                values: &values,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Forward for Decoder {
+    fn forward(&mut self, ids: &Tensor) -> Result<Tensor, EngineError> {
+        let hidden = self.advance(ids, 1)?;
+        self.logits(&hidden)
+    }
+}
+
+impl Scorer for Decoder {
+    fn score(
+        &mut self,
+        window: &[TokenId],
+        first: usize,
+        progress: &Progress,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), EngineError> {
+        self.admit(window)?;
+        self.begin(1, window.len())?;
+        if first + 1 >= window.len() {
+            return Ok(());
+        }
+        let device = self.device.clone();
+        device.with_context(|| self.visit_places((window, first), visit))?;
+        progress.step();
+        Ok(())
     }
 }
 
@@ -413,14 +472,14 @@ fn widen_small(weights: &mut Weights) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// The last row of each of `batch` equal groups of rows.
-fn last_rows(x: &Tensor, batch: usize) -> candle_core::Result<Tensor> {
+/// The last `wanted` rows of each of `batch` equal groups of rows.
+fn last_rows(x: &Tensor, batch: usize, wanted: usize) -> candle_core::Result<Tensor> {
     let (rows, width) = x.dims2()?;
     let length = rows / batch;
     x.reshape((batch, length, width))?
-        .narrow(1, length - 1, 1)?
+        .narrow(1, length - wanted, wanted)?
         .contiguous()?
-        .reshape((batch, width))
+        .reshape((batch * wanted, width))
 }
 
 fn no_room(what: &str) -> EngineError {

@@ -5,6 +5,8 @@ use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::rope::Rope;
 use crate::engine::TokenId;
+use crate::engine::gguf::importance::Collected;
+use crate::engine::weights::slot::{Part, Slot};
 use crate::engine::weights::{LayerWeights, Matrix, Stack, Weights};
 use crate::study::model::Shape;
 
@@ -12,32 +14,71 @@ use crate::study::model::Shape;
 const WIDENED: usize = 1 << 24;
 
 /// Logits of the last `wanted` positions of one sequence, `[wanted, vocab]`.
-pub(super) fn logits(
+pub(crate) fn logits(
     weights: &Weights,
     ids: &[TokenId],
     wanted: usize,
     device: &Device,
 ) -> Result<Tensor> {
-    let shape = &weights.shape;
-    let angles = Angles::new(shape, ids.len(), device)?;
-    let ids = Tensor::new(ids, device)?;
-    let mut x = widened_rows(&weights.embedding, &ids)?; // [length, hidden]
-    for layer in &weights.layers {
-        let input = norm(&x, &layer.attention_norm, shape.norm_eps)?;
-        x = (x + attention(&input, layer, shape, &angles)?)?;
-        let input = norm(&x, &layer.ffn_norm, shape.norm_eps)?;
-        let gate_up = stack(&layer.gate_up, &input)?;
-        let ffn = shape.ffn as usize;
-        let (gate, up) = (gate_up.narrow(1, 0, ffn)?, gate_up.narrow(1, ffn, ffn)?);
-        let gated = (&gate / ((gate.neg()?.exp()? + 1.0)?))?.mul(&up)?;
-        x = (x + linear(&layer.down, &gated)?)?;
-    }
-    let length = x.dim(0)?;
+    let x = layers(weights, ids, device, &mut |_, _, _| Ok(()))?;
+    let (shape, length) = (&weights.shape, x.dim(0)?);
     let last = norm(&x, &weights.norm, shape.norm_eps)?.narrow(0, length - wanted, wanted)?;
     linear(
         weights.head.as_ref().unwrap_or(&weights.embedding),
         &last.contiguous()?,
     )
+}
+
+/// Adds what the matrices of the layers are multiplied with while they read one sequence.
+///
+/// Embedding and output are left out, as llama.cpp does: every token drives them alike.
+pub(crate) fn collect(
+    weights: &Weights,
+    ids: &[TokenId],
+    device: &Device,
+    collected: &mut Collected,
+) -> Result<()> {
+    layers(weights, ids, device, &mut |layer, parts, input| {
+        let squares = input.sqr()?.sum(0)?.to_vec1::<f32>()?;
+        for &part in parts {
+            collected.add(&Slot::Layer(layer, part).gguf_name(), &squares);
+        }
+        Ok(())
+    })?;
+    collected.count(ids.len() as u64);
+    Ok(())
+}
+
+/// Sees the input of matrices of a layer, `[length, columns]`.
+type Observe<'a> = dyn FnMut(u32, &[Part], &Tensor) -> Result<()> + 'a;
+
+/// The residual stream behind the last layer, `[length, hidden]`.
+fn layers(
+    weights: &Weights,
+    ids: &[TokenId],
+    device: &Device,
+    observe: &mut Observe<'_>,
+) -> Result<Tensor> {
+    let shape = &weights.shape;
+    let angles = Angles::new(shape, ids.len(), device)?;
+    let ids = Tensor::new(ids, device)?;
+    let mut x = widened_rows(&weights.embedding, &ids)?;
+    for (index, layer) in (0..).zip(&weights.layers) {
+        let input = norm(&x, &layer.attention_norm, shape.norm_eps)?;
+        observe(index, &[Part::Query, Part::Key, Part::Value], &input)?;
+        let mixed = attention(&input, layer, shape, &angles)?;
+        observe(index, &[Part::Output], &mixed)?;
+        x = (x + linear(&layer.output, &mixed)?)?;
+        let input = norm(&x, &layer.ffn_norm, shape.norm_eps)?;
+        observe(index, &[Part::Gate, Part::Up], &input)?;
+        let gate_up = stack(&layer.gate_up, &input)?;
+        let ffn = shape.ffn as usize;
+        let (gate, up) = (gate_up.narrow(1, 0, ffn)?, gate_up.narrow(1, ffn, ffn)?);
+        let gated = (&gate / ((gate.neg()?.exp()? + 1.0)?))?.mul(&up)?;
+        observe(index, &[Part::Down], &gated)?;
+        x = (x + linear(&layer.down, &gated)?)?;
+    }
+    Ok(x)
 }
 
 /// What all layers share: rotation angles `[length, head_dim]` and the mask `[length, length]`.
@@ -83,6 +124,7 @@ impl Angles {
     }
 }
 
+/// Mixed values of all heads, `[length, heads · head_dim]`.
 fn attention(x: &Tensor, layer: &LayerWeights, shape: &Shape, angles: &Angles) -> Result<Tensor> {
     let (heads, kv) = (shape.heads as usize, shape.kv_heads as usize);
     let (width, length) = (shape.head_dim as usize, x.dim(0)?);
@@ -116,11 +158,10 @@ fn attention(x: &Tensor, layer: &LayerWeights, shape: &Shape, angles: &Angles) -
         .exp()?;
     let shares = powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?;
     let mixed = shares.matmul(&repeated(values)?)?; // [heads, length, width]
-    let mixed = mixed
+    mixed
         .transpose(0, 1)?
         .contiguous()?
-        .reshape((length, heads * width))?;
-    linear(&layer.output, &mixed)
+        .reshape((length, heads * width))
 }
 
 fn norm(x: &Tensor, weight: &Tensor, epsilon: f64) -> Result<Tensor> {

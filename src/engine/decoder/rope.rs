@@ -35,6 +35,19 @@ impl Rope {
     }
 }
 
+/// What each frequency is divided by, as GGUF files carry it.
+pub(in crate::engine) fn divisors(shape: &Shape) -> Vec<f32> {
+    let plain = Shape {
+        rope_scaling: None,
+        ..shape.clone()
+    };
+    let scaled = frequencies(shape);
+    let pairs = frequencies(&plain).into_iter().zip(scaled);
+    pairs
+        .map(|(plain, scaled)| (plain / scaled) as f32)
+        .collect()
+}
+
 /// Radians per position of each pair.
 fn frequencies(shape: &Shape) -> Vec<f64> {
     let width = f64::from(shape.head_dim);

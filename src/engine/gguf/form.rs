@@ -68,6 +68,50 @@ impl Form {
         Ok(form)
     }
 
+    /// ggml's id.
+    pub(crate) const fn id(self) -> u32 {
+        match self {
+            Self::Float(FloatKind::F32) => 0,
+            Self::Float(FloatKind::F16) => 1,
+            Self::Float(FloatKind::Bf16) => 30,
+            Self::Quant(precision) => match precision {
+                Precision::Q4_0 => 2,
+                Precision::Q4_1 => 3,
+                Precision::Q5_0 => 6,
+                Precision::Q5_1 => 7,
+                Precision::Q8_0 => 8,
+                Precision::Q2K => 10,
+                Precision::Q3K => 11,
+                Precision::Q4K => 12,
+                Precision::Q5K => 13,
+                Precision::Q6K => 14,
+                Precision::F16 => 1,
+                Precision::Bf16 => 30,
+                Precision::F32 | Precision::Native => 0,
+            },
+        }
+    }
+
+    /// The form that a precision is stored in; the native one has none of its own.
+    pub(crate) const fn of(precision: Precision) -> Option<Self> {
+        match precision {
+            Precision::Native => None,
+            Precision::F32 => Some(Self::Float(FloatKind::F32)),
+            Precision::F16 => Some(Self::Float(FloatKind::F16)),
+            Precision::Bf16 => Some(Self::Float(FloatKind::Bf16)),
+            Precision::Q8_0
+            | Precision::Q6K
+            | Precision::Q5K
+            | Precision::Q4K
+            | Precision::Q3K
+            | Precision::Q2K
+            | Precision::Q5_1
+            | Precision::Q5_0
+            | Precision::Q4_1
+            | Precision::Q4_0 => Some(Self::Quant(precision)),
+        }
+    }
+
     /// The same as a precision.
     pub(crate) const fn precision(self) -> Precision {
         match self {

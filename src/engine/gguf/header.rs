@@ -46,6 +46,8 @@ pub(crate) struct Tensor {
 pub(crate) struct Header {
     /// Metadata by key.
     pub(crate) metadata: BTreeMap<String, Value>,
+    /// Where the type and the value of each key stand in the file.
+    pub(crate) values: BTreeMap<String, Range<usize>>,
     /// Tensors by name.
     pub(crate) tensors: BTreeMap<String, Tensor>,
 }
@@ -56,13 +58,15 @@ pub(crate) fn read(file: &[u8]) -> Result<Header, Refusal> {
     read_magic(&mut reader)?;
     let tensor_count = reader.count("number of tensors", TENSORS)?;
     let key_count = reader.count("number of keys", KEYS)?;
-    let mut metadata = BTreeMap::new();
+    let (mut metadata, mut values) = (BTreeMap::new(), BTreeMap::new());
     for _ in 0..key_count {
         let key = read_key(&mut reader)?;
+        let start = reader.position;
         let value = read_value(&mut reader, &key)?;
         if metadata.contains_key(&key) {
             return Err(Refusal::new(format!("key {key}"), "stands twice"));
         }
+        values.insert(key.clone(), start..reader.position);
         metadata.insert(key, value);
     }
     let alignment = alignment_of(&metadata)?;
@@ -76,7 +80,11 @@ pub(crate) fn read(file: &[u8]) -> Result<Header, Refusal> {
     }
     let data = (reader.position as u64).next_multiple_of(alignment);
     let tensors = place_tensors(declared, data, file.len() as u64)?;
-    Ok(Header { metadata, tensors })
+    Ok(Header {
+        metadata,
+        values,
+        tensors,
+    })
 }
 
 fn read_magic(reader: &mut Reader<'_>) -> Result<(), Refusal> {

@@ -4,10 +4,15 @@
 //! neighbours; they are put back in the order that rotates halves. Blocks run along columns, so whole
 //! rows move and nothing is quantized again.
 
+pub(crate) mod export;
 mod form;
 mod header;
+pub(crate) mod importance;
 mod metadata;
+mod original;
 mod reader;
+mod vocabulary;
+mod write;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -7,7 +7,8 @@ use super::script::{Fault, FaultKind, Script, Stage};
 use super::timeline::Timeline;
 use crate::clock::Clock;
 use crate::engine::{
-    Capacity, Engine, EngineError, MeasurePeaks, Progress, Prompts, TokenId, Trace,
+    Capacity, Engine, EngineError, Logits, MeasurePeaks, Progress, Prompts, Scorer, TokenId, Trace,
+    Visit,
 };
 use crate::record::observation::{Accuracy, EngineFacts, Limit, Peak};
 use crate::study::model::Precision;
@@ -177,6 +178,45 @@ impl Sim {
                 prompts.length()
             ),
         })
+    }
+}
+
+/// Spread of the scripted logits: the most probable of a few hundred tokens gets about half.
+const SHARPNESS: f64 = 8.0;
+
+impl Scorer for Sim {
+    /// Logits that depend on the tokens so far, with an error that halves with each bit per weight.
+    fn score(
+        &mut self,
+        window: &[TokenId],
+        first: usize,
+        progress: &Progress,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), EngineError> {
+        let prompts = Prompts::new(window.to_vec(), 1);
+        let prompts = prompts.ok_or_else(|| EngineError::Unsupported {
+            reason: "an empty window".to_owned(),
+        })?;
+        self.room(&prompts, 0)?;
+        self.strike(Stage::Score, Some(1))?;
+        let vocabulary = self.script.model.vocab.max(1) as usize;
+        let error = SHARPNESS * (-self.bits_per_weight()).exp2();
+        for place in first..window.len().saturating_sub(1) {
+            let so_far = Prompts::new(window[..=place].to_vec(), 1);
+            let mut random = so_far.map_or_else(|| self.random(&prompts), |p| self.random(&p));
+            let mut uniform = || random.random::<f64>() - 0.5;
+            let values: Vec<f32> = (0..vocabulary)
+                .map(|_| (SHARPNESS * uniform() + error * uniform()) as f32)
+                .collect();
+            visit(Logits {
+                first: place,
+                vocabulary,
+                values: &values,
+            })?;
+        }
+        self.wait(self.script.time.prefill(window.len() as f64));
+        progress.step();
+        Ok(())
     }
 }
 

@@ -162,6 +162,8 @@ pub enum Stage {
     Reserve,
     /// Compare logits.
     Check,
+    /// Score a text.
+    Score,
     /// Generate.
     #[default]
     Generate,

@@ -15,7 +15,10 @@ use candle_core::{D, DType, Device, Tensor};
 use self::files::Facts;
 use self::models::Model;
 use super::generate::{Forward, generate, relative_error};
-use super::{Capacity, Engine, EngineError, Progress, Prompts, Trace, device};
+use super::{
+    Capacity, Engine, EngineError, Progress, Prompts, Scorer, TokenId, Trace, Visit, device,
+    weights,
+};
 use crate::clock::Clock;
 use crate::record::observation::{Accuracy, EngineFacts};
 use crate::study::model::{ModelSource, Precision};
@@ -40,6 +43,7 @@ pub(crate) fn load(
     let (model, facts) = match source {
         ModelSource::Dir(folder) => files::folder(folder, precision, device)?,
         ModelSource::Gguf(path) => files::gguf(path, precision, device)?,
+        ModelSource::Hub(_) => return Err(weights::not_fetched(source)),
         ModelSource::Tiny | ModelSource::Card(_) => {
             drawn::load(source, precision, seed, device, progress)?
         }
@@ -136,6 +140,21 @@ impl Forward for Stock {
             })?;
         self.past += length;
         Ok(logits)
+    }
+}
+
+impl Scorer for Stock {
+    /// Candle's models give logits of the last place only.
+    fn score(
+        &mut self,
+        _window: &[TokenId],
+        _first: usize,
+        _progress: &Progress,
+        _visit: &mut Visit<'_>,
+    ) -> Result<(), EngineError> {
+        Err(unsupported(
+            "the stock engine gives logits of the last token only; judge quality with --engine decoder",
+        ))
     }
 }
 

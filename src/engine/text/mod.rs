@@ -7,7 +7,6 @@
 pub(crate) mod lines;
 pub(crate) mod passages;
 mod template;
-pub(crate) mod tokenizer;
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ use self::lines::{Line, Message, Prompt};
 use self::passages::{Cut, Passage, Passages};
 use self::template::ChatTemplate;
 use super::weights::files;
-use super::{EngineError, TokenId, config, gguf};
+use super::{EngineError, TokenId, config, gguf, tokenizer};
 use crate::record::prompts::{PromptFacts, TextFacts};
 use crate::study::model::ModelSource;
 use crate::study::prompts::{Dress, PromptChoice};
@@ -92,7 +91,7 @@ impl From<EngineError> for Failure {
 /// The tokenizer of a model; `None` where it has none.
 pub fn tokenizer_of(source: &ModelSource) -> Result<Option<TokenizerOf>, EngineError> {
     let (folder, rows) = match source {
-        ModelSource::Tiny | ModelSource::Card(_) => return Ok(None),
+        ModelSource::Tiny | ModelSource::Card(_) | ModelSource::Hub(_) => return Ok(None),
         ModelSource::Dir(folder) => {
             if !folder.join(TOKENIZER).exists() {
                 return Ok(None);

@@ -8,6 +8,7 @@ use candle_core::Tensor;
 use serde::Deserialize;
 
 use super::assembly::{Supply, assemble};
+use super::files::Mapping;
 use super::floats::{self, FloatKind, Floats};
 use super::placement::{Placement, placing_failed};
 use super::shard::{Entry, Shard, Unique};
@@ -15,7 +16,7 @@ use super::slot::{Dims, Slot};
 use super::{Matrix, Stack, Weights, files};
 use crate::engine::cards::Architecture;
 use crate::engine::config::{self, FILE as CONFIG};
-use crate::engine::{EngineError, Progress, quantize};
+use crate::engine::{EngineError, Progress, quantize, tiny};
 use crate::study::model::{Precision, Shape};
 
 const TOKENIZER: &str = "tokenizer.json";
@@ -82,15 +83,32 @@ impl Checkpoint {
         if let Some(index) = &index {
             compare_with_index(folder, index, &shards, &tensors)?;
         }
-        let native = most_frequent(&shards, folder)?;
-        let checkpoint = Self {
+        Self::checked(Self {
             architecture,
-            native,
+            native: most_frequent(&shards, folder)?,
             folder: folder.to_owned(),
             files,
             shards,
             tensors,
-        };
+        })
+    }
+
+    /// The small model inside the executable.
+    pub(crate) fn tiny() -> Result<Self, EngineError> {
+        let folder = PathBuf::from(tiny::NAME);
+        let weights = Mapping::Embedded(tiny::WEIGHTS);
+        let shards = vec![Shard::read(&folder.join(SINGLE), weights)?];
+        Self::checked(Self {
+            architecture: tiny::architecture(),
+            native: most_frequent(&shards, &folder)?,
+            files: vec![SINGLE.to_owned()],
+            tensors: locate(&shards)?,
+            folder,
+            shards,
+        })
+    }
+
+    fn checked(checkpoint: Self) -> Result<Self, EngineError> {
         if config::is_ours(checkpoint.architecture.family) {
             checkpoint.compare_with_shape()?;
         }
@@ -133,7 +151,7 @@ impl Checkpoint {
     }
 
     /// The elements of a tensor that [`Self::compare_with_shape`] has found in order.
-    fn floats(&self, slot: Slot) -> Result<Floats<'_>, EngineError> {
+    pub(crate) fn floats(&self, slot: Slot) -> Result<Floats<'_>, EngineError> {
         let name = slot.checkpoint_name();
         let found = self.tensors.get(&name).and_then(|&place| {
             let entry = self.entry(place);
@@ -142,7 +160,14 @@ impl Checkpoint {
         found.ok_or_else(|| self.missing(&name))
     }
 
-    fn release(&self, slots: &[Slot]) {
+    /// The element type of a tensor.
+    pub(crate) fn kind(&self, slot: Slot) -> Option<FloatKind> {
+        let place = self.tensors.get(&slot.checkpoint_name())?;
+        self.entry(*place).kind()
+    }
+
+    /// Lets the elements of tensors go that have been read.
+    pub(crate) fn release(&self, slots: &[Slot]) {
         for place in slots
             .iter()
             .filter_map(|slot| self.tensors.get(&slot.checkpoint_name()))
@@ -375,7 +400,7 @@ impl Supply for CheckpointSupply<'_> {
         let rows: usize = slots.iter().map(|&slot| self.dims(slot).rows()).sum();
         let columns = self.dims(slots[0]).columns();
         let fitting = precision.for_columns(columns as u64);
-        let matrix = match quantize::quantize(fitting, &parts, columns) {
+        let matrix = match quantize::quantize(fitting, &parts, (columns, None)) {
             None => floats::place(&parts, &[rows, columns], *activation, device).map(Matrix::Dense),
             Some(packed) => packed
                 .and_then(|packed| quantize::place(packed, device))

@@ -39,7 +39,12 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, EngineError> {
 }
 
 /// A file in memory for reading.
-pub(crate) struct Mapping(Mmap);
+pub(crate) enum Mapping {
+    /// Mapped from the file system.
+    Mapped(Mmap),
+    /// A part of the executable.
+    Embedded(&'static [u8]),
+}
 
 impl Mapping {
     /// Maps a file.
@@ -50,7 +55,7 @@ impl Mapping {
         // changes meanwhile gives other numbers, and one that is truncated raises SIGBUS: weights are
         // read in the worker process, whose death is recorded as the outcome.
         let mapped = unsafe { Mmap::map(&file) };
-        mapped.map(Self).map_err(|error| {
+        mapped.map(Self::Mapped).map_err(|error| {
             EngineError::model(path.display(), format!("cannot be mapped: {error}"))
         })
     }
@@ -63,11 +68,13 @@ impl Mapping {
         reason = "the advice is unsafe for mappings that can be written to"
     )]
     pub(crate) fn release(&self, range: Range<usize>) {
+        let Self::Mapped(mapped) = self else {
+            return;
+        };
         // SAFETY: the mapping is shared with the file and read-only, so that dropped pages hold nothing
         // that the file does not.
         let advised = unsafe {
-            self.0
-                .unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len())
+            mapped.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len())
         };
         // Advice that is not taken costs memory, not correctness.
         drop(advised);
@@ -78,7 +85,10 @@ impl Deref for Mapping {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        match self {
+            Self::Mapped(bytes) => bytes,
+            Self::Embedded(bytes) => bytes,
+        }
     }
 }
 
@@ -102,7 +112,8 @@ pub(crate) fn sha256_of(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] = [
         '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
     ];

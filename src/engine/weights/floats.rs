@@ -52,6 +52,16 @@ impl<'a> Floats<'a> {
         Self { kind, bytes }
     }
 
+    /// Their type.
+    pub(crate) const fn kind(&self) -> FloatKind {
+        self.kind
+    }
+
+    /// Their bytes.
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Elements.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() / self.kind.bytes()

@@ -16,7 +16,7 @@ use self::checkpoint::Checkpoint;
 use self::placement::Placement;
 use super::cards::{self, Architecture};
 use super::gguf::GgufFile;
-use super::{EngineError, Progress};
+use super::{EngineError, Progress, tiny};
 use crate::record::observation::Model;
 use crate::study::model::{Family, ModelSource, Precision, Shape};
 
@@ -31,8 +31,6 @@ pub(crate) mod slot;
 
 /// Type in which the models of the cards are published.
 const PUBLISHED: Precision = Precision::Bf16;
-/// Type of the embedded small model.
-const TINY: Precision = Precision::F32;
 
 /// A weight matrix of `[rows, columns]`, output times input.
 #[derive(Debug, Clone)]
@@ -90,27 +88,56 @@ pub(crate) struct Weights {
     pub(crate) head: Option<Matrix>,
 }
 
-/// Finds out what a model is and refuses what cannot be run, without reading its weights; files are
-/// hashed on the way.
+/// How much of a model's files is read to tell what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Their headers.
+    Headers,
+    /// All of them, for their hashes.
+    Whole,
+}
+
+/// Finds out what a model is and refuses what cannot be run; its files are hashed on the way.
 pub fn inspect(source: &ModelSource) -> Result<Model, EngineError> {
-    let random = |name: &str, architecture: Architecture, native| Model {
-        source: source.clone(),
-        name: name.to_owned(),
-        family: architecture.family,
-        shape: architecture.shape,
-        random_weights: true,
-        native,
-        files: BTreeMap::new(),
-    };
+    examine(source, Reading::Whole)
+}
+
+/// Finds out what a model is and refuses what cannot be run, without loading it.
+pub fn examine(source: &ModelSource, reading: Reading) -> Result<Model, EngineError> {
     match source {
-        ModelSource::Tiny => Ok(random("tiny", cards::tiny(), TINY)),
-        ModelSource::Card(name) => Ok(random(name, architecture_of(name)?, PUBLISHED)),
+        ModelSource::Tiny => {
+            let checkpoint = Checkpoint::tiny()?;
+            Ok(Model {
+                source: source.clone(),
+                name: tiny::NAME.to_owned(),
+                files: tiny::digests(),
+                family: checkpoint.architecture.family,
+                shape: checkpoint.architecture.shape,
+                random_weights: false,
+                native: checkpoint.native,
+            })
+        }
+        ModelSource::Card(name) => {
+            let architecture = architecture_of(name)?;
+            Ok(Model {
+                source: source.clone(),
+                name: name.clone(),
+                family: architecture.family,
+                shape: architecture.shape,
+                random_weights: true,
+                native: PUBLISHED,
+                files: BTreeMap::new(),
+            })
+        }
         ModelSource::Dir(path) => {
             let checkpoint = Checkpoint::open(path)?;
             Ok(Model {
                 source: source.clone(),
                 name: name_of(path),
-                files: checkpoint.digests()?,
+                files: match reading {
+                    Reading::Headers => BTreeMap::new(),
+                    Reading::Whole => checkpoint.digests()?,
+                },
                 family: checkpoint.architecture.family,
                 shape: checkpoint.architecture.shape,
                 random_weights: false,
@@ -122,14 +149,23 @@ pub fn inspect(source: &ModelSource) -> Result<Model, EngineError> {
             Ok(Model {
                 source: source.clone(),
                 name: name_of(path),
-                files: file.digests()?,
+                files: match reading {
+                    Reading::Headers => BTreeMap::new(),
+                    Reading::Whole => file.digests()?,
+                },
                 family: file.architecture.family,
                 shape: file.architecture.shape,
                 random_weights: false,
                 native: file.native,
             })
         }
+        ModelSource::Hub(_) => Err(not_fetched(source)),
     }
+}
+
+/// Why a model of the Hub cannot be opened as such: engines open files, and a worker has no network.
+pub(crate) fn not_fetched(source: &ModelSource) -> EngineError {
+    EngineError::model(source, "has to be fetched before it is opened")
 }
 
 /// Loads or makes the weights of a model on the device.
@@ -142,8 +178,9 @@ pub(crate) fn load(
 ) -> Result<Weights, EngineError> {
     match source {
         ModelSource::Tiny => {
-            let placement = Placement::new(precision, TINY, device);
-            random::load(cards::tiny(), &placement, seed, progress)
+            let checkpoint = Checkpoint::tiny()?;
+            let placement = Placement::new(precision, checkpoint.native, device);
+            checkpoint.load(&placement, progress)
         }
         ModelSource::Card(name) => {
             let placement = Placement::new(precision, PUBLISHED, device);
@@ -164,11 +201,12 @@ pub(crate) fn load(
             let placement = Placement::new(precision, file.native, device);
             file.load(&placement, progress)
         }
+        ModelSource::Hub(_) => Err(not_fetched(source)),
     }
 }
 
 /// The last part of a path, for headings.
-fn name_of(path: &Path) -> String {
+pub(crate) fn name_of(path: &Path) -> String {
     let whole = std::fs::canonicalize(path);
     let path = whole.as_deref().unwrap_or(path);
     path.file_name()

@@ -54,8 +54,12 @@ impl Entry {
 impl Shard {
     /// Maps a file and validates its header.
     pub(crate) fn open(path: &Path) -> Result<Self, EngineError> {
+        Self::read(path, Mapping::open(path)?)
+    }
+
+    /// Validates the header of a file that is in memory.
+    pub(crate) fn read(path: &Path, bytes: Mapping) -> Result<Self, EngineError> {
         let refuse = |reason: String| EngineError::model(path.display(), reason);
-        let bytes = Mapping::open(path)?;
         let tensors = read_header(&bytes).map_err(refuse)?;
         Ok(Self {
             path: path.to_owned(),

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Order;
 use super::block::moment;
+use super::{Order, TextOrder, Tokenized};
 use crate::clock::Clock;
 use crate::engine::decoder::Decoder;
 use crate::engine::peaks::Peaks;
 use crate::engine::sim::{Script, Sim, Timeline};
-use crate::engine::{Engine, EngineError, MeasurePeaks, Progress, device, stock, weights};
+use crate::engine::{
+    Engine, EngineError, MeasurePeaks, Progress, device, stock, tokenizer, weights,
+};
 use crate::record::observation::{Device, DeviceKind, Moment};
 use crate::study::model::EngineKind;
 
@@ -107,6 +109,30 @@ pub(super) fn identify(order: &Order) -> Result<Device, EngineError> {
     match &order.engine {
         EngineKind::Sim(path) => Ok(read_script(path)?.device()),
         EngineKind::Decoder | EngineKind::Stock => device::facts(&device::open(order.device)?),
+    }
+}
+
+/// A text in the tokens of the model of an order.
+pub(super) fn tokenize(order: &TextOrder) -> Result<Tokenized, EngineError> {
+    let model = &order.model;
+    match &model.engine {
+        // A scripted model has no words of its own: bytes are its tokens.
+        EngineKind::Sim(path) => {
+            let vocabulary = read_script(path)?.model.vocab.max(1);
+            let ids = order.text.bytes().map(|byte| u32::from(byte) % vocabulary);
+            Ok(Tokenized {
+                ids: ids.collect(),
+                begin: None,
+            })
+        }
+        EngineKind::Decoder | EngineKind::Stock => {
+            let tokenizer = match &order.tokenizer {
+                Some(path) => tokenizer::load(path)?,
+                None => tokenizer::of_model(&model.source)?,
+            };
+            let (ids, begin) = tokenizer::encode(&tokenizer, &order.text)?;
+            Ok(Tokenized { ids, begin })
+        }
     }
 }
 

@@ -7,7 +7,11 @@ use super::block::{self, Bench};
 use super::create::{self, Created};
 use super::meter::{self, Meter};
 use super::prompts::PromptSource;
-use super::{BlockOrder, BlockSeen, CheckOrder, Loaded, Order, Refusal, Worker, WorkerError};
+use super::score::{self, Sight};
+use super::{
+    BlockOrder, BlockSeen, CheckOrder, Loaded, Order, Refusal, ScoreOrder, StoreOrder, TextOrder,
+    Tokenized, WindowSeen, Worker, WorkerError,
+};
 use crate::clock::Clock;
 use crate::engine::text::passages::Passages;
 use crate::engine::{Capacity, Progress};
@@ -21,6 +25,8 @@ pub struct Host {
     progress: Arc<Progress>,
     loading: Arc<AnonymousPeak>,
     created: Option<Created>,
+    /// The model that was set aside as the reference.
+    reference: Option<Created>,
     memory: Resident,
     /// What prompts are cut from; they are random ids without it.
     passages: Option<Arc<Passages>>,
@@ -57,6 +63,7 @@ impl Host {
             progress,
             loading: Arc::default(),
             created: None,
+            reference: None,
             memory: Resident::default(),
             passages: None,
         }
@@ -157,5 +164,35 @@ impl Worker for Host {
             vocab: created.vocab,
         };
         Ok(block::run(&mut bench, order)?)
+    }
+
+    fn tokenize(&mut self, order: &TextOrder) -> Result<Tokenized, WorkerError> {
+        Ok(create::tokenize(order)?)
+    }
+
+    fn set_aside(&mut self) -> Result<(), WorkerError> {
+        self.created()?;
+        self.reference = self.created.take();
+        Ok(())
+    }
+
+    fn store(&mut self, order: &StoreOrder) -> Result<f64, WorkerError> {
+        let progress = Arc::clone(&self.progress);
+        let mut sight = Sight::of(self.created()?, order.first, &progress);
+        Ok(score::store(&mut sight, order)?)
+    }
+
+    fn score(&mut self, order: &ScoreOrder) -> Result<Vec<WindowSeen>, WorkerError> {
+        let progress = Arc::clone(&self.progress);
+        let mut beside = self.reference.take();
+        let seen = self.created().and_then(|judged| {
+            let mut beside = beside
+                .as_mut()
+                .map(|it| Sight::of(it, order.first, &progress));
+            let mut judged = Sight::of(judged, order.first, &progress);
+            Ok(score::score(&mut judged, beside.as_mut(), order)?)
+        });
+        self.reference = beside;
+        Ok(seen?)
     }
 }

@@ -13,12 +13,15 @@ mod process;
 mod prompts;
 mod protocol;
 mod reader;
+mod score;
 mod serve;
 mod stderr;
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Capacity, EngineError};
+use super::{Capacity, EngineError, TokenId};
 use crate::record::observation::{
     Accuracy, CpuUse, Device, EngineFacts, FailureKind, Generation, Moment, Peak,
 };
@@ -104,6 +107,79 @@ pub struct BlockSeen {
     pub peak_memory_bytes: Option<u64>,
 }
 
+/// A text to be cut into tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextOrder {
+    /// The model whose tokens are asked for.
+    pub model: Order,
+    /// A `tokenizer.json` to use in place of the model's own.
+    pub tokenizer: Option<PathBuf>,
+    /// The text.
+    pub text: String,
+}
+
+/// A text as tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tokenized {
+    /// Ids of the text alone.
+    pub ids: Vec<TokenId>,
+    /// The id that the tokenizer puts before a text, where it does.
+    pub begin: Option<TokenId>,
+}
+
+/// Windows to be scored with the loaded model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScoreOrder {
+    /// Ids, window by window.
+    pub windows: Vec<Vec<TokenId>>,
+    /// First place in a window whose prediction counts.
+    pub first: u32,
+    /// Where the reference's distributions are.
+    pub reference: ReferenceAt,
+}
+
+/// Where the reference's distributions are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReferenceAt {
+    /// They come from the model that was set aside.
+    Beside,
+    /// In a file that [`Worker::store`] wrote.
+    File {
+        /// The file.
+        file: PathBuf,
+        /// Place of the first window of this order in it, from 0.
+        window: u32,
+    },
+}
+
+/// Windows whose distributions are to be appended to a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreOrder {
+    /// Ids, window by window.
+    pub windows: Vec<Vec<TokenId>>,
+    /// First place in a window whose prediction counts.
+    pub first: u32,
+    /// The file.
+    pub file: PathBuf,
+}
+
+/// What two models made of a window: the record's own numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WindowSeen {
+    /// Σ −ln p of the true tokens, by the loaded model.
+    pub surprise: f64,
+    /// The same by the reference.
+    pub surprise_reference: f64,
+    /// Σ of the change of the true tokens' probability.
+    pub delta_p: f64,
+    /// Σ of its square.
+    pub delta_p_squared: f64,
+    /// Predictions with the same most probable token.
+    pub same_top: u32,
+    /// Divergence at each prediction, in 10⁻⁹ nats.
+    pub divergence_nano: Vec<u64>,
+}
+
 /// What an engine in a place of its own can be asked.
 pub trait Worker {
     /// Opens the device and says what it is, without loading a model.
@@ -126,6 +202,19 @@ pub trait Worker {
 
     /// Runs a block.
     fn block(&mut self, order: &BlockOrder) -> Result<BlockSeen, WorkerError>;
+
+    /// Cuts a text into tokens, without loading a model.
+    fn tokenize(&mut self, order: &TextOrder) -> Result<Tokenized, WorkerError>;
+
+    /// Keeps the loaded model beside the next one, as the reference.
+    fn set_aside(&mut self) -> Result<(), WorkerError>;
+
+    /// Writes the loaded model's distributions to a file; the largest mean rounding error of a
+    /// log-probability within one of them.
+    fn store(&mut self, order: &StoreOrder) -> Result<f64, WorkerError>;
+
+    /// Compares the loaded model's distributions with the reference's.
+    fn score(&mut self, order: &ScoreOrder) -> Result<Vec<WindowSeen>, WorkerError>;
 }
 
 /// Accompanies workers from outside: knows the device that they run on.

@@ -15,7 +15,8 @@ use super::meter;
 use super::protocol::{Reply, Request};
 use super::stderr::StderrTail;
 use super::{
-    BlockOrder, BlockSeen, CheckOrder, Escort, Launcher, Loaded, Loss, Order, Worker, WorkerError,
+    BlockOrder, BlockSeen, CheckOrder, Escort, Launcher, Loaded, Loss, Order, ScoreOrder,
+    StoreOrder, TextOrder, Tokenized, WindowSeen, Worker, WorkerError,
 };
 use crate::clock::Clock;
 use crate::engine::Capacity;
@@ -418,6 +419,25 @@ impl Worker for Process {
             seen.cpu.parent_ns = spent;
         }
         Ok(seen)
+    }
+
+    fn tokenize(&mut self, order: &TextOrder) -> Result<Tokenized, WorkerError> {
+        let request = Request::Tokenize(order.clone());
+        answer!(self, &request, Reply::Tokenized(seen) => seen)
+    }
+
+    fn set_aside(&mut self) -> Result<(), WorkerError> {
+        answer!(self, &Request::SetAside, Reply::SetAside => ())
+    }
+
+    fn store(&mut self, order: &StoreOrder) -> Result<f64, WorkerError> {
+        let request = Request::Store(order.clone());
+        answer!(self, &request, Reply::Stored(error) => error)
+    }
+
+    fn score(&mut self, order: &ScoreOrder) -> Result<Vec<WindowSeen>, WorkerError> {
+        let request = Request::Score(order.clone());
+        answer!(self, &request, Reply::Scored(seen) => seen)
     }
 }
 

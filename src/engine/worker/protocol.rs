@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BlockOrder, BlockSeen, CheckOrder, Loaded, Order, Refusal};
+use super::{
+    BlockOrder, BlockSeen, CheckOrder, Loaded, Order, Refusal, ScoreOrder, StoreOrder, TextOrder,
+    Tokenized, WindowSeen,
+};
 use crate::engine::Capacity;
 use crate::engine::text::TextOrder;
 use crate::engine::text::TextSeen;
@@ -37,6 +40,14 @@ pub(super) enum Request {
     Check(CheckOrder),
     /// Run a block.
     Block(BlockOrder),
+    /// Cut a text into tokens.
+    Tokenize(TextOrder),
+    /// Keep the loaded model as the reference.
+    SetAside,
+    /// Write distributions to a file.
+    Store(StoreOrder),
+    /// Compare distributions.
+    Score(ScoreOrder),
 }
 
 /// What the child says.
@@ -63,6 +74,14 @@ pub(super) enum Reply {
     Checked(Vec<Accuracy>),
     /// What was seen in the block.
     Block(BlockSeen),
+    /// The text as tokens.
+    Tokenized(Tokenized),
+    /// The model is kept.
+    SetAside,
+    /// The distributions are written; their rounding error.
+    Stored(f64),
+    /// What was made of the windows.
+    Scored(Vec<WindowSeen>),
     /// It could not be done.
     Refused(Refusal),
 }

@@ -90,7 +90,11 @@ fn answer(mut host: Host, mouth: &Mouth, requests: &mpsc::Receiver<String>) -> i
                     | Request::Describe
                     | Request::Reserve(_)
                     | Request::Check(_)
-                    | Request::Block(_) => Activity::Busy,
+                    | Request::Block(_)
+                    | Request::Tokenize(_)
+                    | Request::SetAside
+                    | Request::Store(_)
+                    | Request::Score(_) => Activity::Busy,
                 });
                 dispatch(&mut host, request)
             }
@@ -120,6 +124,10 @@ fn dispatch(host: &mut Host, request: Request) -> Reply {
         Request::Reserve(capacity) => host.reserve(capacity).map(|()| Reply::Reserved),
         Request::Check(order) => host.check(&order).map(Reply::Checked),
         Request::Block(order) => host.block(&order).map(Reply::Block),
+        Request::Tokenize(order) => host.tokenize(&order).map(Reply::Tokenized),
+        Request::SetAside => host.set_aside().map(|()| Reply::SetAside),
+        Request::Store(order) => host.store(&order).map(Reply::Stored),
+        Request::Score(order) => host.score(&order).map(Reply::Scored),
     };
     reply.unwrap_or_else(|error| {
         Reply::Refused(match error {

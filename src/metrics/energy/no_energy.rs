@@ -75,6 +75,9 @@ pub enum NoEnergy {
         /// The share of decoding in its time.
         decode_share: f64,
     },
+    /// No block shows the phase.
+    #[error("no block shows this phase alone")]
+    NotMeasured,
     /// The card drew less than when idle.
     #[error("the card drew no more than when idle")]
     BelowIdle,

@@ -37,6 +37,9 @@ enum Kind {
     Block,
     Failure,
     Skip,
+    Scoring,
+    Window,
+    Unscored,
     End,
 }
 
@@ -126,6 +129,9 @@ fn record(kind: Kind, line: &[u8]) -> Result<Record, Unreadable> {
         }
         Kind::Failure => Ok(Record::Failure(read(line)?)),
         Kind::Skip => Ok(Record::Skip(read(line)?)),
+        Kind::Scoring => Ok(Record::Scoring(Box::new(read(line)?))),
+        Kind::Window => Ok(Record::Window(Box::new(read(line)?))),
+        Kind::Unscored => Ok(Record::Unscored(read(line)?)),
         Kind::End => Ok(Record::End(read(line)?)),
     }
 }

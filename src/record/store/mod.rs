@@ -8,6 +8,7 @@ mod generations;
 mod line;
 mod lines;
 mod reader;
+mod readings;
 mod resume;
 mod verify;
 mod writer;
@@ -15,6 +16,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 pub use reader::{Entry, Reader, read};
+pub use readings::UnsoundReadings;
 pub use resume::{Difference, check_resume};
 pub use verify::{Finding, Problem, Verification, verify};
 pub use writer::{Resumed, Writer};

@@ -53,7 +53,8 @@ fn check_study(was: &Session, now: &Session) -> Result<(), Difference> {
     same_debug("the study's sweep", &was.sweep, &now.sweep)?;
     same_debug("the study's [measure]", &was.measure, &now.measure)?;
     same("the study's device", &was.device, &now.device)?;
-    same_debug("the study's [price]", &was.price, &now.price)
+    same_debug("the study's [price]", &was.price, &now.price)?;
+    same_debug("the study's [quality]", &was.quality, &now.quality)
 }
 
 fn same<T: PartialEq + std::fmt::Display>(

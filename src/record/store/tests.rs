@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::record::observation::{Block, Device, Record, Session};
+use crate::record::observation::{Block, Device, Purpose, Record, Sensors, Session};
+use crate::study::workload::PointId;
 use crate::units::Nanos;
 
 fn folder() -> (TempDir, PathBuf) {
@@ -293,6 +294,74 @@ fn blocks_from_which_nothing_follows_are_found() {
     );
 }
 
+/// Readings of a block, at these nanoseconds after its begin.
+fn readings(block: &Block, after: &[i64]) -> Sensors {
+    let start = block.started.monotonic_ns.value();
+    Sensors {
+        period_ns: Nanos::new(50_000_000),
+        at_ns: after
+            .iter()
+            .map(|offset| Nanos::new(start.checked_add_signed(*offset).unwrap()))
+            .collect(),
+        columns: [("power_mw".to_owned(), vec![Some(7); after.len()])].into(),
+        absent: std::collections::BTreeMap::new(),
+    }
+}
+
+#[test]
+fn readings_that_cannot_be_are_found() {
+    let with = |after: &[i64]| problems_of(|b| b.sensors = Some(readings(b, after)));
+    // The block lasts 320 ms; the nearest reading on either side belongs to it.
+    assert_eq!(with(&[-9, 0, 100, 400_000_000]), []);
+    let unsound = |problem| [Problem::Sensors(problem)];
+    assert_eq!(with(&[-9, -8, 100]), unsound(UnsoundReadings::Elsewhere));
+    let late = [5, 400_000_000, 450_000_000];
+    assert_eq!(with(&late), unsound(UnsoundReadings::Elsewhere));
+    assert_eq!(with(&[5, 5]), unsound(UnsoundReadings::Order));
+    let short = problems_of(|block| {
+        let mut sensors = readings(block, &[1, 2, 3]);
+        sensors.columns.get_mut("power_mw").unwrap().pop();
+        block.sensors = Some(sensors);
+    });
+    let sensor = "power_mw".to_owned();
+    let (expected, found) = (3, 2);
+    assert_eq!(
+        short,
+        unsound(UnsoundReadings::Length {
+            sensor,
+            expected,
+            found
+        })
+    );
+}
+
+#[test]
+fn an_energy_block_serves_a_point_of_the_study() {
+    let serving = |serves: Option<PointId>| {
+        problems_of(|block| {
+            block.purpose = Purpose::Energy;
+            block.point.osl = std::num::NonZeroU32::MIN;
+            for generation in &mut block.generations {
+                generation.steps_ns.truncate(1);
+            }
+            block.serves = serves;
+        })
+    };
+    let point = sample::block(0, 0).point;
+    assert_eq!(serving(Some(point)), []);
+    assert!(matches!(serving(None)[..], [Problem::Serves { .. }]));
+    let mut unknown = point;
+    unknown.batch = std::num::NonZeroU32::new(5).unwrap();
+    assert_eq!(
+        serving(Some(unknown)),
+        [Problem::UnknownPoint { point: unknown }]
+    );
+    assert!(matches!(
+        problems_of(|block| block.serves = Some(point))[..],
+        [Problem::Serves { .. }]
+    ));
+}
+
 #[test]
 fn a_point_that_the_study_does_not_have_is_found() {
     let problems = problems_of(|block| {
@@ -334,7 +403,7 @@ fn a_newer_schema_is_refused_by_name() {
     session.schema = crate::record::schema::VERSION + 1;
     write(&file, &[Record::Session(Box::new(session))]);
     let expected = format!(
-        "{}:1: schema 2 is newer than the 1 that this program knows; use a newer mtok",
+        "{}:1: schema 3 is newer than the 2 that this program knows; use a newer mtok",
         file.display()
     );
     assert_eq!(read(&file).unwrap_err().to_string(), expected);

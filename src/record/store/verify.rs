@@ -6,7 +6,9 @@ use std::path::Path;
 use super::StoreError;
 use super::line::{NOTHING_BEFORE, Place, Unreadable};
 use super::lines::{Chain, Line, Lines};
+use super::readings::{self, UnsoundReadings};
 use crate::record::observation::{Block, Generation, Purpose, Record};
+use crate::record::scoring::{Text, Window};
 use crate::study::model::Precision;
 use crate::study::workload::PointId;
 
@@ -116,6 +118,61 @@ pub enum Problem {
     /// A block that is shorter than its generations.
     #[error("the block's wall time is shorter than its generations")]
     Wall,
+    /// Two comparisons have the same number.
+    #[error("comparison {scoring} is there twice")]
+    ScoringTwice {
+        /// The number.
+        scoring: u32,
+    },
+    /// A window names a comparison that is not there, or a place that its text does not have.
+    #[error("window {window} of comparison {scoring} belongs to no text of the file")]
+    UnknownWindow {
+        /// The comparison.
+        scoring: u32,
+        /// The window.
+        window: u32,
+    },
+    /// A window is there twice.
+    #[error("window {window} of comparison {scoring} is there twice")]
+    WindowTwice {
+        /// The comparison.
+        scoring: u32,
+        /// The window.
+        window: u32,
+    },
+    /// A window whose numbers do not fit its text.
+    #[error(
+        "window {window} of comparison {scoring} holds {found} predictions, its text has {expected}"
+    )]
+    Predictions {
+        /// The comparison.
+        scoring: u32,
+        /// The window.
+        window: u32,
+        /// Predictions of a window of the text.
+        expected: u32,
+        /// Predictions found.
+        found: usize,
+    },
+    /// Sums that no distribution gives.
+    #[error("window {window} of comparison {scoring} holds sums that no distribution gives")]
+    Sums {
+        /// The comparison.
+        scoring: u32,
+        /// The window.
+        window: u32,
+    },
+    /// Sensor readings that cannot be.
+    #[error("{0}")]
+    Sensors(UnsoundReadings),
+    /// An energy block serves no point of its load's precision and batch size, or another block does.
+    #[error("a block of {point} {purpose:?} does not serve the point that it names")]
+    Serves {
+        /// The point that ran.
+        point: PointId,
+        /// What the block is for.
+        purpose: Purpose,
+    },
     /// The hash of the output ids is none.
     #[error("output_sha256 is not a SHA-256")]
     OutputHash,
@@ -224,6 +281,8 @@ impl Check {
 struct Structure {
     points: Option<HashSet<PointId>>,
     loads: BTreeMap<u32, Precision>,
+    /// Texts of the comparisons, with the windows seen of each.
+    texts: BTreeMap<u32, (Text, HashSet<u32>)>,
     ended: bool,
 }
 
@@ -245,7 +304,11 @@ impl Structure {
             self.ended = false;
         }
         match record {
-            Record::Session(_) | Record::Device(_) | Record::Peak(_) => {}
+            Record::Session(_) | Record::Peak(_) => {}
+            Record::Device(device) => {
+                let before = device.before.as_deref();
+                problems.extend(before.and_then(readings::unsound).map(Problem::Sensors));
+            }
             Record::Load(load) => {
                 if self.loads.insert(load.load, load.precision).is_some() {
                     problems.push(Problem::LoadTwice { load: load.load });
@@ -261,9 +324,47 @@ impl Structure {
                 problems.extend(failure.point.and_then(|point| self.known_point(point)));
             }
             Record::Skip(skip) => problems.extend(self.known_point(skip.point)),
-            Record::End(_) => self.ended = true,
+            Record::Scoring(scoring) => {
+                let text = (scoring.text.clone(), HashSet::new());
+                let scoring = scoring.scoring;
+                if self.texts.insert(scoring, text).is_some() {
+                    problems.push(Problem::ScoringTwice { scoring });
+                }
+            }
+            Record::Window(window) => problems.extend(self.window_problem(window)),
+            Record::Unscored(_) => {}
+            Record::End(end) => {
+                self.ended = true;
+                let after = end.after.as_deref();
+                problems.extend(after.and_then(readings::unsound).map(Problem::Sensors));
+            }
         }
         problems
+    }
+
+    /// What is wrong with a window in the light of its text.
+    fn window_problem(&mut self, seen: &Window) -> Option<Problem> {
+        let (scoring, window) = (seen.scoring, seen.window);
+        let text = self.texts.get_mut(&scoring);
+        let Some((text, windows)) = text.filter(|(text, _)| window < text.windows) else {
+            return Some(Problem::UnknownWindow { scoring, window });
+        };
+        if !windows.insert(window) {
+            return Some(Problem::WindowTwice { scoring, window });
+        }
+        let (expected, found) = (text.targets(), seen.divergence_nano.len());
+        if found != expected as usize || seen.same_top > expected {
+            return Some(Problem::Predictions {
+                scoring,
+                window,
+                expected,
+                found,
+            });
+        }
+        let sums = [seen.surprise, seen.surprise_reference, seen.delta_p_squared];
+        let possible = sums.iter().all(|sum| sum.is_finite() && *sum >= 0.0)
+            && seen.delta_p.abs() <= f64::from(expected);
+        (!possible).then_some(Problem::Sums { scoring, window })
     }
 
     fn known_load(&self, load: u32) -> Option<Problem> {
@@ -275,11 +376,19 @@ impl Structure {
         (!known).then_some(Problem::UnknownPoint { point })
     }
 
-    /// Energy blocks show one phase alone and so have lengths of their own.
+    /// Energy blocks show one phase alone and so have lengths of their own; the point that they serve is
+    /// one of the study.
     fn in_study(&self, block: &Block) -> Option<Problem> {
-        match block.purpose {
-            Purpose::Measure | Purpose::Drift => self.known_point(block.point),
-            Purpose::Energy => None,
+        let (point, purpose) = (block.point, block.purpose);
+        let wrong = Some(Problem::Serves { point, purpose });
+        match (purpose, block.serves) {
+            (Purpose::Measure | Purpose::Drift, None) => self.known_point(point),
+            (Purpose::Measure | Purpose::Drift, Some(_)) | (Purpose::Energy, None) => wrong,
+            (Purpose::Energy, Some(served)) => {
+                let alike = (served.precision, served.batch) == (point.precision, point.batch);
+                self.known_point(served)
+                    .or(if alike { None } else { wrong })
+            }
         }
     }
 
@@ -321,6 +430,10 @@ fn block_problems(block: &Block) -> Vec<Problem> {
     let wall_end = start.checked_add(block.cpu.wall_ns.value());
     if wall_end.is_none() || before.is_none() || wall_end < before {
         problems.push(Problem::Wall);
+    }
+    if let Some(sensors) = &block.sensors {
+        let of_block = readings::unsound(sensors).or(readings::outside(block, sensors));
+        problems.extend(of_block.map(Problem::Sensors));
     }
     let hash = block.output_sha256.as_bytes();
     if hash.len() != 64 || !hash.iter().all(u8::is_ascii_hexdigit) {

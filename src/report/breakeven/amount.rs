@@ -16,10 +16,10 @@ pub(super) fn usd_or_absent(value: Option<f64>) -> String {
     value.map_or(ABSENT.to_owned(), usd)
 }
 
-/// Dollars with the sign of a change.
+/// Dollars with the sign of a change; no change has none.
 pub(super) fn change(value: Option<f64>) -> String {
     match value {
-        Some(value) if value.is_finite() && value >= 0.0 => format!("+{}", usd(value)),
+        Some(value) if value.is_finite() && value > 0.0 => format!("+{}", usd(value)),
         Some(value) => usd(value),
         None => ABSENT.to_owned(),
     }
@@ -38,6 +38,32 @@ pub(super) fn count(value: f64) -> String {
         trimmed(format!("{size:.3}"))
     };
     format!("{sign}{text}")
+}
+
+/// A value of any size with the three digits that matter.
+pub(super) fn count_small(value: f64) -> String {
+    if !value.is_finite() {
+        return ABSENT.to_owned();
+    }
+    if value.abs() >= 100.0 || value == 0.0 {
+        return count(value);
+    }
+    let leading = -value.abs().log10().floor() as i32;
+    let decimals = (leading + 2).clamp(0, 9) as usize;
+    let sign = if value < 0.0 { "−" } else { "" };
+    format!("{sign}{}", trimmed(format!("{:.decimals$}", value.abs())))
+}
+
+/// A stated number with all its digits.
+pub(super) fn stated(value: f64) -> String {
+    if !value.is_finite() {
+        return ABSENT.to_owned();
+    }
+    let sign = if value < 0.0 { "−" } else { "" };
+    let plain = value.abs().to_string();
+    let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
+    let dot = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{}{dot}{fraction}", grouped(whole))
 }
 
 /// A number of things where it is known.
@@ -75,6 +101,25 @@ pub(super) fn percent_or_absent(share: Option<f64>) -> String {
     share.map_or(ABSENT.to_owned(), percent)
 }
 
+/// Dollars between which nine of ten draws lie: $1 – $2.
+pub(super) fn usd_range(ends: Option<(f64, f64)>) -> String {
+    match ends.map(|(low, high)| (usd(low), usd(high))) {
+        Some((low, high)) if low == high => "no spread".to_owned(),
+        Some((low, high)) => format!("{low}\u{a0}–\u{a0}{high}"),
+        None => ABSENT.to_owned(),
+    }
+}
+
+/// A number of things by its name: 1 GPU, 2 GPUs.
+pub(super) fn counted(value: f64, one: &str, many: &str) -> String {
+    let name = if (value - 1.0).abs() < 1e-9 {
+        one
+    } else {
+        many
+    };
+    format!("{} {name}", count(value))
+}
+
 /// How many times as much: 3.49×.
 pub(super) fn times(ratio: f64) -> String {
     if ratio.is_finite() {
@@ -105,6 +150,10 @@ fn digits(size: f64) -> String {
     if size == 0.0 {
         return "0".to_owned();
     }
+    // Prices of a dime or more are read in cents, like everything above them.
+    if size >= 0.1 && (size * 100.0).fract().abs() < 1e-9 {
+        return format!("{size:.2}");
+    }
     // Four digits after the leading zeros.
     let leading = -size.log10().floor() as i32;
     let decimals = (leading + 3).clamp(2, 9) as usize;
@@ -133,7 +182,10 @@ fn brief(value: f64) -> String {
 
 /// A whole number with commas between thousands.
 fn thousands(size: f64) -> String {
-    let plain = format!("{size:.0}");
+    grouped(&format!("{size:.0}"))
+}
+
+fn grouped(plain: &str) -> String {
     let mut text = String::with_capacity(plain.len() + plain.len() / 3);
     for (place, digit) in plain.chars().enumerate() {
         if place > 0 && (plain.len() - place).is_multiple_of(3) {
@@ -167,6 +219,8 @@ mod tests {
             (0.0096, "$0.0096"),
             (4.230_769, "$4.23"),
             (0.0, "$0"),
+            (0.9, "$0.90"),
+            (0.2692, "$0.2692"),
             (-120.5, "−$120.50"),
             (f64::NAN, "—"),
         ] {
@@ -174,7 +228,10 @@ mod tests {
         }
         assert_eq!(change(Some(5.0)), "+$5.00");
         assert_eq!(change(Some(-5.0)), "−$5.00");
+        assert_eq!(change(Some(0.0)), "$0");
         assert_eq!(change(None), "—");
+        assert_eq!(usd_range(Some((7.0, 7.0))), "no spread");
+        assert_eq!(usd_range(Some((1.0, 2_000.0))), "$1.00\u{a0}–\u{a0}$2,000");
     }
 
     #[test]
@@ -188,6 +245,12 @@ mod tests {
         ] {
             assert_eq!(count(value), text);
         }
+        assert_eq!(counted(1.0, "GPU", "GPUs"), "1 GPU");
+        assert_eq!(counted(2.0, "GPU", "GPUs"), "2 GPUs");
+        assert_eq!(count_small(-0.2), "−0.2");
+        assert_eq!(count_small(0.012_34), "0.0123");
+        assert_eq!(stated(1_234.567_8), "1,234.5678");
+        assert_eq!(stated(-0.2), "−0.2");
         assert_eq!(percent(0.080_808), "8.08\u{a0}%");
         assert_eq!(percent(0.349), "34.9\u{a0}%");
         assert_eq!(percent(1.0), "100\u{a0}%");

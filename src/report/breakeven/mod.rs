@@ -4,13 +4,24 @@
 //! of parts and are functions of the answer alone.
 
 mod amount;
+mod cash;
+mod change;
 mod claims;
 mod decision;
 mod engineering;
+mod fleet;
+mod framework;
+mod ledger;
+mod methods;
+mod names;
+mod options;
 mod pictures;
 mod plot;
+mod replica;
+mod saving;
 
 use crate::cost::answer::Answer;
+use crate::cost::outlook::Band;
 use crate::report::escape;
 use crate::report::html;
 use crate::report::markdown;
@@ -22,6 +33,8 @@ use crate::report::section::{Align, Heading, Section, Table};
 enum Part {
     /// The sentence that decides.
     Verdict(String),
+    /// What must be known before anything below is believed.
+    Note(String),
     /// Numbers to remember, each with what it is.
     Figures(Vec<Figure>),
     /// A heading with notes and a table.
@@ -51,28 +64,23 @@ fn parts(answer: &Answer) -> Vec<Part> {
 }
 
 fn title(answer: &Answer) -> String {
-    let api = answer.api.as_ref().map(|api| api.model.as_str());
-    let host = answer.self_hosted.as_ref().map(|_| card(answer));
+    let api = answer.api.as_ref().map(|api| amount::short(&api.model, 60));
+    let host = answer.self_hosted.as_ref().map(|_| names::of_host(answer));
     match (api, host) {
-        (Some(api), Some(host)) => format!("{api} or self-hosted on {host}?"),
+        (Some(api), Some(host)) => format!("{api} or {}?", own(&host)),
         (Some(api), None) => format!("What {api} costs"),
-        (None, Some(host)) => format!("What self-hosting on {host} costs"),
+        (None, Some(host)) => format!("What {} costs", own(&host)),
         (None, None) => "Break-even".to_owned(),
     }
 }
 
-/// The card that the fleet is made of, as far as the scenario says.
-fn card(answer: &Answer) -> String {
-    let stated = answer
-        .assumptions
-        .iter()
-        .find(|line| line.key == "self_hosted.gpu");
-    let chosen = answer.view.fits.iter().find(|fit| fit.chosen);
-    stated
-        .and_then(|line| line.value.as_str())
-        .or(chosen.map(|fit| fit.gpu.as_str()))
-        .unwrap_or("GPUs")
-        .to_owned()
+/// The own model, said to be the own one.
+fn own(host: &str) -> String {
+    if host.starts_with("self-hosted") {
+        host.to_owned()
+    } else {
+        format!("self-hosted {host}")
+    }
 }
 
 /// The report as one self-contained page.
@@ -83,6 +91,7 @@ pub fn to_html(answer: &Answer) -> String {
             Part::Verdict(text) => {
                 body += &format!("<p class=\"verdict\">{}</p>\n", escape::html(&text));
             }
+            Part::Note(text) => body += &format!("<p>{}</p>\n", escape::html(&text)),
             Part::Figures(figures) => body += &html_figures(&figures),
             Part::Section(section) => body += &html::of_section(&section),
             Part::List(heading, items) => body += &html_list(heading, &items),
@@ -104,6 +113,7 @@ pub fn to_markdown(answer: &Answer) -> String {
     for part in parts(answer) {
         match part {
             Part::Verdict(verdict) => text += &format!("\n**{}**\n", escape::markdown(&verdict)),
+            Part::Note(note) => text += &format!("\n{}\n", escape::markdown(&note)),
             Part::Figures(figures) => {
                 text.push('\n');
                 for figure in figures {
@@ -129,11 +139,14 @@ pub fn to_markdown(answer: &Answer) -> String {
     text
 }
 
-/// Both bills over the volume, one row per point of the curve.
+/// Both bills over the volume, one row per point of the curve; the ends of the band where it is drawn.
+/// Nothing but numbers: no name from outside is in it.
 pub fn to_csv(answer: &Answer) -> String {
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-    let mut text =
-        "requests_per_month,api_usd_per_month,self_hosted_usd_per_month,cheaper\n".to_owned();
+    let mut text = "requests_per_month,api_usd_per_month,self_hosted_usd_per_month,cheaper,\
+        api_usd_per_month_p5,api_usd_per_month_p95,\
+        self_hosted_usd_per_month_p5,self_hosted_usd_per_month_p95\n"
+        .to_owned();
     for point in &answer.view.curve {
         let cheaper = match (point.api_usd, point.self_hosted_usd) {
             (Some(api), Some(host)) if api < host => "api",
@@ -141,11 +154,23 @@ pub fn to_csv(answer: &Answer) -> String {
             (Some(_), Some(_)) => "equal",
             (_, _) => "",
         };
+        let at = |band: &&Band| {
+            band.requests_per_month
+                .total_cmp(&point.requests_per_month)
+                .is_eq()
+        };
+        let band = answer.view.band.iter().find(at);
+        let ends = |of: fn(&Band) -> [f64; 2]| {
+            let [low, high] = band.map_or([None; 2], |band| of(band).map(Some));
+            format!("{},{}", number(low), number(high))
+        };
         text += &format!(
-            "{},{},{},{cheaper}\n",
+            "{},{},{},{cheaper},{},{}\n",
             point.requests_per_month,
             number(point.api_usd),
-            number(point.self_hosted_usd)
+            number(point.self_hosted_usd),
+            ends(|band| band.api_usd),
+            ends(|band| band.self_hosted_usd)
         );
     }
     text

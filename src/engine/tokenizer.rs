@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokenizers::Tokenizer;
 
-use crate::engine::EngineError;
-use crate::engine::weights::files;
+use super::weights::files;
+use super::{EngineError, TokenId, tiny};
+use crate::study::model::ModelSource;
 
 /// Largest `tokenizer.json` that is read; Gemma's, the largest in use, has 33 MB.
 const LIMIT: u64 = 64 << 20;
@@ -38,9 +39,45 @@ pub(crate) fn check(path: &Path, rows: u32) -> Result<Tokenizer, EngineError> {
 }
 
 /// Parses a tokenizer.
-fn load(path: &Path) -> Result<Tokenizer, EngineError> {
+pub(crate) fn load(path: &Path) -> Result<Tokenizer, EngineError> {
     let bytes = files::read(path, LIMIT)?;
-    parse(bytes).map_err(|reason| EngineError::model(path.display(), reason))
+    from_bytes(bytes, path.display())
+}
+
+/// Parses a tokenizer from the bytes of a file at `place`.
+pub(crate) fn from_bytes(
+    bytes: Vec<u8>,
+    place: impl std::fmt::Display,
+) -> Result<Tokenizer, EngineError> {
+    parse(bytes).map_err(|reason| EngineError::model(place, reason))
+}
+
+/// The tokenizer that comes with a model.
+pub(super) fn of_model(source: &ModelSource) -> Result<Tokenizer, EngineError> {
+    let missing = |reason: &str| Err(EngineError::model(source, reason));
+    match source {
+        ModelSource::Dir(folder) => load(&folder.join("tokenizer.json")),
+        ModelSource::Tiny => tiny::tokenizer(),
+        ModelSource::Hub(_) => missing("is fetched before it is opened"),
+        ModelSource::Card(_) => missing("random weights have no quality; take a checkpoint"),
+        ModelSource::Gguf(_) => missing(
+            "the tokenizer of a GGUF file is not read; give the model's tokenizer.json with --tokenizer",
+        ),
+    }
+}
+
+/// The ids of a text alone, and the id that the tokenizer puts before a text, where it does.
+pub(super) fn encode(
+    tokenizer: &Tokenizer,
+    text: &str,
+) -> Result<(Vec<TokenId>, Option<TokenId>), EngineError> {
+    let ids = |text: &str, with_special: bool| {
+        let encoding = tokenizer.encode_fast(text, with_special);
+        let refuse = |error: tokenizers::Error| EngineError::model("tokenizer", error.to_string());
+        encoding.map_err(refuse).map(|e| e.get_ids().to_vec())
+    };
+    let around_nothing = ids("", true)?;
+    Ok((ids(text, false)?, around_nothing.first().copied()))
 }
 
 fn parse(bytes: Vec<u8>) -> Result<Tokenizer, String> {

@@ -1,0 +1,443 @@
+//! All precisions of a job, one after the other.
+
+use std::sync::atomic::Ordering;
+
+use super::windows::window;
+use super::{Ended, Event, Job, Outlets, QualityError, Role, Room};
+use crate::engine::worker::{
+    Launcher, Loaded, Order, ReferenceAt, Refusal, ScoreOrder, StoreOrder, WindowSeen, Worker,
+    WorkerError,
+};
+use crate::engine::{Capacity, TokenId};
+use crate::record::observation::{EndStatus, EngineFacts, FailureKind, Record};
+use crate::record::scoring::{Pairing, Reference, Scoring, Unscored, Window};
+use crate::study::model::Precision;
+use crate::units::{Nanos, Seconds};
+
+/// Time that one request is meant to take: short enough for progress and for Ctrl-C.
+const REQUEST: Seconds = Seconds::new(1.0);
+/// Most windows of a request.
+const MOST_WINDOWS: u32 = 64;
+/// Share of the memory that two models may fill; the rest is for logits, caches and the system.
+const FILLED: f64 = 0.8;
+
+/// What a job has come to.
+pub(super) struct Driver<'j, 'o> {
+    job: &'j Job<'j>,
+    launcher: &'o mut dyn Launcher,
+    outlets: Outlets<'o>,
+    next_scoring: u32,
+    /// Where the reference is, once it is anywhere.
+    reference: Option<Held>,
+    pace: Pace,
+    unscored: u32,
+}
+
+/// Where the reference is.
+enum Held {
+    /// In a worker, beside the model that is judged.
+    Beside {
+        worker: Box<dyn Worker>,
+        engine: EngineFacts,
+    },
+    /// Its distributions are on disk.
+    OnDisk { engine: EngineFacts, error: f64 },
+}
+
+/// Why a precision has no result.
+enum Trouble {
+    /// The user wants to stop.
+    Interrupted,
+    /// The judged model failed.
+    Judged(WorkerError),
+    /// Nothing can go on.
+    Fatal(QualityError),
+}
+
+impl From<QualityError> for Trouble {
+    fn from(error: QualityError) -> Self {
+        Self::Fatal(error)
+    }
+}
+
+/// How fast windows go by.
+struct Pace {
+    /// Windows of the next request.
+    windows: u32,
+    /// Passes over the text that are still to come, this one included.
+    passes: u32,
+}
+
+impl<'j, 'o> Driver<'j, 'o> {
+    pub(super) fn new(
+        job: &'j Job<'j>,
+        launcher: &'o mut dyn Launcher,
+        outlets: Outlets<'o>,
+    ) -> Self {
+        let numbers = job.before.iter().filter_map(|record| match record {
+            Record::Scoring(scoring) => Some(scoring.scoring + 1),
+            _ => None,
+        });
+        Self {
+            next_scoring: numbers.max().unwrap_or(0),
+            job,
+            launcher,
+            outlets,
+            reference: None,
+            pace: Pace {
+                windows: 1,
+                passes: 0,
+            },
+            unscored: 0,
+        }
+    }
+
+    pub(super) fn run(mut self) -> Result<Ended, QualityError> {
+        let missing: Vec<Precision> = self
+            .job
+            .precisions
+            .iter()
+            .copied()
+            .filter(|precision| !self.judged_before(*precision))
+            .collect();
+        let mut status = EndStatus::Complete;
+        for (index, &precision) in missing.iter().enumerate() {
+            self.pace.passes = (missing.len() - index) as u32;
+            match self.judge(precision) {
+                Ok(()) => {}
+                Err(Trouble::Judged(error)) => self.note(precision, error)?,
+                Err(Trouble::Interrupted) => {
+                    status = EndStatus::Interrupted;
+                    break;
+                }
+                Err(Trouble::Fatal(error)) => return Err(error),
+            }
+        }
+        Ok(Ended {
+            status,
+            unscored: self.unscored,
+        })
+    }
+
+    /// Whether an earlier session has every window of a precision on the same text.
+    fn judged_before(&self, precision: Precision) -> bool {
+        let scorings = self.job.before.iter().filter_map(|record| match record {
+            Record::Scoring(scoring) => Some(scoring),
+            _ => None,
+        });
+        let same = |scoring: &&Box<Scoring>| {
+            scoring.precision == precision
+                && scoring.text == *self.job.text
+                && scoring.reference.source == self.job.reference.source
+                && scoring.reference.precision == self.job.reference.precision
+        };
+        scorings.filter(same).any(|scoring| {
+            let windows = self.job.before.iter().filter(|record| {
+                matches!(record, Record::Window(window) if window.scoring == scoring.scoring)
+            });
+            windows.count() == self.job.text.windows as usize
+        })
+    }
+
+    /// Judges one precision; where both models turn out not to fit, with the reference on disk.
+    fn judge(&mut self, precision: Precision) -> Result<(), Trouble> {
+        self.go_on()?;
+        let mut held = match self.reference.take() {
+            Some(held) => held,
+            None => self.hold_reference()?,
+        };
+        if let Some(reason) = self.why_not_beside(&held, precision) {
+            drop(held);
+            held = self.write_reference(&reason)?;
+        }
+        let beside = held.is_beside();
+        match self.judge_against(held, precision) {
+            Err(Trouble::Judged(error)) if beside && is_memory(&error) => {
+                self.reference = None;
+                let held = self.write_reference(&error.to_string())?;
+                self.judge_against(held, precision)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Why a precision cannot be held beside the reference, judged by the reference's size.
+    fn why_not_beside(&self, held: &Held, precision: Precision) -> Option<String> {
+        let Held::Beside { engine, .. } = held else {
+            return None;
+        };
+        let Room::Bytes(room) = self.job.meeting.room else {
+            return Some("one model at a time was asked for".to_owned());
+        };
+        let bits = precision.block().map_or(engine.bits_per_weight, |block| {
+            block.bytes as f64 * 8.0 / block.length as f64
+        });
+        let reference = engine.weight_bytes as f64;
+        let both = reference + reference / engine.bits_per_weight * bits;
+        (both > room as f64 * FILLED).then(|| {
+            let gib = |bytes: f64| bytes / f64::from(1_u32 << 30);
+            format!(
+                "reference and {precision} take {:.1} GiB together, there are {:.1}",
+                gib(both),
+                gib(room as f64)
+            )
+        })
+    }
+
+    /// Loads the reference into a worker of its own and keeps it there.
+    fn hold_reference(&mut self) -> Result<Held, Trouble> {
+        let (mut worker, loaded) = self.load_reference()?;
+        let kept = worker.set_aside();
+        kept.map_err(|error| self.of_reference(error))?;
+        Ok(Held::Beside {
+            worker,
+            engine: loaded.engine,
+        })
+    }
+
+    fn load_reference(&mut self) -> Result<(Box<dyn Worker>, Loaded), Trouble> {
+        let order = self.job.reference;
+        (self.outlets.observer)(Event::Loading {
+            precision: order.precision,
+            role: Role::Reference,
+        });
+        let context = self.job.text.context;
+        let loaded = self.launcher.launch().and_then(|mut worker| {
+            let loaded = load(worker.as_mut(), order, context)?;
+            Ok((worker, loaded))
+        });
+        loaded.map_err(|error| self.of_reference(error))
+    }
+
+    /// Writes the reference's distributions to disk and lets the model go.
+    fn write_reference(&mut self, reason: &str) -> Result<Held, Trouble> {
+        (self.outlets.observer)(Event::TwoPasses { reason });
+        let (mut worker, loaded) = self.load_reference()?;
+        let role = (self.job.reference.precision, Role::Reference);
+        let (mut largest, mut done) = (0.0_f64, 0);
+        self.pace.passes += 1;
+        while done < self.job.text.windows {
+            self.go_on()?;
+            let (windows, begun) = (self.next_windows(done), self.outlets.clock.now());
+            let count = windows.len() as u32;
+            let stored = worker.store(&StoreOrder {
+                windows,
+                first: self.job.text.first,
+                file: self.job.meeting.file.to_owned(),
+            });
+            largest = largest.max(stored.map_err(|error| self.of_reference(error))?);
+            done += count;
+            self.keep_pace((count, begun), done, role);
+        }
+        self.pace.passes -= 1;
+        Ok(Held::OnDisk {
+            engine: loaded.engine,
+            error: largest,
+        })
+    }
+
+    /// Judges one precision against the reference where it is now.
+    fn judge_against(&mut self, mut held: Held, precision: Precision) -> Result<(), Trouble> {
+        let outcome = match &mut held {
+            Held::Beside { worker, engine } => {
+                self.score_all(precision, worker.as_mut(), (engine, Pairing::Resident))
+            }
+            Held::OnDisk { engine, error } => match self.launcher.launch() {
+                Ok(mut worker) => {
+                    let pairing = Pairing::Stored { error: *error };
+                    self.score_all(precision, worker.as_mut(), (engine, pairing))
+                }
+                Err(error) => Err(judged(error)),
+            },
+        };
+        // A worker that is lost takes a reference that lies in it along.
+        let lost = matches!(outcome, Err(Trouble::Judged(WorkerError::Lost(_))));
+        if !(lost && held.is_beside()) {
+            self.reference = Some(held);
+        }
+        outcome
+    }
+
+    fn score_all(
+        &mut self,
+        precision: Precision,
+        worker: &mut dyn Worker,
+        (reference, pairing): (&EngineFacts, Pairing),
+    ) -> Result<(), Trouble> {
+        let role = Role::Judged;
+        (self.outlets.observer)(Event::Loading { precision, role });
+        let order = Order {
+            precision,
+            ..self.job.model.clone()
+        };
+        let text = self.job.text;
+        let loaded = load(worker, &order, text.context).map_err(judged)?;
+        let scoring = self.next_scoring;
+        self.next_scoring += 1;
+        self.store(&[Record::Scoring(Box::new(Scoring {
+            scoring,
+            precision,
+            engine: loaded.engine,
+            reference: Reference {
+                source: self.job.reference.source.clone(),
+                precision: self.job.reference.precision,
+                engine: reference.clone(),
+            },
+            text: text.clone(),
+            pairing,
+            started: loaded.started,
+            load_ns: loaded.duration,
+        }))])?;
+        let mut done = 0;
+        while done < text.windows {
+            self.go_on()?;
+            let (windows, begun) = (self.next_windows(done), self.outlets.clock.now());
+            let count = windows.len() as u32;
+            let seen = worker.score(&ScoreOrder {
+                windows,
+                first: text.first,
+                reference: match pairing {
+                    Pairing::Resident => ReferenceAt::Beside,
+                    Pairing::Stored { .. } => ReferenceAt::File {
+                        file: self.job.meeting.file.to_owned(),
+                        window: done,
+                    },
+                },
+            });
+            let records: Vec<Record> = (done..)
+                .zip(seen.map_err(judged)?)
+                .map(|(window, seen)| record(scoring, window, seen))
+                .collect();
+            self.store(&records)?;
+            done += count;
+            self.keep_pace((count, begun), done, (precision, role));
+        }
+        Ok(())
+    }
+
+    /// Tokens of the windows of the next request.
+    fn next_windows(&self, done: u32) -> Vec<Vec<TokenId>> {
+        let text = self.job.text;
+        let end = text.windows.min(done + self.pace.windows);
+        (done..end)
+            .map(|number| window(self.job.ids, text, number))
+            .collect()
+    }
+
+    /// Learns from the last request how many windows the next may have, and tells how far it is.
+    fn keep_pace(
+        &mut self,
+        (count, begun): (u32, Nanos),
+        done: u32,
+        (precision, role): (Precision, Role),
+    ) {
+        let spent = self.outlets.clock.now().since(begun);
+        let each = spent.unwrap_or(Nanos::new(0)).seconds().value() / f64::from(count);
+        // A clock that stood still says nothing against more.
+        self.pace.windows =
+            (REQUEST.value() / each.max(1e-3)).clamp(1.0, MOST_WINDOWS.into()) as u32;
+        let of = self.job.text.windows;
+        let later = f64::from(of) * f64::from(self.pace.passes.saturating_sub(1));
+        (self.outlets.observer)(Event::Windows {
+            precision,
+            role,
+            done,
+            of,
+            ahead: Seconds::new(each * (f64::from(of - done) + later)),
+        });
+    }
+
+    fn go_on(&self) -> Result<(), Trouble> {
+        if self.outlets.interrupt.load(Ordering::Relaxed) > 0 {
+            return Err(Trouble::Interrupted);
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, records: &[Record]) -> Result<(), QualityError> {
+        (self.outlets.sink)(records).map_err(QualityError::Sink)
+    }
+
+    /// Records that a precision has no result.
+    fn note(&mut self, precision: Precision, error: WorkerError) -> Result<(), QualityError> {
+        let reason = error.to_string();
+        let (kind, stderr) = match error {
+            WorkerError::Lost(loss) => (loss.kind, loss.stderr),
+            WorkerError::Refused(Refusal::OutOfMemory { .. }) => (FailureKind::Oom, Vec::new()),
+            WorkerError::Refused(Refusal::Invalid { .. }) => (FailureKind::Invalid, Vec::new()),
+            WorkerError::Refused(
+                Refusal::Model { .. } | Refusal::Device { .. } | Refusal::Unsupported { .. },
+            )
+            | WorkerError::Interrupted => (FailureKind::Crashed, Vec::new()),
+        };
+        let unscored = Unscored {
+            precision,
+            kind,
+            reason,
+            stderr,
+        };
+        (self.outlets.observer)(Event::Unscored(&unscored));
+        self.unscored += 1;
+        self.store(&[Record::Unscored(unscored)])
+    }
+
+    fn of_reference(&self, error: WorkerError) -> Trouble {
+        match error {
+            WorkerError::Interrupted => Trouble::Interrupted,
+            cause => Trouble::Fatal(QualityError::Reference {
+                precision: self.job.reference.precision,
+                cause,
+            }),
+        }
+    }
+}
+
+impl Held {
+    const fn is_beside(&self) -> bool {
+        match self {
+            Self::Beside { .. } => true,
+            Self::OnDisk { .. } => false,
+        }
+    }
+}
+
+fn load(worker: &mut dyn Worker, order: &Order, context: u32) -> Result<Loaded, WorkerError> {
+    let loaded = worker.load(order)?;
+    worker.reserve(Capacity { batch: 1, context })?;
+    Ok(loaded)
+}
+
+fn judged(error: WorkerError) -> Trouble {
+    match error {
+        WorkerError::Interrupted => Trouble::Interrupted,
+        error => Trouble::Judged(error),
+    }
+}
+
+/// Whether memory was what was missing.
+fn is_memory(error: &WorkerError) -> bool {
+    match error {
+        WorkerError::Refused(Refusal::OutOfMemory { .. }) => true,
+        WorkerError::Lost(loss) => loss.kind == FailureKind::Oom,
+        WorkerError::Refused(
+            Refusal::Model { .. }
+            | Refusal::Unsupported { .. }
+            | Refusal::Device { .. }
+            | Refusal::Invalid { .. },
+        )
+        | WorkerError::Interrupted => false,
+    }
+}
+
+fn record(scoring: u32, window: u32, seen: WindowSeen) -> Record {
+    Record::Window(Box::new(Window {
+        scoring,
+        window,
+        surprise: seen.surprise,
+        surprise_reference: seen.surprise_reference,
+        delta_p: seen.delta_p,
+        delta_p_squared: seen.delta_p_squared,
+        same_top: seen.same_top,
+        divergence_nano: seen.divergence_nano,
+    }))
+}

@@ -1,0 +1,52 @@
+//! Whether sensor readings can be what they say: columns of one length, in the order of time, and of the
+//! block that holds them.
+
+use crate::record::observation::{Block, Sensors};
+
+/// Readings that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnsoundReadings {
+    /// A column of another length than the times.
+    #[error("{found} readings of {sensor} at {expected} times")]
+    Length {
+        /// The column.
+        sensor: String,
+        /// Times.
+        expected: usize,
+        /// Readings.
+        found: usize,
+    },
+    /// Times that do not rise.
+    #[error("sensor readings are not in the order of time")]
+    Order,
+    /// Readings of another time than the block's.
+    #[error("sensor readings do not belong to the block that holds them")]
+    Elsewhere,
+}
+
+/// What is wrong with readings in themselves.
+pub(super) fn unsound(sensors: &Sensors) -> Option<UnsoundReadings> {
+    let expected = sensors.at_ns.len();
+    let odd = sensors
+        .columns
+        .iter()
+        .find(|(_, column)| column.len() != expected);
+    if let Some((sensor, column)) = odd {
+        return Some(UnsoundReadings::Length {
+            sensor: sensor.clone(),
+            expected,
+            found: column.len(),
+        });
+    }
+    let rising = sensors.at_ns.windows(2).all(|pair| pair[0] < pair[1]);
+    (!rising).then_some(UnsoundReadings::Order)
+}
+
+/// Whether more than the nearest reading on either side lies outside of the block.
+pub(super) fn outside(block: &Block, sensors: &Sensors) -> Option<UnsoundReadings> {
+    let from = block.started.monotonic_ns.value();
+    let to = from.saturating_add(block.cpu.wall_ns.value());
+    let before = sensors.at_ns.iter().filter(|at| at.value() < from).count();
+    let after = sensors.at_ns.iter().filter(|at| at.value() > to).count();
+    (before > 1 || after > 1).then_some(UnsoundReadings::Elsewhere)
+}

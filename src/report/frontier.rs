@@ -1,0 +1,256 @@
+//! The cost–quality frontier as a static picture: what each precision costs against how far it diverges.
+
+use super::chart::{label, open, rounded_up, shape, ticks};
+use super::escape::html;
+use super::pictures::Picture;
+use super::precision::{Cost, PrecisionRow, Precisions};
+
+const WIDTH: f64 = 720.0;
+const HEIGHT: f64 = 360.0;
+const LEFT: f64 = 78.0;
+const RIGHT: f64 = 60.0;
+const TOP: f64 = 16.0;
+const BOTTOM: f64 = 48.0;
+/// Height of a label, which no other may cover.
+const LINE: f64 = 14.0;
+/// About the width of a label.
+const WORD: f64 = 44.0;
+
+/// One mark of the picture.
+#[derive(Debug, Clone, PartialEq)]
+struct Dot {
+    name: String,
+    cost: f64,
+    kld: f64,
+    interval: Option<(f64, f64)>,
+}
+
+/// The picture, where at least two precisions have both.
+pub(crate) fn picture(precisions: &Precisions) -> Option<Picture> {
+    let cost = precisions.cost();
+    let dots: Vec<Dot> = precisions
+        .rows
+        .iter()
+        .filter_map(|row| dot(row, cost))
+        .collect();
+    let frame = Frame::around(&dots)?;
+    let (axis, words) = match cost {
+        Cost::Price => {
+            let batch = precisions.batches.last()?;
+            (
+                format!("$/Mtok at batch {batch}"),
+                "dollars per million tokens",
+            )
+        }
+        Cost::Bytes => ("MB on the device".to_owned(), "bytes on the device"),
+    };
+    let title = format!("mean divergence from the reference against {words}");
+    let mut svg = open(HEIGHT, &title);
+    frame.axes(&axis, &mut svg);
+    frame.line(&dots, &mut svg);
+    frame.dots(&dots, &mut svg);
+    svg.push_str("</svg>\n");
+    Some(Picture {
+        svg,
+        caption: "What a precision loses against what it costs: further down is closer to the reference, further left is cheaper. The line joins those that no other one beats in both; intervals are 95 %, a divergence of zero lies on the axis.".to_owned(),
+    })
+}
+
+fn dot(row: &PrecisionRow, cost: Cost) -> Option<Dot> {
+    let kld = row.quality.as_ref()?.kld_mean;
+    let scale = match cost {
+        Cost::Price => 1.0,
+        Cost::Bytes => 1e-6,
+    };
+    Some(Dot {
+        name: row.precision.to_string(),
+        cost: row.cost(cost)? * scale,
+        kld: kld.value,
+        interval: kld.interval.map(|interval| (interval.low, interval.high)),
+    })
+}
+
+/// Where dots lie: costs evenly from zero, divergences by powers of ten.
+struct Frame {
+    cost_high: f64,
+    /// Powers of ten at the ends of the vertical axis.
+    low: i32,
+    high: i32,
+}
+
+impl Frame {
+    fn around(dots: &[Dot]) -> Option<Self> {
+        let costs = dots.iter().map(|dot| dot.cost);
+        let power = |kld: f64| kld.log10().floor() as i32;
+        let seen = dots.iter().map(|dot| dot.kld).filter(|kld| *kld > 0.0);
+        let low = seen.clone().reduce(f64::min)?;
+        let upper = |dot: &Dot| dot.interval.map_or(dot.kld, |(_, high)| high.max(dot.kld));
+        let high = dots.iter().map(upper).reduce(f64::max)?;
+        (dots.len() > 1).then_some(Self {
+            cost_high: rounded_up(costs.reduce(f64::max)?),
+            low: power(low),
+            high: power(high) + 1,
+        })
+    }
+
+    fn x(&self, cost: f64) -> f64 {
+        LEFT + cost / self.cost_high * (WIDTH - LEFT - RIGHT)
+    }
+
+    /// What is below the axis lies on it.
+    fn y(&self, kld: f64) -> f64 {
+        let bottom = f64::from(self.low);
+        let power = if kld > 0.0 {
+            kld.log10().max(bottom)
+        } else {
+            bottom
+        };
+        let share = (power - bottom) / f64::from(self.high - self.low);
+        HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+    }
+
+    fn axes(&self, axis: &str, svg: &mut String) {
+        let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+        for power in self.low..=self.high {
+            let y = self.y(10_f64.powi(power));
+            let text = if power < -3 {
+                format!("1e{power}")
+            } else {
+                label(10_f64.powi(power))
+            };
+            svg.extend([format!(
+                "<path class=\"grid\" d=\"M{LEFT:.1} {y:.1}H{right:.1}\"/><text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{text}</text>\n",
+                LEFT - 6.0,
+                y + 4.0
+            )]);
+        }
+        for tick in ticks(self.cost_high) {
+            svg.extend([format!(
+                "<text class=\"tick middle\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
+                self.x(tick),
+                bottom + 16.0,
+                label(tick)
+            )]);
+        }
+        let (middle_x, middle_y) = (f64::midpoint(LEFT, right), f64::midpoint(TOP, bottom));
+        svg.extend([format!(
+            "<path class=\"axis\" d=\"M{LEFT:.1} {TOP:.1}V{bottom:.1}H{right:.1}\"/>\n\
+             <text class=\"label middle\" x=\"{middle_x:.1}\" y=\"{:.1}\">{}</text>\n\
+             <text class=\"label middle\" transform=\"translate(14 {middle_y:.1}) rotate(-90)\">mean KLD in nats</text>\n",
+            HEIGHT - 10.0,
+            html(axis)
+        )]);
+    }
+
+    /// Joins what no other dot beats.
+    fn line(&self, dots: &[Dot], svg: &mut String) {
+        let mut kept = efficient(dots);
+        kept.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+        let path: Vec<String> = kept
+            .iter()
+            .map(|dot| format!("{:.1} {:.1}", self.x(dot.cost), self.y(dot.kld)))
+            .collect();
+        if path.len() > 1 {
+            svg.extend([format!(
+                "<path class=\"line s0\" d=\"M{}\"/>\n",
+                path.join("L")
+            )]);
+        }
+    }
+
+    fn dots(&self, dots: &[Dot], svg: &mut String) {
+        let mut taken: Vec<(f64, f64)> = Vec::new();
+        let kept = efficient(dots);
+        for dot in dots {
+            let style = usize::from(!kept.contains(&dot));
+            let (x, y) = (self.x(dot.cost), self.y(dot.kld));
+            if let Some((low, high)) = dot.interval {
+                let (low, high) = (self.y(low), self.y(high));
+                svg.extend([format!(
+                    "<path class=\"interval s{style}\" d=\"M{x:.1} {low:.1}V{high:.1}\"/>\n"
+                )]);
+            }
+            svg.push_str(&shape(style, x, y));
+            let place = free(&mut taken, (x + 8.0, y - 6.0));
+            svg.extend([format!(
+                "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
+                place.0,
+                place.1,
+                html(&dot.name)
+            )]);
+        }
+    }
+}
+
+/// A place for a label at or above the one wished for, that no other label covers.
+fn free(taken: &mut Vec<(f64, f64)>, (x, mut y): (f64, f64)) -> (f64, f64) {
+    let covers =
+        |other: &&(f64, f64), y: f64| (other.0 - x).abs() < WORD && (other.1 - y).abs() < LINE;
+    while let Some(other) = taken.iter().find(|other| covers(other, y)) {
+        y = other.1 - LINE;
+    }
+    taken.push((x, y));
+    (x, y)
+}
+
+/// Dots that no other dot beats in cost and divergence.
+fn efficient(dots: &[Dot]) -> Vec<&Dot> {
+    let beaten = |dot: &&Dot| {
+        dots.iter().any(|other| {
+            other.cost <= dot.cost
+                && other.kld <= dot.kld
+                && (other.cost < dot.cost || other.kld < dot.kld)
+        })
+    };
+    dots.iter().filter(|dot| !beaten(dot)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dot(name: &str, cost: f64, kld: f64) -> Dot {
+        Dot {
+            name: name.to_owned(),
+            cost,
+            kld,
+            interval: None,
+        }
+    }
+
+    #[test]
+    fn the_frontier_leaves_out_what_another_precision_beats() {
+        let dots = [
+            dot("f32", 4.0, 0.0),
+            dot("f16", 5.0, 1e-6),
+            dot("q8_0", 2.0, 1e-3),
+            dot("q4_0", 1.5, 0.1),
+            dot("q4_k", 1.5, 0.05),
+        ];
+        let names: Vec<&str> = efficient(&dots).iter().map(|d| d.name.as_str()).collect();
+        assert_eq!(names, ["f32", "q8_0", "q4_k"]);
+    }
+
+    #[test]
+    fn no_label_covers_another() {
+        let mut taken = Vec::new();
+        for _ in 0..4 {
+            free(&mut taken, (100.0, 100.0));
+        }
+        for (index, a) in taken.iter().enumerate() {
+            for b in &taken[..index] {
+                assert!((a.0 - b.0).abs() >= WORD || (a.1 - b.1).abs() >= LINE);
+            }
+        }
+    }
+
+    #[test]
+    fn a_divergence_of_zero_lies_on_the_axis() {
+        let dots = [dot("f32", 4.0, 0.0), dot("q4_k", 1.0, 0.02)];
+        let frame = Frame::around(&dots).unwrap();
+        assert_eq!((frame.low, frame.high), (-2, -1));
+        assert!((frame.y(0.0) - (HEIGHT - BOTTOM)).abs() < 1e-9);
+        assert!((frame.y(0.1) - TOP).abs() < 1e-9);
+        assert!(Frame::around(&dots[..1]).is_none());
+    }
+}

@@ -1,0 +1,343 @@
+//! One row per precision: what it saves beside what it loses.
+
+use std::num::NonZeroU32;
+
+use super::document::Row;
+use super::number;
+use super::provenance::bytes;
+use crate::metrics::energy::Phase;
+use crate::metrics::facts::Facts;
+use crate::metrics::latency::Latency;
+use crate::metrics::quality::Quality;
+use crate::metrics::stats::Estimate;
+use crate::record::observation::EngineFacts;
+use crate::record::scoring::{Pairing, Reference, Scoring, Text, Window};
+use crate::study::model::Precision;
+use crate::study::quality::Budget;
+use crate::study::workload::PointId;
+use crate::units::{JoulesPerToken, TokensPerSecond, UsdPerMtok};
+
+/// What precisions save and lose.
+#[derive(Debug, Clone)]
+pub struct Precisions {
+    /// What they were judged against, once anything was.
+    pub reference: Option<Reference>,
+    /// On which text.
+    pub text: Option<Text>,
+    /// What loss is bearable.
+    pub budget: Budget,
+    /// The precision that speed-ups are over: the reference's own where it was measured, else the first
+    /// that was.
+    pub base: Option<Precision>,
+    /// Batch sizes at which speed and price are shown: the smallest and the largest measured, at the
+    /// study's first pair of lengths.
+    pub batches: Vec<NonZeroU32>,
+    /// In study order.
+    pub rows: Vec<PrecisionRow>,
+}
+
+/// One precision.
+#[derive(Debug, Clone)]
+pub struct PrecisionRow {
+    /// The precision.
+    pub precision: Precision,
+    /// How the model sits on the device.
+    pub engine: Option<EngineFacts>,
+    /// What it loses.
+    pub quality: Option<Quality>,
+    /// How it met the reference.
+    pub pairing: Option<Pairing>,
+    /// Why it was not judged, where it failed.
+    pub reason: Option<String>,
+    /// What it saves, per batch size; absent where it was not measured.
+    pub speeds: Vec<Option<Speed>>,
+}
+
+/// Speed, price and energy of one precision at one batch size.
+#[derive(Debug, Clone)]
+pub struct Speed {
+    /// Where.
+    pub point: PointId,
+    /// Prompt tokens per second.
+    pub prefill: Estimate<f64>,
+    /// Output tokens per second after the first.
+    pub decode: Option<Estimate<f64>>,
+    /// Decode rate ÷ that of the base.
+    pub speedup: Option<f64>,
+    /// Dollars per million tokens, input and output blended, at full load.
+    pub price: Option<Estimate<f64>>,
+    /// Joules per output token, from a block of decoding alone.
+    pub energy: Option<f64>,
+}
+
+/// What decides between precisions that are good enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// Dollars per million tokens at the largest batch size shown.
+    Price,
+    /// Bytes on the device, where no price is known of every precision.
+    Bytes,
+}
+
+impl Precisions {
+    /// The comparison of a study that asks for quality.
+    pub fn new(facts: &Facts<'_>, rows: &[Row]) -> Option<Self> {
+        let study = &facts.session.study;
+        let asked = study.quality.as_ref()?;
+        let newest = facts.scorings.values().next_back();
+        let reference = newest.map(|(scoring, _)| scoring.reference.clone());
+        let batches = batches(rows);
+        let of = |precision| PrecisionRow::new(facts, rows, (precision, &batches));
+        let mut precisions = Self {
+            text: newest.map(|(scoring, _)| scoring.text.clone()),
+            budget: asked.budget,
+            base: None,
+            rows: study.sweep.precision.iter().map(|p| of(*p)).collect(),
+            batches,
+            reference,
+        };
+        precisions.compare_speeds();
+        Some(precisions)
+    }
+
+    fn compare_speeds(&mut self) {
+        let measured = |row: &&PrecisionRow| row.speeds.iter().flatten().next().is_some();
+        let reference = self.reference.as_ref().map(|reference| reference.precision);
+        let mut candidates = self.rows.iter().filter(measured);
+        let own = candidates.find(|row| Some(row.precision) == reference);
+        let base = own.or_else(|| self.rows.iter().find(measured)).cloned();
+        self.base = base.as_ref().map(|row| row.precision);
+        let Some(base) = base else { return };
+        for row in &mut self.rows {
+            for (speed, base) in row.speeds.iter_mut().zip(&base.speeds) {
+                let (Some(speed), Some(base)) = (speed, base) else {
+                    continue;
+                };
+                let rates = speed.decode.zip(base.decode);
+                speed.speedup = rates.map(|(own, base)| own.value / base.value);
+            }
+        }
+    }
+
+    /// What decides between precisions that are good enough.
+    pub fn cost(&self) -> Cost {
+        let judged = self.rows.iter().filter(|row| row.quality.is_some());
+        let mut priced = judged.map(|row| row.price().is_some());
+        if priced.clone().next().is_some() && priced.all(|priced| priced) {
+            Cost::Price
+        } else {
+            Cost::Bytes
+        }
+    }
+
+    /// The cheapest precision that keeps the budget with the upper ends of its intervals.
+    pub fn cheapest(&self) -> Option<&PrecisionRow> {
+        let keeps = |row: &&PrecisionRow| {
+            let quality = row.quality.as_ref();
+            quality.is_some_and(|quality| keeps(self.budget, quality))
+        };
+        self.least(self.rows.iter().filter(keeps))
+    }
+
+    /// The cheapest of those that diverge less than `row`.
+    pub fn next_better(&self, row: &PrecisionRow) -> Option<&PrecisionRow> {
+        let own = row.quality.as_ref()?.kld_mean.value;
+        let better = self.rows.iter().filter(|other| {
+            let quality = other.quality.as_ref();
+            quality.is_some_and(|quality| quality.kld_mean.value < own)
+        });
+        self.least(better)
+    }
+
+    fn least<'a>(&self, rows: impl Iterator<Item = &'a PrecisionRow>) -> Option<&'a PrecisionRow> {
+        let cost = self.cost();
+        let costs = rows.filter_map(|row| Some((row, row.cost(cost)?)));
+        costs.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(row, _)| row)
+    }
+
+    /// The sentences that name the cheapest precision within the budget and the price of the next
+    /// better one.
+    pub fn sentences(&self) -> Vec<String> {
+        let limits = limits(self.budget);
+        let Some(row) = self.cheapest() else {
+            return vec![format!(
+                "No precision keeps {limits} with the upper ends of its intervals."
+            )];
+        };
+        let kind = match self.cost() {
+            Cost::Price => "cheapest",
+            Cost::Bytes => "smallest",
+        };
+        let mut sentences = vec![format!(
+            "The {kind} precision within {limits}, by the upper ends of the intervals, is {}: {}{}.",
+            row.precision,
+            self.told(row),
+            loss(row)
+        )];
+        match self.next_better(row) {
+            None => sentences.push("No other one of the list diverges less.".to_owned()),
+            Some(better) => {
+                let cost = self.cost();
+                let more = row.cost(cost).zip(better.cost(cost));
+                let more = more.map_or(String::new(), |(own, other)| {
+                    format!(" ({:+.1} %)", (other / own - 1.0) * 100.0)
+                });
+                sentences.push(format!(
+                    "The next better one is {}: {}{more}{}.",
+                    better.precision,
+                    self.told(better),
+                    loss(better)
+                ));
+            }
+        }
+        if self.cost() == Cost::Bytes {
+            sentences.push("Prices per precision are not known here, so bytes decide.".to_owned());
+        }
+        sentences
+    }
+
+    /// The cost of a row in words.
+    fn told(&self, row: &PrecisionRow) -> String {
+        match self.cost() {
+            Cost::Price => {
+                let batch = self
+                    .batches
+                    .last()
+                    .map_or(String::new(), |batch| format!(" at batch {batch}"));
+                format!("{} $/Mtok{batch}", number::center(row.price().as_ref()))
+            }
+            Cost::Bytes => row
+                .engine
+                .as_ref()
+                .map_or(number::ABSENT.to_owned(), |engine| {
+                    format!("{} on the device", bytes(engine.weight_bytes))
+                }),
+        }
+    }
+}
+
+/// What a precision loses, in words.
+fn loss(row: &PrecisionRow) -> String {
+    row.quality.as_ref().map_or(String::new(), |quality| {
+        format!(
+            ", perplexity ratio {}, mean KLD {}",
+            number::center(Some(&quality.perplexity_ratio)),
+            number::center(Some(&quality.kld_mean))
+        )
+    })
+}
+
+fn limits(budget: Budget) -> String {
+    let ratio = budget
+        .max_ppl_ratio
+        .map(|ratio| format!("a perplexity ratio of {ratio}"));
+    let kld = budget.max_kld.map(|kld| format!("a mean KLD of {kld}"));
+    let limits: Vec<String> = ratio.into_iter().chain(kld).collect();
+    limits.join(" and ")
+}
+
+fn keeps(budget: Budget, quality: &Quality) -> bool {
+    let within = |estimate: &Estimate<f64>, limit: Option<f64>| {
+        let upper = estimate.high().unwrap_or(estimate.value);
+        limit.is_none_or(|limit| upper <= limit)
+    };
+    within(&quality.kld_mean, budget.max_kld)
+        && within(&quality.perplexity_ratio, budget.max_ppl_ratio)
+}
+
+/// The smallest and the largest batch size measured at the first pair of lengths.
+fn batches(rows: &[Row]) -> Vec<NonZeroU32> {
+    let lengths = rows.first().map(|row| (row.point.isl, row.point.osl));
+    let measured = rows
+        .iter()
+        .filter(|row| row.measured.is_some() && Some((row.point.isl, row.point.osl)) == lengths);
+    let mut batches: Vec<NonZeroU32> = measured.map(|row| row.point.batch).collect();
+    batches.sort_unstable();
+    batches.dedup();
+    match batches.as_slice() {
+        [first, .., last] => vec![*first, *last],
+        one => one.to_vec(),
+    }
+}
+
+impl PrecisionRow {
+    fn new(
+        facts: &Facts<'_>,
+        rows: &[Row],
+        (precision, batches): (Precision, &[NonZeroU32]),
+    ) -> Self {
+        let judged = judged(facts, precision);
+        let load = facts
+            .loads
+            .values()
+            .rev()
+            .find(|l| l.precision == precision);
+        let of_load = load.map(|load| load.engine.clone());
+        let failed = facts.unscored.iter().rfind(|u| u.precision == precision);
+        let lengths = rows.first().map(|row| (row.point.isl, row.point.osl));
+        let speed = |batch: &NonZeroU32| {
+            let row = rows.iter().find(|row| {
+                row.point.precision == precision
+                    && row.point.batch == *batch
+                    && Some((row.point.isl, row.point.osl)) == lengths
+            });
+            row.and_then(Speed::new)
+        };
+        Self {
+            precision,
+            engine: of_load.or_else(|| judged.map(|(scoring, _)| scoring.engine.clone())),
+            quality: judged.and_then(|(_, windows)| Quality::new(windows)),
+            pairing: judged.map(|(scoring, _)| scoring.pairing),
+            reason: match judged {
+                Some(_) => None,
+                None => failed.map(|failed| failed.reason.clone()),
+            },
+            speeds: batches.iter().map(speed).collect(),
+        }
+    }
+
+    /// Dollars per million tokens at the largest batch size shown.
+    pub fn price(&self) -> Option<Estimate<f64>> {
+        self.speeds.last()?.as_ref()?.price
+    }
+
+    /// What it costs.
+    pub fn cost(&self, cost: Cost) -> Option<f64> {
+        match cost {
+            Cost::Price => self.price().map(|price| price.value),
+            Cost::Bytes => self.engine.as_ref().map(|e| e.weight_bytes as f64),
+        }
+    }
+}
+
+/// The comparison of a precision with the most windows, the newest of equals.
+fn judged<'f>(
+    facts: &'f Facts<'_>,
+    precision: Precision,
+) -> Option<&'f (&'f Scoring, Vec<&'f Window>)> {
+    let of = facts
+        .scorings
+        .values()
+        .filter(|(scoring, windows)| scoring.precision == precision && !windows.is_empty());
+    of.max_by_key(|(_, windows)| windows.len())
+}
+
+impl Speed {
+    fn new(row: &Row) -> Option<Self> {
+        let measured = row.measured.as_ref()?;
+        let rate = |e: Estimate<TokensPerSecond>| e.rising(TokensPerSecond::value);
+        let price = measured.price.as_ref();
+        let energy = measured.energy.as_ref();
+        let energy = energy.and_then(|e| e.of_phase(Phase::Decode).as_ref().ok());
+        Some(Self {
+            point: row.point,
+            prefill: rate(measured.latency.prefill()),
+            decode: Latency::decode(&measured.latency).map(rate),
+            speedup: None,
+            price: price.map(|price| price.blended.rising(UsdPerMtok::value)),
+            energy: energy
+                .and_then(|e| e.gross().ok())
+                .map(JoulesPerToken::value),
+        })
+    }
+}

@@ -1,0 +1,250 @@
+//! The sections about the card: what it did in each phase, and what energy its tokens took.
+
+use super::{Align, Section, Table};
+use crate::metrics::card_use::{CardUse, PhaseUse};
+use crate::metrics::energy::{NoEnergy, Phase, PointEnergy};
+use crate::record::card::CardFacts;
+use crate::report::document::{Document, Measured, Row};
+use crate::report::number;
+use crate::units::{JoulesPerToken, UsdPerMtok};
+
+/// Rows whose sensors were looked for.
+fn watched(document: &Document) -> impl Iterator<Item = (&Row, &CardUse)> {
+    let rows = document.rows.iter();
+    rows.filter_map(|row| Some((row, row.measured.as_ref()?.card_use.as_ref()?)))
+}
+
+pub(super) fn card_use(document: &Document) -> Option<Section> {
+    use Align::{Left, Right};
+    watched(document).next()?;
+    let mut table = Table::new([
+        ("point", Left),
+        ("phase", Left),
+        ("GPU busy", Right),
+        ("memory busy", Right),
+        ("power W", Right),
+        ("SM MHz", Right),
+        ("memory MHz", Right),
+        ("max °C", Right),
+        ("throttled", Right),
+        ("PCIe in MB/s", Right),
+        ("PCIe out MB/s", Right),
+        ("SM active", Right),
+        ("SM occupied", Right),
+        ("tensor active", Right),
+        ("DRAM busy", Right),
+    ]);
+    for (row, card_use) in watched(document).filter(|(_, card_use)| card_use.has_readings()) {
+        for (phase, seen) in [("prefill", &card_use.prefill), ("decode", &card_use.decode)] {
+            table
+                .rows
+                .push(phase_row(&row.point.to_string(), phase, seen));
+        }
+    }
+    let mut notes = vec![
+        "Means over the time of each phase; the driver averages power and utilization over up to a second, so much shorter phases show a mixture.".to_owned(),
+    ];
+    notes.extend(document.card.as_ref().map(limits));
+    notes.extend(cost(document));
+    notes.extend(absent(document));
+    Some(Section {
+        title: "What the card did",
+        notes,
+        table: (!table.rows.is_empty()).then_some(table),
+    })
+}
+
+fn phase_row(point: &str, phase: &str, seen: &PhaseUse) -> Vec<String> {
+    let share = |share: Option<f64>| {
+        share.map_or(number::ABSENT.to_owned(), |share| {
+            format!("{:.1} %", share * 100.0)
+        })
+    };
+    let whole =
+        |value: Option<f64>| value.map_or(number::ABSENT.to_owned(), |value| format!("{value:.0}"));
+    let megabytes = |rate: Option<f64>| number::optional(rate.map(|rate| rate / 1e6));
+    vec![
+        point.to_owned(),
+        phase.to_owned(),
+        share(seen.gpu_utilization),
+        share(seen.memory_utilization),
+        number::optional(seen.power_watts),
+        whole(seen.sm_clock_mhz),
+        whole(seen.memory_clock_mhz),
+        whole(seen.temperature_c.map(|celsius| celsius as f64)),
+        share(seen.throttling.map(|throttling| throttling.worst())),
+        megabytes(seen.pcie_rx),
+        megabytes(seen.pcie_tx),
+        share(seen.sm_activity),
+        share(seen.sm_occupancy),
+        share(seen.tensor_activity),
+        share(seen.dram_bandwidth),
+    ]
+}
+
+/// What the card could do at most, as its driver sets it.
+fn limits(card: &CardFacts) -> String {
+    let clock = |clock: Option<u64>| match clock {
+        Some(clock) => format!("{clock} MHz"),
+        None => number::ABSENT.to_owned(),
+    };
+    let watts = match card.power_limit_mw {
+        Some(limit) => format!("{} W", limit / 1_000),
+        None => number::ABSENT.to_owned(),
+    };
+    let switch = |on: Option<bool>| match on {
+        Some(true) => "on",
+        Some(false) => "off",
+        None => number::ABSENT,
+    };
+    format!(
+        "The driver allows {watts}, SM {} and memory {}; ECC {}, MIG {}, persistence {}.",
+        clock(card.max_sm_clock_mhz),
+        clock(card.max_memory_clock_mhz),
+        switch(card.ecc),
+        switch(card.mig),
+        switch(card.persistence)
+    )
+}
+
+/// The highest share of time that sampling took at any point.
+fn cost(document: &Document) -> Option<String> {
+    let highest = |share: fn(&CardUse) -> Option<f64>| {
+        let shares = watched(document).filter_map(|(_, card_use)| share(card_use));
+        shares.reduce(f64::max)
+    };
+    let sampler = highest(|card_use| card_use.cost.sampler)?;
+    let parent = highest(|card_use| card_use.cost.parent)?;
+    Some(format!(
+        "Sampling took up to {:.2} % of one processor, the whole measuring process up to {:.2} % within timed blocks.",
+        sampler * 100.0,
+        parent * 100.0
+    ))
+}
+
+/// Each reason for which sensors are absent, once.
+fn absent(document: &Document) -> Vec<String> {
+    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+    for (sensor, reason) in watched(document).flat_map(|(_, card_use)| &card_use.absent) {
+        let known = reasons.iter_mut().find(|(other, _)| other == reason);
+        match known {
+            Some((_, sensors)) if sensors.contains(sensor) => {}
+            Some((_, sensors)) => sensors.push(sensor.clone()),
+            None => reasons.push((reason.clone(), vec![sensor.clone()])),
+        }
+    }
+    let sentence = |(reason, sensors): (String, Vec<String>)| {
+        format!("Absent: {}; {reason}.", sensors.join(", "))
+    };
+    reasons.into_iter().map(sentence).collect()
+}
+
+pub(super) fn energy(document: &Document) -> Option<Section> {
+    use Align::{Left, Right};
+    let mut table = Table::new([
+        ("point", Left),
+        ("phase", Left),
+        ("J/token", Right),
+        ("J/token net of idle", Right),
+        ("mean W", Right),
+        ("tokens", Right),
+        ("from", Left),
+        ("integral against counter", Right),
+        ("$/Mtok energy", Right),
+        ("$/Mtok rental", Right),
+    ]);
+    let mut idle = None;
+    for row in &document.rows {
+        let Some((measured, energy)) = with_energy(row) else {
+            continue;
+        };
+        idle = idle.or(Some(&energy.idle));
+        let price = measured.price.as_ref();
+        let input = price.map(|price| price.input.value);
+        let output = price
+            .and_then(|price| price.output)
+            .map(|price| price.value);
+        for (phase, rental) in [(Phase::Prefill, input), (Phase::Decode, output)] {
+            let cells = energy_cells(document, energy, phase);
+            let name = match phase {
+                Phase::Prefill => "prefill, per input token",
+                Phase::Decode => "decode, per output token",
+            };
+            let mut line = vec![row.point.to_string(), name.to_owned()];
+            line.extend(cells);
+            line.push(number::optional(rental.map(UsdPerMtok::value)));
+            table.rows.push(line);
+        }
+    }
+    let mut notes = vec![
+        "From blocks of one phase alone of at least 10 s; the card's counter counts where it was renewed 20 times, and integrated power is held against it.".to_owned(),
+    ];
+    notes.push(match idle? {
+        Ok(watts) => format!(
+            "At rest, before the first worker, the card drew {:.1} W.",
+            watts.value()
+        ),
+        Err(reason) => format!("Net of idle is —: {reason}."),
+    });
+    notes.push(price_of_energy(document));
+    Some(Section {
+        title: "Energy",
+        notes,
+        table: Some(table),
+    })
+}
+
+fn with_energy(row: &Row) -> Option<(&Measured, &PointEnergy)> {
+    let measured = row.measured.as_ref()?;
+    Some((measured, measured.energy.as_ref()?))
+}
+
+fn price_of_energy(document: &Document) -> String {
+    match document.energy_price {
+        Some(price) => format!(
+            "Energy at {} USD per kWh and a PUE of {}; it is part of a rental, not on top of it.",
+            price.usd_per_kilowatt_hour.value(),
+            price.pue.value()
+        ),
+        None if document.simulated => "A simulated result has no price.".to_owned(),
+        None => "The cost of energy is —: give --usd-per-kwh and --pue.".to_owned(),
+    }
+}
+
+/// The cells from J/token to the cost of energy.
+fn energy_cells(document: &Document, energy: &PointEnergy, phase: Phase) -> Vec<String> {
+    let seen = match energy.of_phase(phase) {
+        Ok(seen) => seen,
+        Err(reason) => return without(reason),
+    };
+    let (joules, method) = match seen.energy.best() {
+        Ok(best) => best,
+        Err(reason) => return without(&reason),
+    };
+    let gross = seen.gross().ok();
+    let net = energy.idle.clone().and_then(|idle| seen.net(idle)).ok();
+    let cost = gross.zip(document.energy_price);
+    let cost = cost.map(|(gross, price)| price.of_phase(gross).value());
+    let disagreement = seen.energy.disagreement();
+    let from = match &seen.energy.counter {
+        Ok(_) => method.word().replace('_', " "),
+        Err(reason) => format!("{} ({reason})", method.word().replace('_', " ")),
+    };
+    vec![
+        number::optional(gross.map(JoulesPerToken::value)),
+        number::optional(net.map(JoulesPerToken::value)),
+        number::plain((joules / seen.duration).value()),
+        format!("{:.0}", seen.tokens.value()),
+        from,
+        disagreement.map_or(number::ABSENT.to_owned(), |d| {
+            format!("{:+.1} %", d * 100.0)
+        }),
+        number::optional(cost),
+    ]
+}
+
+fn without(reason: &NoEnergy) -> Vec<String> {
+    let mut cells = vec![number::ABSENT.to_owned(); 7];
+    cells[4] = format!("{} ({reason})", number::ABSENT);
+    cells
+}

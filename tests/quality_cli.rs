@@ -1,0 +1,208 @@
+//! `mtok quality` and `mtok run` with a `[quality]` table, through the command line, on scripted models.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests are tests, which clippy only sees inside test functions"
+)]
+
+use std::path::PathBuf;
+use std::process::Output;
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const SCRIPT: &str = "[model]\nvocab = 60\n";
+
+/// A folder with a script and a text.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self(TempDir::new().unwrap());
+        let words = "In the beginning God created the heaven and the earth. ";
+        std::fs::write(desk.path("script.toml"), SCRIPT).unwrap();
+        std::fs::write(desk.path("text.txt"), words.repeat(6)).unwrap();
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn mtok(&self, verb: &str, arguments: &[&str]) -> Output {
+        let script = format!("sim:{}", self.path("script.toml").display());
+        Command::new(env!("CARGO_BIN_EXE_mtok"))
+            .current_dir(self.0.path())
+            .args([verb, "--engine", &script, "--out", "study"])
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    fn quality(&self, arguments: &[&str]) -> Output {
+        let usual = ["--text", "text.txt", "--context", "16", "--precision"];
+        self.mtok("quality", &[&usual, arguments].concat())
+    }
+}
+
+#[track_caller]
+fn json(output: &Output) -> Value {
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?}: {talk}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn every_precision_has_every_key_and_each_estimate_its_interval() {
+    let desk = Desk::new();
+    let answer = json(&desk.quality(&["q8_0,q4_k", "--json"]));
+    let precisions = answer["precisions"].as_array().unwrap();
+    assert_eq!(precisions.len(), 2);
+    for row in precisions {
+        for key in ["precision", "bits_per_weight", "bytes"] {
+            assert!(!row[key].is_null(), "{key}");
+        }
+        for key in [
+            "perplexity",
+            "perplexity_ratio",
+            "kld_mean",
+            "kld_median",
+            "delta_p_rms",
+            "same_top",
+        ] {
+            let end = |end: &str| row[format!("{key}{end}")].as_f64().unwrap();
+            assert!(end("_low") <= end("") && end("") <= end("_high"), "{key}");
+        }
+        // 20 windows of 7 predictions: too few lie beyond the 99 % quantile.
+        for key in [
+            "kld_p99",
+            "kld_p99_low",
+            "kld_p99_high",
+            "kld_max_low",
+            "kld_max_high",
+        ] {
+            assert!(row.get(key).unwrap().is_null(), "{key}");
+        }
+        assert!(row["kld_max"].as_f64().unwrap() >= row["kld_mean"].as_f64().unwrap());
+    }
+    let kld = |row: usize| precisions[row]["kld_mean"].as_f64().unwrap();
+    assert!(kld(0) < kld(1), "fewer bits diverge more");
+    assert_eq!(answer["points"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn the_record_verifies_and_gives_the_reports_again() {
+    let desk = Desk::new();
+    json(&desk.quality(&["q8_0,q2_k", "--json", "--max-kld", "0.5"]));
+    for arguments in [["verify", "study", ""], ["report", "study", "--check"]] {
+        let arguments = arguments.iter().filter(|argument| !argument.is_empty());
+        let output = Command::new(env!("CARGO_BIN_EXE_mtok"))
+            .current_dir(desk.0.path())
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    let report = std::fs::read_to_string(desk.path("study/report.md")).unwrap();
+    assert!(report.contains("within a mean KLD of 0.5"), "{report}");
+    assert!(report.contains("## Quality"));
+    assert!(!report.contains("## Throughput"), "nothing was timed");
+    let page = std::fs::read_to_string(desk.path("study/report.html")).unwrap();
+    assert!(page.contains("mean divergence from the reference against"));
+    assert!(!desk.path("study/reference.distributions").exists());
+}
+
+#[test]
+fn two_passes_say_their_error_and_agree() {
+    let desk = Desk::new();
+    let together = json(&desk.quality(&["q4_k", "--json"]));
+    std::fs::remove_dir_all(desk.path("study")).unwrap();
+    let apart = json(&desk.quality(&["q4_k", "--json", "--two-passes"]));
+    let (a, b) = (&together["precisions"][0], &apart["precisions"][0]);
+    assert_eq!(a["perplexity"], b["perplexity"]);
+    let error = b["log_probability_rounding"].as_f64().unwrap();
+    assert!(error > 0.0 && error < 1e-3);
+    let apart = a["kld_mean"].as_f64().unwrap() - b["kld_mean"].as_f64().unwrap();
+    assert!(apart.abs() <= 2.0 * error);
+    assert!(!desk.path("study/reference.distributions").exists());
+}
+
+#[test]
+fn one_run_measures_speed_and_quality() {
+    let desk = Desk::new();
+    let study = "[sweep]\nprecision = [\"q8_0\", \"q4_k\"]\nbatch = [1, 2]\nisl = [8]\nosl = [4]\n\
+        [measure]\nlaunches = 1\n[quality]\ntext = \"text.txt\"\ncontext = 16\n";
+    std::fs::write(desk.path("study.toml"), study).unwrap();
+    let answer = json(&desk.mtok("run", &["study.toml", "--json"]));
+    let row = &answer["precisions"][0];
+    assert!(row["decode_tokens_per_second_b2"].as_f64().unwrap() > 0.0);
+    assert!(row["kld_mean"].as_f64().unwrap() > 0.0);
+    assert_eq!(answer["points"].as_array().unwrap().len(), 4);
+    assert_eq!(answer["points"][0]["kld_mean"], row["kld_mean"]);
+    let table = std::fs::read_to_string(desk.path("study/points.csv")).unwrap();
+    assert!(table.lines().next().unwrap().contains("perplexity_ratio"));
+}
+
+#[test]
+fn what_cannot_be_judged_is_refused_before_a_model_is_loaded() {
+    let desk = Desk::new();
+    let ends = |arguments: &[&str], code: i32, words: &str| {
+        let output = desk.mtok("quality", arguments);
+        let talk = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{talk}");
+        assert!(talk.contains(words), "{talk}");
+    };
+    ends(&["--batch", "4"], 2, "--batch is for mtok run");
+    ends(&["--reference", "q99"], 2, "q99");
+    ends(&["--text", "absent.txt"], 3, "absent.txt");
+    ends(
+        &["--text", "text.txt", "--context", "3"],
+        3,
+        "quality.context = 3",
+    );
+    ends(
+        &["--text", "text.txt", "--context", "100000"],
+        3,
+        "quality.context",
+    );
+    std::fs::write(desk.path("short.txt"), "no").unwrap();
+    ends(&["--text", "short.txt"], 3, "the text has 2 tokens");
+}
+
+#[test]
+fn the_small_model_loses_more_the_fewer_bits_it_has() {
+    let folder = TempDir::new().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_mtok"))
+        .current_dir(folder.path())
+        .args([
+            "quality", "--model", "tiny", "--device", "cpu", "--out", "study",
+        ])
+        .args(["--precision", "f16,bf16,q8_0,q6_k,q5_k,q4_k,q3_k,q2_k"])
+        .args([
+            "--context",
+            "48",
+            "--windows",
+            "3",
+            "--max-kld",
+            "0.05",
+            "--json",
+        ])
+        .output()
+        .unwrap();
+    let answer = json(&output);
+    let kld = |row: usize| answer["precisions"][row]["kld_mean"].as_f64().unwrap();
+    for nearly_exact in 0..3 {
+        assert!(kld(nearly_exact) < kld(3), "{nearly_exact} against q6_k");
+    }
+    for row in 3..7 {
+        assert!(
+            kld(row) < kld(row + 1),
+            "{row}: {} {}",
+            kld(row),
+            kld(row + 1)
+        );
+    }
+    let report = std::fs::read_to_string(folder.path().join("study/report.md")).unwrap();
+    assert!(report.contains("The smallest precision within a mean KLD of 0.05"));
+}

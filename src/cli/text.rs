@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::exit::{CliError, Exit};
 use crate::clock::Monotonic;
 use crate::engine::EngineError;
-use crate::engine::text::{TextOrder, TextSeen, Texts, tokenizer_of};
+use crate::engine::text::{ReadOrder, TextSeen, Texts, tokenizer_of};
 use crate::engine::worker::{Refusal, TextReader, WorkerCommand, WorkerError};
 use crate::study::model::ModelSource;
 use crate::study::prompts::PromptChoice;
@@ -33,7 +33,7 @@ pub(super) fn read(
         return Ok(None);
     }
     let place = tokenizer.path.display().to_string();
-    let order = TextOrder {
+    let order = ReadOrder {
         tokenizer,
         prompts: study.prompts.clone(),
         lengths: study.sweep.isl.clone(),

@@ -34,7 +34,7 @@ pub(crate) fn of_folder(folder: &Path) -> Result<Architecture, EngineError> {
     read(&folder.join(FILE))
 }
 
-fn read(path: &Path) -> Result<Architecture, EngineError> {
+pub(crate) fn read(path: &Path) -> Result<Architecture, EngineError> {
     parse(&files::read(path, LIMIT)?).map_err(|reason| EngineError::model(path.display(), reason))
 }
 

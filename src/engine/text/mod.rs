@@ -39,7 +39,7 @@ pub struct TokenizerOf {
 
 /// What is to be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TextOrder {
+pub struct ReadOrder {
     /// The tokenizer, which is checked in any case.
     pub tokenizer: TokenizerOf,
     /// What prompts are to be made of.
@@ -112,7 +112,7 @@ pub fn tokenizer_of(source: &ModelSource) -> Result<Option<TokenizerOf>, EngineE
 }
 
 /// Checks the tokenizer and reads the texts.
-pub fn read(order: &TextOrder) -> Result<TextSeen, EngineError> {
+pub fn read(order: &ReadOrder) -> Result<TextSeen, EngineError> {
     let tokenizer = tokenizer::check(&order.tokenizer.path, order.tokenizer.rows)?;
     match texts(order, &tokenizer) {
         Ok(None) => Ok(TextSeen::Checked),
@@ -122,7 +122,7 @@ pub fn read(order: &TextOrder) -> Result<TextSeen, EngineError> {
     }
 }
 
-fn texts(order: &TextOrder, tokenizer: &Tokenizer) -> Result<Option<Texts>, Failure> {
+fn texts(order: &ReadOrder, tokenizer: &Tokenizer) -> Result<Option<Texts>, Failure> {
     let Some((file, dress)) = order.prompts.source() else {
         return Ok(None);
     };

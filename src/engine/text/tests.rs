@@ -44,8 +44,8 @@ impl Folder {
         Self(folder)
     }
 
-    fn order(&self, prompts: PromptChoice, length: u32) -> TextOrder {
-        TextOrder {
+    fn order(&self, prompts: PromptChoice, length: u32) -> ReadOrder {
+        ReadOrder {
             tokenizer: TokenizerOf {
                 path: self.0.path().join(TOKENIZER),
                 rows: ROWS,

@@ -21,7 +21,7 @@ use super::{
 use crate::clock::Clock;
 use crate::engine::Capacity;
 use crate::engine::text::passages::Passages;
-use crate::engine::text::{TextOrder, TextSeen};
+use crate::engine::text::{ReadOrder, TextSeen};
 use crate::record::observation::{Accuracy, Device, EngineFacts, FailureKind, Peak};
 use crate::study::model::Precision;
 use crate::units::{Nanos, Seconds};
@@ -188,7 +188,7 @@ impl Process {
     }
 
     /// Checks a tokenizer and reads texts.
-    pub(super) fn read_text(&mut self, order: &TextOrder) -> Result<TextSeen, WorkerError> {
+    pub(super) fn read_text(&mut self, order: &ReadOrder) -> Result<TextSeen, WorkerError> {
         let request = Request::ReadText(order.clone());
         answer!(self, &request, Reply::Text(seen) => seen)
     }

@@ -7,7 +7,7 @@ use super::{
     Tokenized, WindowSeen,
 };
 use crate::engine::Capacity;
-use crate::engine::text::TextOrder;
+use crate::engine::text::ReadOrder;
 use crate::engine::text::TextSeen;
 use crate::engine::text::passages::Passages;
 use crate::record::observation::{Accuracy, Device, EngineFacts, Peak};
@@ -27,7 +27,7 @@ pub(super) enum Request {
         dtypes: Vec<Precision>,
     },
     /// Check a tokenizer and read texts.
-    ReadText(TextOrder),
+    ReadText(ReadOrder),
     /// Cut prompts from these texts from now on.
     Prompts(Passages),
     /// Load a model.

@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::{Processes, Unescorted, WorkerCommand, WorkerError};
 use crate::clock::Clock;
-use crate::engine::text::{self, TextOrder, TextSeen};
+use crate::engine::text::{self, ReadOrder, TextSeen};
 use crate::units::Seconds;
 
 /// Longest that reading may take: the largest tokenizers in use take a few seconds on a slow machine.
@@ -29,7 +29,7 @@ pub struct TextReader {
 
 impl TextReader {
     /// Checks a tokenizer and reads texts. The process is gone afterwards.
-    pub fn read(self, order: &TextOrder) -> Result<TextSeen, WorkerError> {
+    pub fn read(self, order: &ReadOrder) -> Result<TextSeen, WorkerError> {
         let processes = Processes {
             command: self.command,
             no_progress_timeout: if self.patience < PATIENCE {
@@ -46,7 +46,7 @@ impl TextReader {
 }
 
 /// The child's side. The bound on memory stays: the process does nothing else afterwards.
-pub(super) fn read(order: &TextOrder) -> Result<TextSeen, WorkerError> {
+pub(super) fn read(order: &ReadOrder) -> Result<TextSeen, WorkerError> {
     let bound = Rlimit {
         current: Some(MEMORY),
         maximum: Some(MEMORY),

@@ -11,6 +11,7 @@ use super::exit::{CliError, Exit};
 use super::prices::PricesArgs;
 use crate::study::input;
 use crate::study::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
+use crate::study::prompts::PromptSection;
 use crate::study::quality::{QualitySection, ReferenceChoice};
 use crate::study::spec::{
     MeasureSection, ModelSection, PriceSection, StudyFile, SweepSection, Target,
@@ -94,6 +95,16 @@ pub(super) struct StudyArgs {
     /// Keep quantized weights in the user's cache, and take them from there.
     #[arg(long)]
     pub(super) keep_quantized: bool,
+    /// Measure with the prompts of a file, one per line or JSON Lines with "prompt" or "messages",
+    /// cut to the input length.
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    pub(super) prompt_file: Option<PathBuf>,
+    /// Measure with windows of a text instead of random ids.
+    #[arg(long, value_name = "FILE")]
+    pub(super) text: Option<PathBuf>,
+    /// Put prompts of text into the model's chat template; its tokens count as input.
+    #[arg(long)]
+    pub(super) chat: bool,
     /// Card id of the GPU catalog, such as h100-sxm.
     #[arg(long, value_name = "ID")]
     pub(super) gpu: Option<String>,
@@ -168,6 +179,11 @@ impl StudyArgs {
                 batch: counts(&self.batch),
                 isl: counts(&self.isl),
                 osl: counts(&self.osl),
+            },
+            prompts: PromptSection {
+                file: self.prompt_file.clone(),
+                text: self.text.clone(),
+                chat: self.chat.then_some(true),
             },
             measure: MeasureSection {
                 seed: self.seed,

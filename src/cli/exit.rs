@@ -118,12 +118,32 @@ impl CliError {
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         let exit = match &error {
-            EngineError::Model { .. } | EngineError::Unsupported { .. } => Exit::Model,
+            EngineError::Model { place, reason } => {
+                let remedy = remedy(place, reason);
+                let refused = Self::new(Exit::Model, error);
+                return match remedy {
+                    Some(remedy) => refused.hint(remedy),
+                    None => refused,
+                };
+            }
+            EngineError::Unsupported { .. } => Exit::Model,
             EngineError::Device { .. } => Exit::Device,
             EngineError::OutOfMemory { .. } | EngineError::NotFinite { .. } => Exit::Failure,
         };
         Self::new(exit, error)
     }
+}
+
+/// What to do about a model file, unless the reason says so itself.
+fn remedy(place: &str, reason: &str) -> Option<&'static str> {
+    if reason.contains("; ") {
+        return None;
+    }
+    Some(if place.contains(".gguf") {
+        "download the file again, or convert the model again with a current llama.cpp"
+    } else {
+        "download the model again, with all its files from one commit"
+    })
 }
 
 impl From<StudyError> for CliError {

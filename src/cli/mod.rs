@@ -28,6 +28,7 @@ mod reports;
 mod run;
 mod schema;
 mod signals;
+mod text;
 mod verify;
 mod watch;
 

@@ -45,9 +45,25 @@ pub(super) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// Characters of an error; names and values in it come from files and may be as long as those.
+const LONGEST_ERROR: usize = 1_000;
+
+/// Text as one line of bounded length.
+fn one_line(text: &str) -> String {
+    let mut line: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(LONGEST_ERROR)
+        .collect();
+    if line.len() < text.len() {
+        line.push('…');
+    }
+    line
+}
+
 /// The one error line, and the remedy on the next.
 pub(super) fn complain(error: &CliError) {
-    say(&format!("error: {}", with_causes(&error.error)));
+    say(&format!("error: {}", one_line(&with_causes(&error.error))));
     if let Some(hint) = &error.hint {
         say(&format!("hint: {hint}"));
     }
@@ -86,5 +102,13 @@ mod tests {
     #[test]
     fn a_name_cannot_move_the_cursor() {
         assert_eq!(printable("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\n");
+    }
+
+    #[test]
+    fn an_error_is_one_line_however_long_the_names_in_it_are() {
+        assert_eq!(one_line("tensor a\nb: twice"), "tensor a b: twice");
+        let long = one_line(&"é".repeat(2_000));
+        assert_eq!(long.chars().count(), LONGEST_ERROR + 1);
+        assert!(long.ends_with('…'));
     }
 }

@@ -9,16 +9,19 @@ use super::args::{PlanArgs, StudyArgs, target};
 use super::exit::{CliError, Exit};
 use super::hub::{self, Need};
 use super::pricing::{self, Priced};
-use super::{host, output};
+use super::{host, output, text};
 use crate::catalog::Catalog;
 use crate::catalog::book::PriceBook as _;
 use crate::engine::gguf::importance::Importance;
+use crate::engine::text::Texts;
+use crate::engine::text::passages::Passages;
 use crate::engine::weights;
 use crate::record::observation::Model;
+use crate::record::prompts::PromptFacts;
 use crate::study::model::ModelSource;
 use crate::study::plan::{Machine, Plan, Subject};
 use crate::study::spec::{Study, StudyError, StudyFile, Target};
-use crate::units::{Bytes, Usd};
+use crate::units::{Bytes, Seconds, Usd};
 
 /// A study with its model, before any device is touched.
 #[derive(Debug)]
@@ -35,6 +38,21 @@ pub(super) struct Prepared {
     pub(super) files: ModelSource,
     /// Bytes of the weights where a file fixes them.
     pub(super) file_bytes: Option<u64>,
+    /// What prompts are cut from, unless they are random ids.
+    texts: Option<Texts>,
+}
+
+impl Prepared {
+    /// What the record says of the prompts.
+    pub(super) fn prompts(&self) -> PromptFacts {
+        let texts = self.texts.as_ref();
+        texts.map_or(PromptFacts::RandomIds, |texts| texts.facts.clone())
+    }
+
+    /// What prompts are cut from, unless they are random ids.
+    pub(super) fn passages(&self) -> Option<Passages> {
+        self.texts.as_ref().map(|texts| texts.passages.clone())
+    }
 }
 
 /// A study before anything is known of its model.
@@ -43,6 +61,7 @@ pub(super) struct Asked {
     written: StudyFile,
     target: Target,
     kept: Option<PathBuf>,
+    patience: Seconds,
     /// The study as far as it does not depend on the model's files.
     pub(super) study: Study,
 }
@@ -51,18 +70,21 @@ pub(super) struct Asked {
 pub(super) fn ask(args: &StudyArgs) -> Result<Asked, CliError> {
     Ok(Asked {
         kept: args.keep_quantized.then(kept_folder).transpose()?,
-        ..ask_written(args.written()?)?
+        ..ask_written(args.written()?, Seconds::new(args.no_progress_timeout))?
     })
 }
 
 /// The same for a study that was read already.
-pub(super) fn ask_written(written: StudyFile) -> Result<Asked, CliError> {
+///
+/// A process that reads a tokenizer or texts is given up after `patience`.
+pub(super) fn ask_written(written: StudyFile, patience: Seconds) -> Result<Asked, CliError> {
     let target = target(written.model.device);
     Ok(Asked {
         study: written.clone().resolved(target)?,
         written,
         target,
         kept: None,
+        patience,
     })
 }
 
@@ -70,6 +92,9 @@ impl Asked {
     /// Looks at the model's files, fetching what is needed of one on the Hub.
     pub(super) fn prepare(self, need: Need) -> Result<Prepared, CliError> {
         let located = hub::locate(&self.study.source, need)?;
+        let study = resolve(&self.written, &located.files, self.target)?;
+        // First, because a model's files are hashed and that takes its time.
+        let texts = text::read(&located.files, &study, self.patience)?;
         let mut model = located.inspect()?;
         if let Some(path) = &self.study.imatrix {
             Importance::read(path)?;
@@ -78,8 +103,9 @@ impl Asked {
             model.files.insert(name, digest);
         }
         Ok(Prepared {
-            study: resolve(&self.written, &located.files, self.target)?,
+            study,
             model,
+            texts,
             kept: self.kept,
             file_bytes: file_bytes(&located.files),
             files: located.files.clone(),

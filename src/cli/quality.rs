@@ -21,6 +21,7 @@ use crate::report::{json, terminal};
 use crate::study::model::{ModelSource, Precision};
 use crate::study::quality::{Quality, ReferenceChoice};
 use crate::study::spec::StudyError;
+use crate::units::Seconds;
 
 pub(super) use crate::quality::Room;
 
@@ -29,7 +30,10 @@ const DISTRIBUTIONS: &str = "reference.distributions";
 
 /// Judges, writes the reports, and prints what was found.
 pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
-    let asked = ask_written(args.written()?)?;
+    let asked = ask_written(
+        args.written()?,
+        Seconds::new(args.study.no_progress_timeout),
+    )?;
     pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
     let folder = run::folder(&args.study, &asked.study.source);
     run::make_sure_of_room(&folder, args.study.resume)?;

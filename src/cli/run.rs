@@ -17,7 +17,7 @@ use super::{host, output, quality, reports};
 use crate::catalog::{self, Catalog};
 use crate::clock::{Clock as _, Monotonic};
 use crate::engine::worker::{
-    Escort, Holding, Launcher as _, Processes, Unescorted, WorkerCommand, WorkerError,
+    Escort, Holding, Launcher as _, Processes, Prompted, Unescorted, WorkerCommand, WorkerError,
 };
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
 use crate::record::observation::{
@@ -54,7 +54,10 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     write_study(&folder, &prepared)?;
 
     let progress = Progress::new();
-    let mut processes = processes(&args.study, &interrupts);
+    let mut processes = Prompted {
+        processes: processes(&args.study, &interrupts),
+        passages: prepared.passages(),
+    };
     let target = target(&prepared);
     let order = target.order(
         prepared.study.sweep.precision[0],
@@ -66,7 +69,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         .and_then(|mut worker| worker.identify(&order));
     let device = device.map_err(named)?;
     let watch = Arc::new(Watch::start(&device, requirement(args))?);
-    processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
+    processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
     progress.watch(&watch);
     let device = look_at_card(device, &watch, prepared.study.measure.energy, &progress);
     let peaks = if before.is_empty() && device.kind != DeviceKind::Sim {
@@ -99,7 +102,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         quality::Around {
             folder: &folder,
             before: &before,
-            processes: &mut processes,
+            processes: &mut processes.processes,
             writer: &mut writer,
             interrupts: &interrupts,
             progress: &progress,
@@ -319,6 +322,7 @@ pub(super) fn session(prepared: &Prepared) -> Result<Session, CliError> {
         engine: prepared.study.engine.clone(),
         model: prepared.model.clone(),
         study: prepared.study.clone(),
+        prompts: prepared.prompts(),
         catalog_sha256: catalog::sha256(),
         host: host::host(),
     })
@@ -377,7 +381,7 @@ struct Around<'a> {
 
 fn measure(
     job: &Job<'_>,
-    processes: &mut Processes,
+    processes: &mut Prompted,
     writer: &mut Writer,
     around: Around<'_>,
 ) -> Result<EndStatus, CliError> {

@@ -12,6 +12,8 @@ use super::cards::Architecture;
 use super::weights::files;
 use crate::study::model::{Family, RopeScaling, Shape};
 
+/// The file.
+pub(crate) const FILE: &str = "config.json";
 /// Largest `config.json` that is read; published ones stay below 10 KiB.
 const LIMIT: u64 = 1 << 20;
 
@@ -27,7 +29,11 @@ const SUPPORTED: [(&str, Family); 8] = [
     ("Phi3ForCausalLM", Family::Phi3),
 ];
 
-/// Reads the architecture from `config.json`.
+/// Reads the architecture from the `config.json` of a folder.
+pub(crate) fn of_folder(folder: &Path) -> Result<Architecture, EngineError> {
+    read(&folder.join(FILE))
+}
+
 pub(crate) fn read(path: &Path) -> Result<Architecture, EngineError> {
     parse(&files::read(path, LIMIT)?).map_err(|reason| EngineError::model(path.display(), reason))
 }
@@ -202,8 +208,13 @@ fn family_of(classes: &[String]) -> Result<Family, String> {
     };
     classes.iter().find_map(known).ok_or_else(|| {
         let supported: Vec<&str> = SUPPORTED.iter().map(|(name, _)| *name).collect();
+        // Names from a stranger's file, of which a few characters tell enough.
+        let named = classes.iter().take(3);
+        let named: Vec<String> = named
+            .map(|class| class.chars().take(64).collect())
+            .collect();
         format!(
-            "architectures {classes:?} is not supported; supported are {}",
+            "architectures {named:?} is not supported; supported are {}",
             supported.join(", ")
         )
     })

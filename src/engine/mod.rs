@@ -14,8 +14,10 @@ pub(crate) mod peaks;
 pub(crate) mod quantize;
 pub mod sim;
 pub(crate) mod stock;
+pub mod text;
 pub mod tiny;
 pub(crate) mod tokenizer;
+pub mod untrusted;
 pub mod weights;
 pub mod worker;
 

@@ -18,8 +18,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Name of the thread that parses, whose panics are reported as errors and not on stderr.
 const THREAD: &str = "tokenizer";
 
-/// Refuses a tokenizer that cannot be read or that has ids beyond the rows of the embedding.
-pub(crate) fn check(path: &Path, rows: u32) -> Result<(), EngineError> {
+/// Reads a tokenizer and refuses one that has ids beyond the rows of the embedding.
+pub(crate) fn check(path: &Path, rows: u32) -> Result<Tokenizer, EngineError> {
     let tokenizer = load(path)?;
     let vocabulary = tokenizer.get_vocab(true);
     match vocabulary.into_iter().max_by_key(|(_, id)| *id) {
@@ -30,7 +30,7 @@ pub(crate) fn check(path: &Path, rows: u32) -> Result<(), EngineError> {
                  belongs to another model"
             ),
         )),
-        Some(_) => Ok(()),
+        Some(_) => Ok(tokenizer),
         None => Err(EngineError::model(
             path.display(),
             "the vocabulary is empty",

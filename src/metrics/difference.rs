@@ -87,6 +87,7 @@ fn of_session(facts: &Facts<'_>) -> Vec<Circumstance> {
     vec![
         item("engine", Some(session.engine.to_string())),
         item("model", Some(model.name.clone())),
+        item("prompts", Some(session.prompts.to_string())),
         item("random weights", Some(model.random_weights.to_string())),
         item("model files", Some(files.join(", "))),
         item("mtok", Some(harness.version.clone())),

@@ -211,6 +211,7 @@ fn session(points: &[PointId]) -> Session {
         engine: EngineKind::Decoder,
         model: model(),
         study: study(points),
+        prompts: crate::record::prompts::PromptFacts::RandomIds,
         catalog_sha256: "cd".repeat(32),
         host: Host {
             cpu: "Test CPU".to_owned(),
@@ -271,6 +272,7 @@ fn study(points: &[PointId]) -> Study {
             isl: axis(points.iter().map(|p| p.isl)),
             osl: axis(points.iter().map(|p| p.osl)),
         },
+        prompts: crate::study::prompts::PromptChoice::RandomIds,
         measure: Measure {
             target_ci: 0.03,
             min_blocks: 3,

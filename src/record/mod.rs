@@ -2,6 +2,7 @@
 
 pub mod card;
 pub mod observation;
+pub mod prompts;
 pub mod schema;
 pub mod scoring;
 pub mod store;

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::card::CardFacts;
+use super::prompts::PromptFacts;
 use super::scoring::{Scoring, Unscored, Window};
 use crate::study::model::{EngineKind, Family, ModelSource, Precision, Shape};
 use crate::study::spec::Study;
@@ -70,6 +71,9 @@ pub struct Session {
     pub model: Model,
     /// The study after defaults and flags.
     pub study: Study,
+    /// What prompts were made of; records from before there was a choice have random ids.
+    #[serde(default)]
+    pub prompts: PromptFacts,
     /// SHA-256 of the bundled catalog.
     pub catalog_sha256: String,
     /// The machine.

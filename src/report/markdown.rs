@@ -154,6 +154,7 @@ Before timing, the logits of the timed path are compared with the reference path
 | model | tiny (tiny) |
 | weights | seeded random numbers of the model's shape: its speed, not its text |
 | parameters | 106816 |
+| prompts | seeded random ids |
 | engine | decoder |
 | device | Test CPU, 8.00 GB |
 | last-level cache | 32.00 MB |

@@ -20,6 +20,7 @@ pub(crate) fn of(facts: &Facts<'_>) -> Vec<Fact> {
     let session = facts.session;
     let mut lines = vec![fact("run date", session.run_date.to_string())];
     lines.extend(of_model(&session.model));
+    lines.push(fact("prompts", session.prompts.to_string()));
     lines.push(fact("engine", session.engine.to_string()));
     lines.extend(facts.device.map(of_device).unwrap_or_default());
     lines.extend(of_host(&session.host));

@@ -4,6 +4,7 @@ pub mod hub;
 pub mod input;
 pub mod model;
 pub mod plan;
+pub mod prompts;
 pub mod quality;
 pub mod spec;
 pub mod workload;

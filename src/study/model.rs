@@ -26,6 +26,16 @@ pub enum ModelSource {
     Hub(HubSource),
 }
 
+impl ModelSource {
+    /// Whether it is a folder of files, a tokenizer among them.
+    pub fn is_folder(&self) -> bool {
+        match self {
+            Self::Dir(_) => true,
+            Self::Tiny | Self::Gguf(_) | Self::Card(_) | Self::Hub(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for ModelSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
+use super::prompts::{PromptChoice, PromptSection, PromptsError};
 use super::quality::{Quality, QualitySection};
 use super::workload::PointId;
 use crate::units::Seconds;
@@ -26,6 +27,9 @@ pub struct StudyFile {
     /// The axes.
     #[serde(default)]
     pub sweep: SweepSection,
+    /// What prompts are made of.
+    #[serde(default)]
+    pub prompts: PromptSection,
     /// How carefully.
     #[serde(default)]
     pub measure: MeasureSection,
@@ -128,6 +132,9 @@ pub struct Study {
     pub imatrix: Option<PathBuf>,
     /// The axes.
     pub sweep: Sweep,
+    /// What prompts are made of.
+    #[serde(default)]
+    pub prompts: PromptChoice,
     /// How carefully.
     pub measure: Measure,
     /// At what price.
@@ -242,6 +249,7 @@ impl StudyFile {
                 isl: s.isl.or(self.sweep.isl),
                 osl: s.osl.or(self.sweep.osl),
             },
+            prompts: self.prompts.overlaid(upper.prompts),
             measure: MeasureSection {
                 target_ci: e.target_ci.or(self.measure.target_ci),
                 min_blocks: e.min_blocks.or(self.measure.min_blocks),
@@ -281,6 +289,7 @@ impl StudyFile {
                 isl: self.sweep.isl.unwrap_or(vec![defaults.isl]),
                 osl: self.sweep.osl.unwrap_or(vec![defaults.osl]),
             },
+            prompts: self.prompts.resolved()?,
             measure: self.measure.resolved(target, &source),
             price: Price {
                 gpu: self.price.gpu,
@@ -454,6 +463,9 @@ impl Measure {
 /// A study that makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StudyError {
+    /// Prompts of nothing or of two things.
+    #[error(transparent)]
+    Prompts(#[from] PromptsError),
     /// An axis without a value.
     #[error("{key} is empty; give at least one value")]
     Empty {

@@ -50,6 +50,7 @@ pub(crate) fn of(study: &Study) -> Session {
             files: std::collections::BTreeMap::new(),
         },
         study: study.clone(),
+        prompts: mtok::record::prompts::PromptFacts::RandomIds,
         catalog_sha256: "cd".repeat(32),
         host: Host {
             cpu: "a processor".to_owned(),

@@ -14,7 +14,7 @@ use super::reader::{Reader, Refusal, Value, unknown_kind, width_of};
 /// Metadata entries; a large vocabulary is one entry, and published files have below a hundred.
 const KEYS: u64 = 1 << 11;
 /// Tensors; a model of 405 billion parameters has about a thousand.
-const TENSORS: u64 = 1 << 16;
+const TENSORS: u64 = 1 << 14;
 /// Bytes of a key. The format allows 64 KiB, the longest in use has below a hundred.
 const KEY_BYTES: u64 = 1 << 10;
 /// Bytes of the name of a tensor, as the format says.

@@ -49,16 +49,12 @@ impl GgufFile {
     /// Opens a file and validates it, without reading weights.
     pub(crate) fn open(path: &Path) -> Result<Self, EngineError> {
         let bytes = Mapping::open(path)?;
-        let refuse = |refusal: Refusal| {
+        let (header, architecture) = validate(&bytes).map_err(|refusal| {
             EngineError::model(
                 format!("{}: {}", path.display(), refusal.place),
                 refusal.reason,
             )
-        };
-        let header = header::read(&bytes).map_err(refuse)?;
-        let divisors = rope_divisors(&header, &bytes).map_err(refuse)?;
-        let architecture = metadata::architecture(&header, divisors).map_err(refuse)?;
-        compare_with_shape(&header, &architecture).map_err(refuse)?;
+        })?;
         Ok(Self {
             native: most_frequent(&header, &architecture),
             architecture,
@@ -131,6 +127,15 @@ impl GgufFile {
             Slot::Embedding | Slot::Layer(..) | Slot::Norm | Slot::Head => None,
         }
     }
+}
+
+/// Everything that is checked before weights are read.
+pub(crate) fn validate(bytes: &[u8]) -> Result<(Header, Architecture), Refusal> {
+    let header = header::read(bytes)?;
+    let divisors = rope_divisors(&header, bytes)?;
+    let architecture = metadata::architecture(&header, divisors)?;
+    compare_with_shape(&header, &architecture)?;
+    Ok((header, architecture))
 }
 
 /// A tensor with its rows in order.

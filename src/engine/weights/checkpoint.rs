@@ -15,16 +15,18 @@ use super::shard::{Entry, Shard, Unique};
 use super::slot::{Dims, Slot};
 use super::{Matrix, Stack, Weights, files};
 use crate::engine::cards::Architecture;
+use crate::engine::config::{self, FILE as CONFIG};
 use crate::engine::gguf::importance::Importance;
-use crate::engine::{EngineError, Progress, config, quantize, tiny, tokenizer};
+use crate::engine::{EngineError, Progress, quantize, tiny};
 use crate::study::model::{Precision, Shape};
 
-const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 const INDEX: &str = "model.safetensors.index.json";
 const SINGLE: &str = "model.safetensors";
 /// Largest index that is read; that of a 405-billion-parameter model has 200 KiB.
-const INDEX_LIMIT: u64 = 4 << 20;
+const INDEX_LIMIT: u64 = 1 << 20;
+/// Missing shards that are named.
+const NAMED_SHARDS: usize = 8;
 
 /// An opened and validated model folder.
 pub(crate) struct Checkpoint {
@@ -47,8 +49,9 @@ struct Place {
 
 /// `model.safetensors.index.json`
 #[derive(Deserialize)]
-struct IndexFile {
-    weight_map: Unique<String>,
+pub(crate) struct IndexFile {
+    /// The shard of each tensor.
+    pub(crate) weight_map: Unique<String>,
 }
 
 impl Checkpoint {
@@ -57,11 +60,11 @@ impl Checkpoint {
         if !folder.is_dir() {
             return Err(EngineError::model(folder.display(), "not a folder"));
         }
-        let architecture = config::read(&folder.join(CONFIG))?;
+        let architecture = config::of_folder(folder)?;
         let mut files = vec![CONFIG.to_owned()];
-        // Prompts are token ids, so a folder without a tokenizer can be measured too.
+        // Prompts are token ids, so a folder without a tokenizer can be measured too. One that is there
+        // is checked in a process of its own.
         if folder.join(TOKENIZER).exists() {
-            tokenizer::check(&folder.join(TOKENIZER), architecture.shape.vocab)?;
             files.push(TOKENIZER.to_owned());
         }
         let index = read_index(folder)?;
@@ -253,22 +256,27 @@ fn read_index(folder: &Path) -> Result<Option<IndexFile>, EngineError> {
         ));
     }
     let bytes = files::read(&path, INDEX_LIMIT)?;
-    serde_json::from_slice(&bytes)
+    parse_index(&bytes)
         .map(Some)
-        .map_err(|error| EngineError::model(path.display(), error.to_string()))
+        .map_err(|reason| EngineError::model(path.display(), reason))
 }
 
-/// The shards that the index names, each of which must be a file of the folder itself.
+/// Reads the index and refuses shards that are not files of the folder itself.
+pub(crate) fn parse_index(bytes: &[u8]) -> Result<IndexFile, String> {
+    let index: IndexFile = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let is_plain = |name: &str| Path::new(name).file_name().is_some_and(|file| file == name);
+    match index.weight_map.0.values().find(|name| !is_plain(name)) {
+        Some(name) => Err(format!(
+            "shard {name:?} is not the name of a file in this folder"
+        )),
+        None => Ok(index),
+    }
+}
+
+/// The shards that the index names, all of which must be there.
 fn shards_of(folder: &Path, index: &IndexFile) -> Result<Vec<String>, EngineError> {
     let place = folder.join(INDEX);
     let names: BTreeSet<&String> = index.weight_map.0.values().collect();
-    let is_plain = |name: &str| Path::new(name).file_name().is_some_and(|file| file == name);
-    if let Some(name) = names.iter().find(|name| !is_plain(name)) {
-        return Err(EngineError::model(
-            place.display(),
-            format!("shard {name:?} is not the name of a file in this folder"),
-        ));
-    }
     let missing: Vec<&str> = names
         .iter()
         .map(|name| name.as_str())
@@ -282,12 +290,21 @@ fn shards_of(folder: &Path, index: &IndexFile) -> Result<Vec<String>, EngineErro
                 if names.is_empty() {
                     "all".to_owned()
                 } else {
-                    missing.join(", ")
+                    listed(&missing)
                 }
             ),
         ));
     }
     Ok(names.into_iter().cloned().collect())
+}
+
+/// Names in a row, the first few of many.
+fn listed(names: &[&str]) -> String {
+    let (shown, rest) = names.split_at(names.len().min(NAMED_SHARDS));
+    match rest.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// Where each tensor is; a tensor in two shards is refused.

@@ -27,7 +27,7 @@ pub(crate) mod files;
 pub(crate) mod floats;
 pub(crate) mod placement;
 mod random;
-mod shard;
+pub(crate) mod shard;
 pub(crate) mod slot;
 
 /// Type in which the models of the cards are published.

@@ -35,7 +35,8 @@ pub(crate) struct Entry {
     pub(crate) dtype: Dtype,
     /// Its dimensions.
     pub(crate) dims: Vec<usize>,
-    range: Range<usize>,
+    /// Its bytes in the file.
+    pub(crate) range: Range<usize>,
 }
 
 impl Entry {
@@ -88,7 +89,8 @@ impl Shard {
     }
 }
 
-fn read_header(bytes: &[u8]) -> Result<Vec<Entry>, String> {
+/// Validates the header of a file whose bytes these are.
+pub(crate) fn read_header(bytes: &[u8]) -> Result<Vec<Entry>, String> {
     let size = bytes.len();
     let Some(prefix) = bytes.first_chunk::<PREFIX>() else {
         return Err(format!(

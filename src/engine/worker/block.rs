@@ -6,6 +6,7 @@ use super::meter::{Meter, Start};
 use super::prompts::PromptSource;
 use super::{BlockOrder, BlockSeen, Refusal};
 use crate::clock::Clock;
+use crate::engine::text::passages::Passages;
 use crate::engine::{Engine, Progress, TokenId, Trace};
 use crate::record::observation::{Generation, Moment};
 use crate::study::workload::PointId;
@@ -26,6 +27,8 @@ pub(super) struct Bench<'a> {
     pub(super) progress: &'a Progress,
     pub(super) meter: Meter,
     pub(super) vocab: u32,
+    /// What prompts are cut from; they are random ids without it.
+    pub(super) passages: Option<&'a Passages>,
 }
 
 /// Generations of a block so far.
@@ -69,11 +72,14 @@ pub(super) fn run(bench: &mut Bench<'_>, order: &BlockOrder) -> Result<BlockSeen
 fn generations(bench: &mut Bench<'_>, order: &BlockOrder) -> Result<Seen, Refusal> {
     let point = order.point;
     let (batch, isl) = (point.batch.get() as usize, point.isl.get() as usize);
-    let mut prompts = PromptSource::new(order.seed, bench.vocab);
+    let mut prompts = match bench.passages {
+        Some(passages) => PromptSource::text(order.seed, passages),
+        None => PromptSource::random(order.seed, bench.vocab),
+    };
     let mut seen = Seen::default();
     let begin = bench.clock.now();
     loop {
-        let prompt = prompts.next(batch, isl);
+        let prompt = prompts.next(batch, isl)?;
         let tokens = point.osl.get() as usize;
         let trace = bench
             .engine

@@ -13,6 +13,7 @@ use super::{
     Tokenized, WindowSeen, Worker, WorkerError,
 };
 use crate::clock::Clock;
+use crate::engine::text::passages::Passages;
 use crate::engine::{Capacity, Progress};
 use crate::record::observation::{Accuracy, Device, DeviceKind, EngineFacts, Peak};
 use crate::study::model::Precision;
@@ -27,6 +28,8 @@ pub struct Host {
     /// The model that was set aside as the reference.
     reference: Option<Created>,
     memory: Resident,
+    /// What prompts are cut from; they are random ids without it.
+    passages: Option<Arc<Passages>>,
 }
 
 /// Highest anonymous memory seen while a model is loaded, sampled by another thread.
@@ -62,7 +65,13 @@ impl Host {
             created: None,
             reference: None,
             memory: Resident::default(),
+            passages: None,
         }
+    }
+
+    /// Cuts the prompts of blocks from these texts from now on.
+    pub(super) fn cut_prompts_from(&mut self, passages: Passages) {
+        self.passages = Some(Arc::new(passages));
     }
 
     /// Where a sampling thread notes the memory of loading.
@@ -132,10 +141,11 @@ impl Worker for Host {
     fn check(&mut self, order: &CheckOrder) -> Result<Vec<Accuracy>, WorkerError> {
         let progress = Arc::clone(&self.progress);
         let created = self.created()?;
-        let mut prompts = PromptSource::new(order.seed, created.vocab);
+        // Short prompts that are only computed with, so random ids serve whatever the study asks for.
+        let mut prompts = PromptSource::random(order.seed, created.vocab);
         let mut seen = Vec::with_capacity(order.batches.len());
         for &batch in &order.batches {
-            let prompt = prompts.next(batch.max(1) as usize, order.length.max(1) as usize);
+            let prompt = prompts.next(batch.max(1) as usize, order.length.max(1) as usize)?;
             seen.push(created.engine.check(&prompt, &progress)?);
         }
         Ok(seen)
@@ -143,8 +153,10 @@ impl Worker for Host {
 
     fn block(&mut self, order: &BlockOrder) -> Result<BlockSeen, WorkerError> {
         let progress = Arc::clone(&self.progress);
+        let passages = self.passages.clone();
         let created = self.created()?;
         let mut bench = Bench {
+            passages: passages.as_deref(),
             engine: created.engine.as_mut(),
             clock: created.clock.as_ref(),
             progress: &progress,

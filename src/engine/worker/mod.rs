@@ -13,6 +13,7 @@ mod meter;
 mod process;
 mod prompts;
 mod protocol;
+mod reader;
 mod score;
 mod serve;
 mod stderr;
@@ -32,7 +33,8 @@ use crate::units::{Nanos, Seconds};
 pub use command::WorkerCommand;
 pub use create::{Created, create};
 pub use host::Host;
-pub use process::{Process, Processes};
+pub use process::{Process, Processes, Prompted};
+pub use reader::TextReader;
 pub use serve::serve;
 
 /// What to load, and how.

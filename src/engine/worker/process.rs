@@ -20,6 +20,8 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::engine::Capacity;
+use crate::engine::text::passages::Passages;
+use crate::engine::text::{ReadOrder, TextSeen};
 use crate::record::observation::{Accuracy, Device, EngineFacts, FailureKind, Peak};
 use crate::study::model::Precision;
 use crate::units::{Nanos, Seconds};
@@ -57,18 +59,43 @@ pub struct Processes {
 
 impl Launcher for Processes {
     fn launch(&mut self) -> Result<Box<dyn Worker>, WorkerError> {
-        if let Some(cause) = self.escort.lost() {
-            return Err(WorkerError::Lost(Loss {
-                kind: FailureKind::Crashed,
-                reason: format!("nothing more is tried on this card: {cause}"),
-                stderr: Vec::new(),
-            }));
-        }
+        self.permit()?;
         Ok(Box::new(self.start()?))
     }
 }
 
+/// Starts child processes that cut their prompts from texts.
+pub struct Prompted {
+    /// What starts them.
+    pub processes: Processes,
+    /// The texts; prompts are random ids without them.
+    pub passages: Option<Passages>,
+}
+
+impl Launcher for Prompted {
+    fn launch(&mut self) -> Result<Box<dyn Worker>, WorkerError> {
+        self.processes.permit()?;
+        let mut process = self.processes.start()?;
+        if let Some(passages) = &self.passages {
+            process.hand_over(passages)?;
+        }
+        Ok(Box::new(process))
+    }
+}
+
 impl Processes {
+    /// Nothing is started on a card that was lost.
+    fn permit(&self) -> Result<(), WorkerError> {
+        let Some(cause) = self.escort.lost() else {
+            return Ok(());
+        };
+        Err(WorkerError::Lost(Loss {
+            kind: FailureKind::Crashed,
+            reason: format!("nothing more is tried on this card: {cause}"),
+            stderr: Vec::new(),
+        }))
+    }
+
     /// Starts a child.
     pub fn start(&self) -> Result<Process, WorkerError> {
         let failed = |error: &dyn std::fmt::Display| {
@@ -144,10 +171,32 @@ struct Wait {
     first_signal: Option<Nanos>,
 }
 
+/// Unwraps the one reply that answers a request.
+macro_rules! answer {
+    ($process:ident, $request:expr, $pattern:pat => $value:expr) => {
+        match $process.ask($request)? {
+            $pattern => Ok($value),
+            other => Err($process.confused(&format_args!("unexpected {other:?}"))),
+        }
+    };
+}
+
 impl Process {
     /// The process's number.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Checks a tokenizer and reads texts.
+    pub(super) fn read_text(&mut self, order: &ReadOrder) -> Result<TextSeen, WorkerError> {
+        let request = Request::ReadText(order.clone());
+        answer!(self, &request, Reply::Text(seen) => seen)
+    }
+
+    /// Gives the child the texts that its prompts are cut from.
+    fn hand_over(&mut self, passages: &Passages) -> Result<(), WorkerError> {
+        let request = Request::Prompts(passages.clone());
+        answer!(self, &request, Reply::Prompted => ())
     }
 
     /// Sends a request and waits for its answer.
@@ -325,16 +374,6 @@ fn signal_name(number: i32) -> String {
         || format!("signal {number}"),
         |(_, name)| (*name).to_owned(),
     )
-}
-
-/// Unwraps the one reply that answers a request.
-macro_rules! answer {
-    ($process:ident, $request:expr, $pattern:pat => $value:expr) => {
-        match $process.ask($request)? {
-            $pattern => Ok($value),
-            other => Err($process.confused(&format_args!("unexpected {other:?}"))),
-        }
-    };
 }
 
 impl Worker for Process {

@@ -7,6 +7,9 @@ use super::{
     Tokenized, WindowSeen,
 };
 use crate::engine::Capacity;
+use crate::engine::text::ReadOrder;
+use crate::engine::text::TextSeen;
+use crate::engine::text::passages::Passages;
 use crate::record::observation::{Accuracy, Device, EngineFacts, Peak};
 use crate::study::model::Precision;
 
@@ -23,6 +26,10 @@ pub(super) enum Request {
         /// Types of the matrices.
         dtypes: Vec<Precision>,
     },
+    /// Check a tokenizer and read texts.
+    ReadText(ReadOrder),
+    /// Cut prompts from these texts from now on.
+    Prompts(Passages),
     /// Load a model.
     Load(Order),
     /// Say what the loaded model is.
@@ -53,6 +60,10 @@ pub(super) enum Reply {
     Identified(Device),
     /// Limits of the device.
     Peaks(Vec<Peak>),
+    /// What came of the texts.
+    Text(TextSeen),
+    /// The texts are there.
+    Prompted,
     /// The model is there.
     Loaded(Loaded),
     /// What the loaded model is.

@@ -10,7 +10,7 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use super::host::{AnonymousPeak, Host};
 use super::protocol::{Reply, Request};
-use super::{Refusal, Worker, WorkerError};
+use super::{Refusal, Worker, WorkerError, reader};
 use crate::clock::Clock;
 use crate::engine::Progress;
 
@@ -84,6 +84,8 @@ fn answer(mut host: Host, mouth: &Mouth, requests: &mpsc::Receiver<String>) -> i
                 mouth.now_at(match request {
                     Request::Load(_) => Activity::Loading,
                     Request::Identify(_)
+                    | Request::ReadText(_)
+                    | Request::Prompts(_)
                     | Request::Peaks { .. }
                     | Request::Describe
                     | Request::Reserve(_)
@@ -94,7 +96,7 @@ fn answer(mut host: Host, mouth: &Mouth, requests: &mpsc::Receiver<String>) -> i
                     | Request::Store(_)
                     | Request::Score(_) => Activity::Busy,
                 });
-                dispatch(&mut host, &request)
+                dispatch(&mut host, request)
             }
             Err(error) => Reply::Refused(Refusal::Invalid {
                 reason: format!("the worker does not understand its parent: {error}"),
@@ -108,19 +110,24 @@ fn answer(mut host: Host, mouth: &Mouth, requests: &mpsc::Receiver<String>) -> i
     0
 }
 
-fn dispatch(host: &mut Host, request: &Request) -> Reply {
+fn dispatch(host: &mut Host, request: Request) -> Reply {
     let reply = match request {
-        Request::Identify(order) => host.identify(order).map(Reply::Identified),
-        Request::Peaks { order, dtypes } => host.peaks(order, dtypes).map(Reply::Peaks),
-        Request::Load(order) => host.load(order).map(Reply::Loaded),
+        Request::Identify(order) => host.identify(&order).map(Reply::Identified),
+        Request::Peaks { order, dtypes } => host.peaks(&order, &dtypes).map(Reply::Peaks),
+        Request::ReadText(order) => reader::read(&order).map(Reply::Text),
+        Request::Prompts(passages) => {
+            host.cut_prompts_from(passages);
+            Ok(Reply::Prompted)
+        }
+        Request::Load(order) => host.load(&order).map(Reply::Loaded),
         Request::Describe => host.describe().map(Reply::Described),
-        Request::Reserve(capacity) => host.reserve(*capacity).map(|()| Reply::Reserved),
-        Request::Check(order) => host.check(order).map(Reply::Checked),
-        Request::Block(order) => host.block(order).map(Reply::Block),
-        Request::Tokenize(order) => host.tokenize(order).map(Reply::Tokenized),
+        Request::Reserve(capacity) => host.reserve(capacity).map(|()| Reply::Reserved),
+        Request::Check(order) => host.check(&order).map(Reply::Checked),
+        Request::Block(order) => host.block(&order).map(Reply::Block),
+        Request::Tokenize(order) => host.tokenize(&order).map(Reply::Tokenized),
         Request::SetAside => host.set_aside().map(|()| Reply::SetAside),
-        Request::Store(order) => host.store(order).map(Reply::Stored),
-        Request::Score(order) => host.score(order).map(Reply::Scored),
+        Request::Store(order) => host.store(&order).map(Reply::Stored),
+        Request::Score(order) => host.score(&order).map(Reply::Scored),
     };
     reply.unwrap_or_else(|error| {
         Reply::Refused(match error {

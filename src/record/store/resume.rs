@@ -27,6 +27,7 @@ pub fn check_resume(was: (&Session, &Device), now: (&Session, &Device)) -> Resul
     same("the model", &was.model.source, &now.model.source)?;
     same_debug("the model's shape", &was.model.shape, &now.model.shape)?;
     same_debug("the model's files", &was.model.files, &now.model.files)?;
+    same("the prompts", &was.prompts, &now.prompts)?;
     check_study(was, now)
 }
 

@@ -55,6 +55,7 @@ pub(super) fn session() -> Session {
             files: std::collections::BTreeMap::new(),
         },
         study,
+        prompts: crate::record::prompts::PromptFacts::RandomIds,
         catalog_sha256: "cd".repeat(32),
         host: Host {
             cpu: "a processor".to_owned(),

@@ -433,8 +433,12 @@ impl CacheType {
     /// assert_eq!(mtok::study::model::CacheType::Q8_0.bytes(64), 68);
     /// ```
     pub fn bytes(self, numbers: u64) -> u64 {
-        let block = self.precision().block().expect("only native has no block");
-        numbers.div_ceil(block.length) * block.bytes
+        let (length, bytes) = match self {
+            Self::F32 => (1, 4),
+            Self::F16 | Self::Bf16 => (1, 2),
+            Self::Q8_0 => (32, 34),
+        };
+        numbers.div_ceil(length) * bytes
     }
 }
 

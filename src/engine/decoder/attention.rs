@@ -163,7 +163,7 @@ impl Step<'_> {
     }
 
     /// Hands finished keys and the values of all new tokens to `store`, with their row in the cache.
-    fn write(&self, qkv: &[f32], norms: &HeadNorms, store: &mut dyn FnMut(usize, &[f32], &[f32])) {
+    fn write(&self, qkv: &[f32], norms: &HeadNorms, store: &mut Store<'_>) {
         let Heads { query, kv, width } = self.heads;
         let mut row = vec![0.0; 2 * kv * width];
         for sequence in 0..self.past.len() {
@@ -318,6 +318,9 @@ impl Step<'_> {
             .map(Some)
     }
 }
+
+/// Takes the key and the value of a row of the cache.
+type Store<'a> = dyn FnMut(usize, &[f32], &[f32]) + 'a;
 
 /// What a layer does to its heads before rotation.
 #[derive(Clone, Copy)]

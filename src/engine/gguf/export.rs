@@ -175,7 +175,7 @@ fn stored_as(stored: &Planned, precision: Precision) -> Result<Form, String> {
 }
 
 fn convert<'a>(
-    bytes: &'a Cow<'_, [u8]>,
+    bytes: &'a [u8],
     form: Form,
     planned: &Planned,
     importance: Option<&Importance>,

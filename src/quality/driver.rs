@@ -108,10 +108,10 @@ impl<'j, 'o> Driver<'j, 'o> {
     /// Whether an earlier session has every window of a precision on the same text.
     fn judged_before(&self, precision: Precision) -> bool {
         let scorings = self.job.before.iter().filter_map(|record| match record {
-            Record::Scoring(scoring) => Some(scoring),
+            Record::Scoring(scoring) => Some(scoring.as_ref()),
             _ => None,
         });
-        let same = |scoring: &&Box<Scoring>| {
+        let same = |scoring: &&Scoring| {
             scoring.precision == precision
                 && scoring.text == *self.job.text
                 && scoring.reference.source == self.job.reference.source

@@ -63,8 +63,10 @@ mod tests {
 
     #[test]
     fn what_is_ahead_counts_later_passes() {
-        let mut pace = Pace::default();
-        pace.passes = 3;
+        let mut pace = Pace {
+            passes: 3,
+            ..Pace::default()
+        };
         pace.learn(2, Seconds::new(1.0));
         // Half a second each: 4 windows of this pass and 2 · 10 of the next.
         assert!((pace.ahead(4, 10).value() - 12.0).abs() < 1e-12);

@@ -111,19 +111,19 @@ impl Lab {
 }
 
 fn scorings(records: &[Record]) -> Vec<&Scoring> {
-    let only = |record| match record {
-        &Record::Scoring(ref scoring) => Some(scoring.as_ref()),
+    let scorings = records.iter().filter_map(|record| match record {
+        Record::Scoring(scoring) => Some(scoring.as_ref()),
         _ => None,
-    };
-    records.iter().filter_map(only).collect()
+    });
+    scorings.collect()
 }
 
 fn windows(records: &[Record], scoring: u32) -> Vec<&Window> {
-    let only = |record| match record {
-        &Record::Window(ref window) if window.scoring == scoring => Some(window.as_ref()),
+    let windows = records.iter().filter_map(|record| match record {
+        Record::Window(window) if window.scoring == scoring => Some(window.as_ref()),
         _ => None,
-    };
-    records.iter().filter_map(only).collect()
+    });
+    windows.collect()
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A file of prompts: one per line, or JSON Lines.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 /// Prompts of a file at most.
@@ -46,8 +48,9 @@ pub(crate) fn read(text: &str, name: &str) -> Result<Vec<Line>, String> {
         let numbered = (1..).zip(text.lines());
         numbered.filter(|(_, line)| !line.trim().is_empty())
     };
-    let json =
-        name.ends_with(".jsonl") || filled().next().is_some_and(|(_, line)| looks_json(line));
+    let named = Path::new(name).extension();
+    let json = named.is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"))
+        || filled().next().is_some_and(|(_, line)| looks_json(line));
     let mut lines = Vec::new();
     for (number, line) in filled() {
         if lines.len() == MOST {

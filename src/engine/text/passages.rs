@@ -148,8 +148,8 @@ impl<'a> Walk<'a> {
         }
         let below = |number: u64| (number % count as u64) as usize;
         let [at, stride] = random.map(below);
-        // Steps without a common divisor with the count lead to every prompt.
-        let stride = (stride.max(1)..).find(|stride| gcd(*stride, count) == 1)?;
+        // Steps without a common divisor with the count lead to every prompt; one in `count` has none.
+        let stride = (stride..stride + count).find(|stride| gcd(*stride, count) == 1)?;
         Some(Self {
             passages,
             length,

@@ -138,7 +138,7 @@ impl ChatTemplate {
         };
         let mut marked = messages.to_vec();
         if let Some(last) = marked.last_mut() {
-            last.content = MARK.to_owned();
+            MARK.clone_into(&mut last.content);
         }
         let text = self
             .render(&marked)

@@ -214,9 +214,12 @@ fn a_tensor_in_two_shards() {
     );
 }
 
+/// Names and shapes of a shard's tensors.
+type Outline = Vec<(String, Vec<usize>)>;
+
 #[test]
 fn tensors_against_the_configuration() {
-    let shard = |change: &dyn Fn(&mut Vec<(String, Vec<usize>)>), words: &[&str]| {
+    let shard = |change: &dyn Fn(&mut Outline), words: &[&str]| {
         let folder = TempDir::new().unwrap();
         sound::folder(folder.path());
         let mut tensors = sound::tensors();

@@ -95,16 +95,6 @@ pub(super) struct StudyArgs {
     /// Keep quantized weights in the user's cache, and take them from there.
     #[arg(long)]
     pub(super) keep_quantized: bool,
-    /// Measure with the prompts of a file, one per line or JSON Lines with "prompt" or "messages",
-    /// cut to the input length.
-    #[arg(long, value_name = "FILE", conflicts_with = "text")]
-    pub(super) prompt_file: Option<PathBuf>,
-    /// Measure with windows of a text instead of random ids.
-    #[arg(long, value_name = "FILE")]
-    pub(super) text: Option<PathBuf>,
-    /// Put prompts of text into the model's chat template; its tokens count as input.
-    #[arg(long)]
-    pub(super) chat: bool,
     /// Card id of the GPU catalog, such as h100-sxm.
     #[arg(long, value_name = "ID")]
     pub(super) gpu: Option<String>,
@@ -180,11 +170,7 @@ impl StudyArgs {
                 isl: counts(&self.isl),
                 osl: counts(&self.osl),
             },
-            prompts: PromptSection {
-                file: self.prompt_file.clone(),
-                text: self.text.clone(),
-                chat: self.chat.then_some(true),
-            },
+            prompts: PromptSection::default(),
             measure: MeasureSection {
                 seed: self.seed,
                 ..MeasureSection::default()
@@ -222,12 +208,44 @@ pub(super) fn target(device: Option<DeviceChoice>) -> Target {
     }
 }
 
+/// What prompts are made of.
+#[derive(Debug, Args)]
+pub(super) struct PromptArgs {
+    /// Measure with the prompts of a file, one per line or JSON Lines with "prompt" or "messages",
+    /// cut to the input length.
+    #[arg(long, value_name = "FILE", conflicts_with = "text")]
+    prompt_file: Option<PathBuf>,
+    /// Measure with windows of a text instead of random ids.
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// Put prompts of text into the model's chat template; its tokens count as input.
+    #[arg(long)]
+    chat: bool,
+}
+
+impl PromptArgs {
+    /// A study with these flags laid over it.
+    pub(super) fn over(&self, study: StudyFile) -> StudyFile {
+        study.overlaid(StudyFile {
+            prompts: PromptSection {
+                file: self.prompt_file.clone(),
+                text: self.text.clone(),
+                chat: self.chat.then_some(true),
+            },
+            ..StudyFile::default()
+        })
+    }
+}
+
 /// `mtok run`
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     /// What is measured and how.
     #[command(flatten)]
     pub(super) study: StudyArgs,
+    /// With which prompts.
+    #[command(flatten)]
+    pub(super) prompts: PromptArgs,
 }
 
 /// `mtok quality`
@@ -300,6 +318,9 @@ pub(super) struct PlanArgs {
     /// What would be measured and how.
     #[command(flatten)]
     pub(super) study: StudyArgs,
+    /// With which prompts.
+    #[command(flatten)]
+    pub(super) prompts: PromptArgs,
 }
 
 /// `mtok report`

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use etcetera::BaseStrategy as _;
 use serde::Serialize;
 
-use super::args::{PlanArgs, StudyArgs, target};
+use super::args::{PlanArgs, PromptArgs, StudyArgs, target};
 use super::exit::{CliError, Exit};
 use super::hub::{self, Need};
 use super::pricing::{self, Priced};
@@ -67,10 +67,11 @@ pub(super) struct Asked {
 }
 
 /// Reads the study. What makes no sense is found here, before a model is fetched for it.
-pub(super) fn ask(args: &StudyArgs) -> Result<Asked, CliError> {
+pub(super) fn ask(args: &StudyArgs, prompts: &PromptArgs) -> Result<Asked, CliError> {
+    let written = prompts.over(args.written()?);
     Ok(Asked {
         kept: args.keep_quantized.then(kept_folder).transpose()?,
-        ..ask_written(args.written()?, Seconds::new(args.no_progress_timeout))?
+        ..ask_written(written, Seconds::new(args.no_progress_timeout))?
     })
 }
 
@@ -176,7 +177,7 @@ struct Answer<'a> {
 /// Prints the plan.
 pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
     let catalog = Catalog::bundled();
-    let prepared = prepare_for_plan(&args.study)?;
+    let prepared = prepare_for_plan(args)?;
     let machine = machine(&prepared.study, &catalog)?;
     let priced = pricing::look_up(&prepared.study.price, None, &catalog)?;
     let model = &prepared.model;
@@ -196,8 +197,8 @@ pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
 }
 
 /// A plan for a card that is not there takes a card's defaults.
-fn prepare_for_plan(args: &StudyArgs) -> Result<Prepared, CliError> {
-    let mut prepared = ask(args)?.prepare(Need::Outline)?;
+fn prepare_for_plan(args: &PlanArgs) -> Result<Prepared, CliError> {
+    let mut prepared = ask(&args.study, &args.prompts)?.prepare(Need::Outline)?;
     if prepared.study.price.gpu.is_some() && prepared.written.model.device.is_none() {
         prepared.study = resolve(&prepared.written, &prepared.files, Target::Cuda)?;
     }

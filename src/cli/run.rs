@@ -43,7 +43,7 @@ const IDLE_FOR_ENERGY: Duration = Duration::from_secs(6);
 
 /// Measures, writes the reports, and prints what was found.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
-    let asked = ask(&args.study)?;
+    let asked = ask(&args.study, &args.prompts)?;
     pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
     let folder = folder(&args.study, &asked.study.source);
     make_sure_of_room(&folder, args.study.resume)?;

@@ -149,16 +149,17 @@ fn a_plan_of_a_gguf_file_knows_its_shape_and_its_precision() {
     );
 }
 
+#[track_caller]
+fn fails(client: &Client, source: &str, code: i32, parts: &[&str]) {
+    let (found, said) = plan(client, source);
+    assert_eq!(found, code, "{said}");
+    assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+}
+
 #[test]
 fn each_failure_has_its_exit_code_and_its_remedy() {
     let server = Server::with(&model::in_three_shards());
     let mut client = Client::of(&server);
-    #[track_caller]
-    fn fails(client: &Client, source: &str, code: i32, parts: &[&str]) {
-        let (found, said) = plan(client, source);
-        assert_eq!(found, code, "{said}");
-        assert!(parts.iter().all(|part| said.contains(part)), "{said}");
-    }
     fails(
         &client,
         "hub:test/other",

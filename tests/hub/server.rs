@@ -89,7 +89,9 @@ impl Server {
     pub(crate) fn with(files: &BTreeMap<String, Vec<u8>>) -> Self {
         let server = Self::empty();
         for (path, content) in files {
-            let large = path.ends_with(".safetensors") || path.ends_with(".gguf");
+            let large = [".safetensors", ".gguf"]
+                .iter()
+                .any(|ending| path.ends_with(ending));
             let stored = Stored {
                 content: content.clone(),
                 storage: if large { Storage::Large } else { Storage::Git },
@@ -366,5 +368,6 @@ fn git_hash(content: &[u8]) -> String {
 }
 
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let pairs: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    pairs.concat()
 }

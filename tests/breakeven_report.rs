@@ -16,6 +16,10 @@ use mtok::study::model::{ModelCard, Precision, Shape};
 /// The model cards of this repository, and nothing else.
 struct Cards;
 
+/// A model of 3.4 million parameters.
+const TINY: &str = "layers = 4\nhidden = 256\nffn = 768\nheads = 4\nkv_heads = 2\nhead_dim = 64\n\
+                    vocab = 512\nrope_theta = 10000.0\nnorm_eps = 1e-5\ncontext = 4096\n";
+
 impl Evidence for Cards {
     fn card(&self, name: &str) -> Result<ModelCard, String> {
         let path = root().join("models").join(format!("{name}.toml"));

@@ -79,20 +79,6 @@ fn solve(text: &str) -> Answer {
     answer(&document, sources).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The shape of the embedded model.
-const TINY: &str = "
-layers = 4
-hidden = 256
-ffn = 768
-heads = 4
-kv_heads = 2
-head_dim = 64
-vocab = 1024
-rope_theta = 10000.0
-norm_eps = 1e-5
-context = 4096
-";
-
 /// The answers to the ready scenarios by the names of their folders.
 static ANSWERS: LazyLock<Vec<(String, Answer)>> = LazyLock::new(|| {
     let solved = |folder: &PathBuf| {

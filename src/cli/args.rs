@@ -65,7 +65,8 @@ pub(super) struct StudyArgs {
     /// A study file.
     #[arg(value_name = "STUDY.toml")]
     pub(super) study: Option<PathBuf>,
-    /// tiny, hub:OWNER/NAME[@REVISION][:GGUF], dir:PATH, gguf:PATH or card:NAME.
+    /// tiny, dir:PATH, gguf:PATH, card:NAME or hub:OWNER/NAME, of which @REVISION names a commit and
+    /// :FILE a GGUF file or its quantization.
     #[arg(long, value_name = "SOURCE")]
     pub(super) model: Option<ModelSource>,
     /// decoder, stock or sim:SCRIPT.

@@ -52,7 +52,7 @@ pub struct Fit {
 
 /// What a serving engine takes on each card besides weights and cache, taken high: contexts and
 /// workspaces, the buffers between cards, and activations of a batch of prompts of
-/// [`BATCHED_TOKENS`]. Source: the constants of AIConfigurator's memory model.
+/// `BATCHED_TOKENS`. Source: the constants of AIConfigurator's memory model.
 pub fn conservative_overhead_gib(gpus: u32, hidden: u32) -> f64 {
     let (between_cards_mib, activations) = match gpus {
         0 | 1 => (0.0, 10.0),

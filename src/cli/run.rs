@@ -192,9 +192,15 @@ pub(super) fn folder(args: &StudyArgs, source: &ModelSource) -> StudyFolder {
 
 /// Refuses a folder that cannot be written or holds a run, before a model is fetched for it.
 pub(super) fn make_sure_of_room(folder: &StudyFolder, resume: bool) -> Result<(), CliError> {
-    folder.create()?;
     if !resume && folder.record().exists() {
         Writer::create(&folder.record())?;
+    }
+    let was_there = folder.root().exists();
+    folder.create()?;
+    if !was_there {
+        // A model that is refused leaves nothing behind.
+        let root = folder.root();
+        std::fs::remove_dir(root).map_err(|error| CliError::storage(root, error))?;
     }
     Ok(())
 }

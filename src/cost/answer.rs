@@ -189,6 +189,8 @@ pub struct BreakEvenAnswer {
     pub usd_per_month: Option<f64>,
     /// The last crossing.
     pub permanent_from_requests_per_month: Option<f64>,
+    /// Whether the last crossing lies below that volume: there are too many stairs to follow.
+    pub permanent_is_bound: bool,
     /// Every crossing, at most 1,000.
     pub crossings: Vec<Crossing>,
     /// The rate below which self-hosting pays at some volume.

@@ -61,6 +61,8 @@ pub struct BreakEven {
     pub first: Option<Point>,
     /// The crossing after which self-hosting stays cheaper.
     pub permanent: Option<Point>,
+    /// Whether there are too many stairs to follow: the permanent crossing lies below the volume stated.
+    pub permanent_is_bound: bool,
     /// Every crossing in ascending order, at most [`MOST_CROSSINGS`].
     pub crossings: Vec<Crossing>,
     /// Throughput at which self-hosting would just stop paying at any volume, over today's.
@@ -102,6 +104,7 @@ impl BreakEven {
         Self {
             first: scan.first.map(|(step, requests)| at(&step, requests)),
             permanent: scan.permanent.map(|(step, requests)| at(&step, requests)),
+            permanent_is_bound: scan.permanent_is_bound,
             crossings: scan.crossings,
             required_throughput_ratio: (line.slope > 0.0)
                 .then(|| slope_of_cards(fleet) / line.slope),
@@ -137,6 +140,7 @@ impl Line {
 pub(super) struct Scan {
     pub(super) first: Option<(Step, f64)>,
     pub(super) permanent: Option<(Step, f64)>,
+    pub(super) permanent_is_bound: bool,
     pub(super) crossings: Vec<Crossing>,
 }
 

@@ -167,6 +167,7 @@ fn break_even_answer(evaluation: &Evaluation<'_>) -> Option<BreakEvenAnswer> {
         utilization: first.map(|point| point.utilization),
         usd_per_month: first.map(|point| point.usd_per_month),
         permanent_from_requests_per_month: found.permanent.map(|point| point.requests_per_month),
+        permanent_is_bound: found.permanent_is_bound,
         required_usd_per_gpu_hour: ratio.map(|ratio| fleet.usd_per_gpu_hour() / ratio),
         required_output_tokens_per_second: ratio
             .filter(|_| seconds > 0.0)

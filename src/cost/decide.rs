@@ -265,6 +265,17 @@ fn doubts(scenario: &Scenario, comparison: &Comparison<'_>, resolved: &Resolved)
         }
     }
     if comparison
+        .break_even
+        .as_ref()
+        .is_some_and(|found| found.permanent_is_bound)
+    {
+        warnings.push(Warning::new(
+            "permanent_is_bound",
+            "the fleet has too many sizes to follow to the last crossing; the permanent volume lies at or below the one stated",
+            "none is needed: at such volumes both sides cost nearly the same",
+        ));
+    }
+    if comparison
         .host
         .as_ref()
         .is_some_and(|host| host.replicas < 2.0)

@@ -81,6 +81,7 @@ impl<'a> HourlySteps<'a> {
             // Too many stairs to look at: self-hosting surely stays cheaper above the bound.
             let step = Self::starting_at(fleet, limit).next_step();
             walk.scan.permanent = Some((step, limit));
+            walk.scan.permanent_is_bound = true;
         }
         walk.scan
     }

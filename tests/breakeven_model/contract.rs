@@ -876,3 +876,28 @@ fn the_answer_says_how_many_draws_its_break_even_rests_on() {
         assert!(found.break_even_requests_per_month.p95.is_some());
     }
 }
+
+#[test]
+fn a_bound_in_place_of_the_last_crossing_says_so() {
+    let weights: Vec<f64> = (1..=24).map(f64::from).collect();
+    let hourly = guide_with("traffic", &format!("hourly = {weights:?}"));
+    let at = |rate: f64| {
+        let rate = format!("usd_per_gpu_hour = {rate}");
+        let fleet = "target_load = 1.0\nfleet = \"autoscaled\"";
+        let text = hourly.replace("target_load = 1.0", fleet);
+        solve(&text.replace("usd_per_gpu_hour = 2.00", &rate))
+    };
+    let usual = at(2.0);
+    let highest = usual
+        .break_even
+        .as_ref()
+        .unwrap()
+        .required_usd_per_gpu_hour
+        .unwrap();
+    assert!(!warns(&usual, "permanent_is_bound"));
+    // So little is gained with each replica that a million of them are still not the end.
+    let thin = at(highest * (1.0 - 1e-6));
+    let found = thin.break_even.as_ref().unwrap();
+    assert!(found.exists && found.permanent_is_bound);
+    assert!(warns(&thin, "permanent_is_bound"));
+}

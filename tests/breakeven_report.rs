@@ -60,7 +60,7 @@ impl Evidence for Cards {
         Err(format!("no trace {path} here"))
     }
 
-    fn quality(&self, path: &str) -> Result<MeetsQuality, String> {
+    fn quality(&self, path: &str, _: Precision) -> Result<MeetsQuality, String> {
         Err(format!("no study {path} here"))
     }
 }

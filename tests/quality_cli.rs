@@ -206,3 +206,38 @@ fn the_small_model_loses_more_the_fewer_bits_it_has() {
     let report = std::fs::read_to_string(folder.path().join("study/report.md")).unwrap();
     assert!(report.contains("The smallest precision within a mean KLD of 0.05"));
 }
+
+#[test]
+fn a_scenario_takes_a_study_of_quality_for_its_precision() {
+    let decided = |bound: &str, precision: &str| {
+        let desk = Desk::new();
+        json(&desk.quality(&["q8_0,q4_k", "--json", "--max-kld", bound]));
+        let scenario = format!(
+            "[traffic]\nrequests_per_month = 12_000_000\nuser_tokens = 500\noutput_tokens = 150\n\
+             [api]\ninput_usd_per_mtok = 2.5\noutput_usd_per_mtok = 10\n\
+             [self_hosted]\ngpu = \"a100-80gb-sxm\"\nusd_per_gpu_hour = 2\ngpus_per_replica = 2\n\
+             output_tokens_per_second = 750\nprecision = \"{precision}\"\n\
+             [decision]\nquality = \"study\"\n"
+        );
+        std::fs::write(desk.path("scenario.toml"), scenario).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_mtok"))
+            .current_dir(desk.0.path())
+            .args(["breakeven", "scenario.toml", "--json"])
+            .output()
+            .unwrap()
+    };
+    let verdict = |output: &Output| json(output)["verdict"].as_str().unwrap().to_owned();
+    let good = verdict(&decided("100", "q8_0"));
+    assert!(good.contains("Self-host at this volume."), "{good}");
+    let poor = verdict(&decided("1e-12", "q4_k"));
+    assert!(poor.contains("not good enough"), "{poor}");
+    let unknown = decided("100", "f16");
+    assert_eq!(unknown.status.code(), Some(3));
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    let parts = [
+        "line 15",
+        "f16 was not judged there",
+        "self_hosted.precision",
+    ];
+    assert!(parts.iter().all(|part| said.contains(part)), "{said}");
+}

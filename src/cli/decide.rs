@@ -17,6 +17,7 @@ use crate::engine::cards;
 use crate::metrics::stats;
 use crate::record::store;
 use crate::report::document::{self, Document};
+use crate::study::model::Precision;
 use crate::study::workload::PointId;
 use crate::units::TokensPerSecond;
 
@@ -70,7 +71,7 @@ fn outside(catalog: &Catalog) -> Outside<'_> {
         further: &|| Ok(None),
         card: &|name| cards::find(name).map_err(|error| error.to_string()),
         measured: &|folder| measured(folder).map_err(|error| format!("{:#}", error.error)),
-        quality: &|folder| quality(folder),
+        quality: &|folder, precision| quality(folder, precision),
         report: &write_reports,
         today: host::today(),
     }
@@ -104,12 +105,26 @@ fn write_reports(answer: &Answer, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// No study says yet what quality a model has for somebody's purpose.
-fn quality(folder: &Path) -> Result<MeetsQuality, String> {
-    Err(format!(
-        "{}: holds no quality results; state decision.self_hosted_meets_quality",
-        folder.display()
-    ))
+/// Whether a precision keeps the budget that a study of quality states for its loss.
+fn quality(folder: &Path, precision: Precision) -> Result<MeetsQuality, String> {
+    let name = folder.display();
+    let records = store::read(&StudyFolder::new(folder.to_owned()).record())
+        .map_err(|error| error.to_string())?;
+    let document =
+        reports::conclude(&records, None).map_err(|error| format!("{:#}", error.error))?;
+    let Some(precisions) = document.precisions else {
+        return Err(format!(
+            "{name}: quality was not asked for there; run mtok quality, or state \
+             decision.self_hosted_meets_quality"
+        ));
+    };
+    match precisions.keeps_budget(precision) {
+        Some(true) => Ok(MeetsQuality::Yes),
+        Some(false) => Ok(MeetsQuality::No),
+        None => Err(format!(
+            "{name}: {precision} was not judged there; judge it, or set self_hosted.precision to one that was"
+        )),
+    }
 }
 
 /// A study folder as the break-even sees it.

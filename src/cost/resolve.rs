@@ -14,7 +14,7 @@ use super::trace::Trace;
 use super::traffic::Demand;
 use super::warning::Warning;
 use crate::catalog::book::{PriceBook, Provenance};
-use crate::study::model::ModelCard;
+use crate::study::model::{ModelCard, Precision};
 
 /// Days after which a price is old.
 const OLD_AFTER_DAYS: i32 = 90;
@@ -27,8 +27,8 @@ pub trait Evidence {
     fn measured(&self, path: &str) -> Result<Measured, String>;
     /// A file of arrivals.
     fn trace(&self, path: &str) -> Result<Trace, String>;
-    /// Whether a study finds the self-hosted model good enough.
-    fn quality(&self, path: &str) -> Result<MeetsQuality, String>;
+    /// Whether a study finds the self-hosted model good enough at a precision.
+    fn quality(&self, path: &str, precision: Precision) -> Result<MeetsQuality, String>;
 }
 
 /// Everything outside the scenario.
@@ -121,13 +121,6 @@ pub(crate) fn resolve_scenario(
         ),
         None => None,
     };
-    let quality = match &scenario.decision.quality {
-        Some(path) => sources
-            .evidence
-            .quality(path)
-            .map_err(|problem| Refusal::new("decision.quality", problem))?,
-        None => scenario.decision.self_hosted_meets_quality,
-    };
     let mut case = Case {
         hours_per_month: scenario.calendar.hours_per_month,
         demand,
@@ -142,6 +135,13 @@ pub(crate) fn resolve_scenario(
             Some(facts)
         }
         None => None,
+    };
+    let quality = match (&scenario.decision.quality, &host) {
+        (Some(path), Some(host)) => sources
+            .evidence
+            .quality(path, host.precision)
+            .map_err(|problem| Refusal::new("decision.quality", problem))?,
+        (_, None) | (None, _) => scenario.decision.self_hosted_meets_quality,
     };
     Ok(Resolved {
         case,

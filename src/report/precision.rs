@@ -139,6 +139,15 @@ impl Precisions {
         self.least(self.rows.iter().filter(keeps))
     }
 
+    /// Whether a precision keeps the budget with the upper ends of its intervals; `None` where it was
+    /// not judged.
+    pub fn keeps_budget(&self, precision: Precision) -> Option<bool> {
+        let row = self.rows.iter().find(|row| row.precision == precision)?;
+        row.quality
+            .as_ref()
+            .map(|quality| keeps(self.budget, quality))
+    }
+
     /// The cheapest of those that diverge less than `row`.
     pub fn next_better(&self, row: &PrecisionRow) -> Option<&PrecisionRow> {
         let own = row.quality.as_ref()?.kld_mean.value;

@@ -255,7 +255,11 @@ impl Evidence for Files {
             .ok_or_else(|| format!("no trace at {path}"))
     }
 
-    fn quality(&self, path: &str) -> Result<MeetsQuality, String> {
+    fn quality(
+        &self,
+        path: &str,
+        _: mtok::study::model::Precision,
+    ) -> Result<MeetsQuality, String> {
         self.quality.ok_or_else(|| format!("no study at {path}"))
     }
 }

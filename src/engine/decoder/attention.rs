@@ -1,6 +1,8 @@
 //! From the joint q, k, v of a layer to its mixed values: norm and rotate heads, write the cache,
 //! attend over it.
 
+use std::ops::Deref;
+
 use candle_core::quantized::k_quants::{BlockQ8_0, GgmlType as _};
 use candle_core::{DType, Device, Result, Tensor};
 
@@ -61,14 +63,7 @@ impl Step<'_> {
         weights: &LayerWeights,
         (slots, layer): (&mut Slots<E>, usize),
     ) -> Result<Tensor> {
-        let q_norm = weights.q_norm.as_ref().map(floats).transpose()?;
-        let k_norm = weights.k_norm.as_ref().map(floats).transpose()?;
-        let bias = weights.qkv_bias.as_ref().map(floats).transpose()?;
-        let norms = HeadNorms {
-            query: q_norm.as_deref(),
-            key: k_norm.as_deref(),
-            bias: bias.as_deref(),
-        };
+        let norms = head_norms(weights)?;
         let qkv = floats(qkv)?;
         let (keys, values) = slots.layer(layer);
         let width = self.heads.width;
@@ -89,14 +84,7 @@ impl Step<'_> {
         weights: &LayerWeights,
         (keys, values): (&mut [BlockQ8_0], &mut [BlockQ8_0]),
     ) -> Result<Tensor> {
-        let q_norm = weights.q_norm.as_ref().map(floats).transpose()?;
-        let k_norm = weights.k_norm.as_ref().map(floats).transpose()?;
-        let bias = weights.qkv_bias.as_ref().map(floats).transpose()?;
-        let norms = HeadNorms {
-            query: q_norm.as_deref(),
-            key: k_norm.as_deref(),
-            bias: bias.as_deref(),
-        };
+        let norms = head_norms(weights)?;
         let qkv = floats(qkv)?;
         let blocks = self.heads.width / cache::BLOCK;
         self.write(&qkv, &norms, &mut |row, key, value| {
@@ -138,7 +126,7 @@ impl Step<'_> {
     }
 
     /// Finished queries of the wanted tokens, scaled for the softmax.
-    fn queries(&self, qkv: &[f32], norms: &HeadNorms) -> Vec<f32> {
+    fn queries(&self, qkv: &[f32], norms: &HeadNorms<impl Numbers>) -> Vec<f32> {
         let Heads { query, kv, width } = self.heads;
         let scale = 1.0 / (width as f32).sqrt();
         let mut queries = vec![0.0; self.past.len() * self.wanted * query * width];
@@ -150,7 +138,7 @@ impl Step<'_> {
             add(output, norms.bias(0..query * width));
             let (cos, sin) = self.rope.at(self.past[sequence] + token);
             for head in output.chunks_exact_mut(width) {
-                if let Some(weight) = norms.query {
+                if let Some(weight) = &norms.query {
                     rows::norm_head(head, weight, self.epsilon as f32);
                 }
                 rows::rotate(head, cos, sin);
@@ -163,7 +151,7 @@ impl Step<'_> {
     }
 
     /// Hands finished keys and the values of all new tokens to `store`, with their row in the cache.
-    fn write(&self, qkv: &[f32], norms: &HeadNorms, store: &mut Store<'_>) {
+    fn write(&self, qkv: &[f32], norms: &HeadNorms<impl Numbers>, store: &mut Store<'_>) {
         let Heads { query, kv, width } = self.heads;
         let mut row = vec![0.0; 2 * kv * width];
         for sequence in 0..self.past.len() {
@@ -180,7 +168,7 @@ impl Step<'_> {
                 for head in 0..kv {
                     let range = head * width..(head + 1) * width;
                     let key = &mut new_keys[range.clone()];
-                    if let Some(weight) = norms.key {
+                    if let Some(weight) = &norms.key {
                         rows::norm_head(key, weight, self.epsilon as f32);
                     }
                     rows::rotate(key, cos, sin);
@@ -322,17 +310,29 @@ impl Step<'_> {
 /// Takes the key and the value of a row of the cache.
 type Store<'a> = dyn FnMut(usize, &[f32], &[f32]) + 'a;
 
+/// Single-precision numbers that a tensor lends.
+trait Numbers: Deref<Target = [f32]> + Sync {}
+
+impl<T: Deref<Target = [f32]> + Sync> Numbers for T {}
+
 /// What a layer does to its heads before rotation.
-#[derive(Clone, Copy)]
-struct HeadNorms<'a> {
-    query: Option<&'a [f32]>,
-    key: Option<&'a [f32]>,
-    bias: Option<&'a [f32]>,
+struct HeadNorms<N> {
+    query: Option<N>,
+    key: Option<N>,
+    bias: Option<N>,
 }
 
-impl HeadNorms<'_> {
+fn head_norms(weights: &LayerWeights) -> Result<HeadNorms<impl Numbers>> {
+    Ok(HeadNorms {
+        query: weights.q_norm.as_ref().map(floats).transpose()?,
+        key: weights.k_norm.as_ref().map(floats).transpose()?,
+        bias: weights.qkv_bias.as_ref().map(floats).transpose()?,
+    })
+}
+
+impl<N: Numbers> HeadNorms<N> {
     fn bias(&self, range: std::ops::Range<usize>) -> Option<&[f32]> {
-        self.bias.map(|bias| &bias[range])
+        self.bias.as_ref().map(|bias| &bias[range])
     }
 }
 

@@ -15,58 +15,26 @@
     reason = "a measurement that cannot be set up shall stop, and this one prints its own report"
 )]
 
-use std::num::NonZeroU32;
+mod paired;
+
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use mtok::clock::{Clock, Monotonic};
-use mtok::engine::worker::{
-    self, BlockOrder, Holding, Launcher, Order, Processes, Unescorted, Worker, WorkerCommand,
-};
-use mtok::engine::{Capacity, Engine, Progress, Prompts};
+use mtok::engine::{Engine, Progress, Prompts, worker};
 use mtok::metrics::stats::Sample;
-use mtok::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
-use mtok::study::workload::PointId;
-use mtok::units::{Nanos, Seconds};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use self::paired::{
+    BATCH, CAPACITY, Extent, ISL, MOST_GENERATIONS, OSL, SEED, block, launch, order,
+};
 
 /// Largest share of time that the harness may add.
 const LIMIT: f64 = 0.01;
 
-/// The generations of both sides: the default study's.
-const BATCH: u32 = 1;
-const ISL: u32 = 128;
-const OSL: u32 = 32;
-const SEED: u64 = 1;
-
-/// How much is measured.
-#[derive(Clone, Copy)]
-struct Extent {
-    /// Times that both sides get fresh engines.
-    launches: u32,
-    /// Pairs of blocks per launch.
-    pairs: u32,
-    /// Generations per block.
-    generations: u32,
-}
-
-const FULL: Extent = Extent {
-    launches: 10,
-    pairs: 10,
-    generations: 16,
-};
-
-const TEST: Extent = Extent {
-    launches: 1,
-    pairs: 1,
-    generations: 1,
-};
-
 fn main() -> ExitCode {
-    let is_test = !std::env::args().any(|argument| argument == "--bench");
-    let extent = if is_test { TEST } else { FULL };
+    let extent = Extent::asked();
     let mut losses = Vec::new();
     for launch in 1..=extent.launches {
         let loss = loss_of_launch(extent);
@@ -96,97 +64,23 @@ fn main() -> ExitCode {
 /// Mean share of time that the harness adds, over the pairs of fresh engines.
 fn loss_of_launch(extent: Extent) -> f64 {
     let clock: Arc<dyn Clock> = Arc::new(Monotonic);
-    let mut harness = Harness::launch(&clock);
+    let mut worker = launch();
     let mut bare = Bare::load(&clock);
     // The first blocks warm both sides up.
-    harness.block(extent.generations, 0);
+    block(worker.as_mut(), extent.generations, 0);
     bare.block(extent.generations);
-    let ratios = (0..extent.pairs).map(|pair| {
-        let seed = u64::from(pair) + 1;
-        let mut of_harness = || timed(&clock, || harness.block(extent.generations, seed));
-        let mut of_bare = || timed(&clock, || bare.block(extent.generations));
-        let (harness, bare) = if pair % 2 == 0 {
-            let harness = of_harness();
-            (harness, of_bare())
-        } else {
-            let bare = of_bare();
-            (of_harness(), bare)
-        };
-        harness / bare - 1.0
-    });
-    ratios.sum::<f64>() / f64::from(extent.pairs)
+    extent.loss(
+        |seed| timed(|| drop(block(worker.as_mut(), extent.generations, seed))),
+        |_| timed(|| bare.block(extent.generations)),
+    )
 }
 
 /// Seconds that `work` takes.
-fn timed(clock: &Arc<dyn Clock>, work: impl FnOnce()) -> f64 {
-    let start = clock.now();
+fn timed(work: impl FnOnce()) -> f64 {
+    let start = Monotonic.now();
     work();
-    seconds_between(start, clock.now())
-}
-
-fn seconds_between(start: Nanos, end: Nanos) -> f64 {
-    end.since(start).unwrap().value() as f64 / 1e9
-}
-
-/// What both sides load.
-fn order() -> Order {
-    Order {
-        source: ModelSource::Tiny,
-        engine: EngineKind::Decoder,
-        device: DeviceChoice::Cpu,
-        precision: Precision::F32,
-        seed: SEED,
-        holding: Holding::default(),
-    }
-}
-
-const CAPACITY: Capacity = Capacity {
-    batch: BATCH,
-    context: ISL + OSL,
-};
-
-/// An engine in a worker process.
-struct Harness {
-    worker: Box<dyn Worker>,
-}
-
-impl Harness {
-    fn launch(clock: &Arc<dyn Clock>) -> Self {
-        let program = env!("CARGO_BIN_EXE_mtok");
-        let mut processes = Processes {
-            command: WorkerCommand::new(program, ["worker"], std::env::vars_os()),
-            no_progress_timeout: Seconds::new(60.0),
-            clock: Arc::clone(clock),
-            interrupt: Arc::new(AtomicUsize::new(0)),
-            escort: Arc::new(Unescorted),
-        };
-        let mut worker = processes.launch().unwrap();
-        worker.load(&order()).unwrap();
-        worker.reserve(CAPACITY).unwrap();
-        Self { worker }
-    }
-
-    fn block(&mut self, generations: u32, seed: u64) {
-        let count = |n| NonZeroU32::new(n).unwrap();
-        let seen = self
-            .worker
-            .block(&BlockOrder {
-                point: PointId {
-                    precision: Precision::F32,
-                    batch: count(BATCH),
-                    isl: count(ISL),
-                    osl: count(OSL),
-                },
-                seed,
-                min_seconds: Seconds::new(0.0),
-                min_generations: generations,
-                max_seconds: Seconds::new(600.0),
-                max_generations: generations,
-            })
-            .unwrap();
-        // A repeated generation is work that the bare loop does not do.
-        assert_eq!(seen.generations.len(), generations as usize);
-    }
+    let time = Monotonic.now().since(start).unwrap();
+    time.seconds().value()
 }
 
 /// An engine with nothing around it.
@@ -204,7 +98,7 @@ impl Bare {
         let mut engine = created.engine;
         engine.reserve(CAPACITY).unwrap();
         let mut random = ChaCha8Rng::seed_from_u64(SEED);
-        let prompts = (0..FULL.generations)
+        let prompts = (0..MOST_GENERATIONS)
             .map(|_| {
                 let ids = (0..BATCH * ISL).map(|_| random.random_range(0..created.vocab));
                 Prompts::new(ids.collect(), BATCH as usize).unwrap()

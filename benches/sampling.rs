@@ -16,54 +16,26 @@
     reason = "a measurement that cannot be set up shall stop, and this one prints its own report"
 )]
 
-use std::num::NonZeroU32;
+mod paired;
+
+use std::cell::RefCell;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use fake_nvml::install::install;
 use fake_nvml::script::Script;
 use mtok::clock::{Clock, Monotonic};
-use mtok::engine::Capacity;
-use mtok::engine::worker::{
-    BlockOrder, BlockSeen, Holding, Launcher, Order, Processes, Unescorted, Worker, WorkerCommand,
-};
+use mtok::engine::worker::BlockSeen;
 use mtok::metrics::stats::{Estimate, Sample};
-use mtok::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
-use mtok::study::workload::PointId;
 use mtok::telemetry::card::{Choice, DeviceOrder};
 use mtok::telemetry::nvml::{Access, open};
 use mtok::telemetry::sampler::{SamplePeriod, Sampler};
-use mtok::units::Seconds;
+
+use self::paired::{Extent, block, launch};
 
 /// Largest share of throughput that sampling may cost.
 const LIMIT: f64 = 0.005;
-
-/// The generations of both sides: the default study's.
-const BATCH: u32 = 1;
-const ISL: u32 = 128;
-const OSL: u32 = 32;
-
-/// How much is measured.
-#[derive(Clone, Copy)]
-struct Extent {
-    launches: u32,
-    pairs: u32,
-    generations: u32,
-}
-
-const FULL: Extent = Extent {
-    launches: 10,
-    pairs: 10,
-    generations: 16,
-};
-
-const TEST: Extent = Extent {
-    launches: 1,
-    pairs: 1,
-    generations: 1,
-};
 
 /// Shares of time.
 #[derive(Default)]
@@ -77,8 +49,7 @@ struct Shares {
 }
 
 fn main() -> ExitCode {
-    let is_test = !std::env::args().any(|argument| argument == "--bench");
-    let extent = if is_test { TEST } else { FULL };
+    let extent = Extent::asked();
     let folder = tempfile::tempdir().unwrap();
     let library = install(folder.path(), &Script::default(), &[]).unwrap();
     let mut shares = Shares::default();
@@ -118,32 +89,24 @@ fn said(what: &str, shares: Vec<f64>) -> Estimate<f64> {
 
 /// One launch: pairs of blocks on one worker.
 fn measure(extent: Extent, library: &Path, shares: &mut Shares) {
-    let mut worker = launch();
-    block(worker.as_mut(), extent, 0);
-    let (mut loss, mut used, mut sampled) = (0.0, 0.0, 0.0);
+    let worker = RefCell::new(launch());
+    let one = |seed| block(worker.borrow_mut().as_mut(), extent.generations, seed);
+    one(0);
+    let (mut used, mut sampled) = (0.0, 0.0);
     let (mut parent, mut wall) = (0.0, 0.0);
-    for pair in 0..extent.pairs {
-        let seed = u64::from(pair) + 1;
-        let mut with_sampling = |worker: &mut dyn Worker| {
-            let sampler = sampler(library);
-            let begun = Monotonic.now();
-            let seen = block(worker, extent, seed);
-            used += sampler.cpu_time().seconds().value();
-            sampled += Monotonic.now().since(begun).unwrap().seconds().value();
-            parent += seen.cpu.parent_ns.seconds().value();
-            wall += seen.cpu.wall_ns.seconds().value();
-            seconds(&seen)
-        };
-        let (with, without) = if pair % 2 == 0 {
-            let with = with_sampling(worker.as_mut());
-            (with, seconds(&block(worker.as_mut(), extent, seed)))
-        } else {
-            let without = seconds(&block(worker.as_mut(), extent, seed));
-            (with_sampling(worker.as_mut()), without)
-        };
-        loss += (with / without - 1.0) / f64::from(extent.pairs);
-    }
-    shares.loss.push(loss);
+    let with_sampling = |seed| {
+        let sampler = sampler(library);
+        let begun = Monotonic.now();
+        let seen = one(seed);
+        used += sampler.cpu_time().seconds().value();
+        sampled += Monotonic.now().since(begun).unwrap().seconds().value();
+        parent += seen.cpu.parent_ns.seconds().value();
+        wall += seen.cpu.wall_ns.seconds().value();
+        seconds(&seen)
+    };
+    shares
+        .loss
+        .push(extent.loss(with_sampling, |seed| seconds(&one(seed))));
     shares.sampler.push(used / sampled);
     shares.parent.push(parent / wall);
 }
@@ -160,51 +123,6 @@ fn sampler(library: &Path) -> Sampler {
     };
     let probe = Box::new(open(&access, &choice).unwrap());
     Sampler::start(probe, SamplePeriod::default(), Arc::new(Monotonic)).unwrap()
-}
-
-fn launch() -> Box<dyn Worker> {
-    let program = env!("CARGO_BIN_EXE_mtok");
-    let mut processes = Processes {
-        command: WorkerCommand::new(program, ["worker"], std::env::vars_os()),
-        no_progress_timeout: Seconds::new(60.0),
-        clock: Arc::new(Monotonic),
-        interrupt: Arc::new(AtomicUsize::new(0)),
-        escort: Arc::new(Unescorted),
-    };
-    let mut worker = processes.launch().unwrap();
-    let order = Order {
-        source: ModelSource::Tiny,
-        engine: EngineKind::Decoder,
-        device: DeviceChoice::Cpu,
-        precision: Precision::F32,
-        seed: 1,
-        holding: Holding::default(),
-    };
-    worker.load(&order).unwrap();
-    let room = Capacity {
-        batch: BATCH,
-        context: ISL + OSL,
-    };
-    worker.reserve(room).unwrap();
-    worker
-}
-
-fn block(worker: &mut dyn Worker, extent: Extent, seed: u64) -> BlockSeen {
-    let count = |n| NonZeroU32::new(n).unwrap();
-    let order = BlockOrder {
-        point: PointId {
-            precision: Precision::F32,
-            batch: count(BATCH),
-            isl: count(ISL),
-            osl: count(OSL),
-        },
-        seed,
-        min_seconds: Seconds::new(0.0),
-        min_generations: extent.generations,
-        max_seconds: Seconds::new(600.0),
-        max_generations: extent.generations,
-    };
-    worker.block(&order).unwrap()
 }
 
 /// Time of all steps of a block.

@@ -15,18 +15,10 @@ use crate::report::{csv, html, json, markdown};
 pub(super) fn identity(records: &[Record]) -> (Option<&Session>, Option<&Device>) {
     let mut last = (None, None);
     for record in records {
-        match record {
-            Record::Session(session) => last.0 = Some(session.as_ref()),
-            Record::Device(device) => last.1 = Some(device.as_ref()),
-            Record::Peak(_)
-            | Record::Load(_)
-            | Record::Block(_)
-            | Record::Failure(_)
-            | Record::Skip(_)
-            | Record::Scoring(_)
-            | Record::Window(_)
-            | Record::Unscored(_)
-            | Record::End(_) => {}
+        if let Record::Session(session) = record {
+            last.0 = Some(session.as_ref());
+        } else if let Record::Device(device) = record {
+            last.1 = Some(device.as_ref());
         }
     }
     last

@@ -58,42 +58,9 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         processes: processes(&args.study, &interrupts),
         passages: prepared.passages(),
     };
-    let target = target(&prepared);
-    let order = target.order(
-        prepared.study.sweep.precision[0],
-        prepared.study.measure.seed,
-    );
-    let named = |error: WorkerError| interrupts.name(error.into());
-    let device = processes
-        .launch()
-        .and_then(|mut worker| worker.identify(&order));
-    let device = device.map_err(named)?;
-    let watch = Arc::new(Watch::start(&device, requirement(args))?);
-    processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
-    progress.watch(&watch);
-    let device = look_at_card(device, &watch, prepared.study.measure.energy, &progress);
-    let peaks = if before.is_empty() && device.kind != DeviceKind::Sim {
-        progress.line(&format!("measuring the limits of {}", device.name));
-        let dtypes = [Precision::F32, Precision::F16, Precision::Bf16];
-        let peaks = processes
-            .launch()
-            .and_then(|mut worker| worker.peaks(&order, &dtypes));
-        peaks.map_err(named)?
-    } else {
-        Vec::new()
-    };
-    let seen = Seen { device, peaks };
-    let session = session(&prepared)?;
-    if let (Some(session_before), Some(device_before)) = reports::identity(&before) {
-        check_resume((session_before, device_before), (&session, &seen.device))
-            .map_err(|difference| CliError::new(Exit::Input, difference))?;
-    }
-    let mut head = vec![
-        Record::Session(Box::new(session)),
-        Record::Device(Box::new(seen.device.clone())),
-    ];
-    head.extend(seen.peaks.iter().cloned().map(Record::Peak));
-    writer.append_all(&head)?;
+    let (seen, watch) = look(args, (&prepared, &before), &mut processes, &progress)
+        .map_err(|error| interrupts.name(error))?;
+    begin(&mut writer, (&prepared, &before), &seen)?;
 
     let begun = Monotonic.now();
     let judged = quality::judge(
@@ -114,26 +81,64 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         drop(writer);
         return conclude(args, &folder, judged.status, &interrupts);
     }
-    let plan = plan(&prepared, &seen, &before);
     let job = Job {
-        points: &planned(&plan),
-        target,
+        points: &planned(&plan(&prepared, &seen, &before)),
+        target: target(&prepared),
         measure: &measurable(&prepared.study.measure, &watch),
         budget: budget(args, begun),
         before: &before,
     };
-    let status = measure(
-        &job,
-        &mut processes,
-        &mut writer,
-        Around {
-            interrupts: &interrupts,
-            progress,
-            watch,
-        },
-    )?;
+    let around = Around {
+        interrupts: &interrupts,
+        progress,
+        watch,
+    };
+    let status = measure(&job, &mut processes, &mut writer, around)?;
     drop(writer);
     conclude(args, &folder, status, &interrupts)
+}
+
+/// Finds the device and begins to watch it, and measures its limits unless an earlier session has.
+fn look(
+    args: &RunArgs,
+    (prepared, before): (&Prepared, &[Record]),
+    processes: &mut Prompted,
+    progress: &Progress,
+) -> Result<(Seen, Arc<Watch>), CliError> {
+    let study = &prepared.study;
+    let order = target(prepared).order(study.sweep.precision[0], study.measure.seed);
+    let device = processes.launch()?.identify(&order)?;
+    let watch = Arc::new(Watch::start(&device, requirement(args))?);
+    processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
+    progress.watch(&watch);
+    let device = look_at_card(device, &watch, study.measure.energy, progress);
+    let mut peaks = Vec::new();
+    if before.is_empty() && device.kind != DeviceKind::Sim {
+        progress.line(&format!("measuring the limits of {}", device.name));
+        let dtypes = [Precision::F32, Precision::F16, Precision::Bf16];
+        peaks = processes.launch()?.peaks(&order, &dtypes)?;
+    }
+    Ok((Seen { device, peaks }, watch))
+}
+
+/// Records what is measured, on what and by whom, unless an earlier session measured something else.
+fn begin(
+    writer: &mut Writer,
+    (prepared, before): (&Prepared, &[Record]),
+    seen: &Seen,
+) -> Result<(), CliError> {
+    let session = session(prepared)?;
+    if let (Some(session_before), Some(device_before)) = reports::identity(before) {
+        check_resume((session_before, device_before), (&session, &seen.device))
+            .map_err(|difference| CliError::new(Exit::Input, difference))?;
+    }
+    let mut head = vec![
+        Record::Session(Box::new(session)),
+        Record::Device(Box::new(seen.device.clone())),
+    ];
+    head.extend(seen.peaks.iter().cloned().map(Record::Peak));
+    writer.append_all(&head)?;
+    Ok(())
 }
 
 /// What is left of the time asked for, since judging quality began.
@@ -336,9 +341,11 @@ pub(super) fn session(prepared: &Prepared) -> Result<Session, CliError> {
 
 /// The plan for the device as it was found.
 fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
-    let earlier = before.iter().filter_map(|record| match record {
-        Record::Peak(peak) => Some(peak),
-        _ => None,
+    let earlier = before.iter().filter_map(|record| {
+        let Record::Peak(peak) = record else {
+            return None;
+        };
+        Some(peak)
     });
     let peaks: Vec<&Peak> = seen.peaks.iter().chain(earlier).collect();
     let best = |kind: fn(&Limit) -> bool| {

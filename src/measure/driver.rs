@@ -47,18 +47,11 @@ impl<'j, 'o> Driver<'j, 'o> {
         launcher: &'o mut dyn Launcher,
         outlets: Outlets<'o>,
     ) -> Self {
-        let loads = job.before.iter().filter_map(|record| match record {
-            Record::Load(load) => Some(load.load),
-            Record::Session(_)
-            | Record::Device(_)
-            | Record::Peak(_)
-            | Record::Block(_)
-            | Record::Failure(_)
-            | Record::Skip(_)
-            | Record::Scoring(_)
-            | Record::Window(_)
-            | Record::Unscored(_)
-            | Record::End(_) => None,
+        let loads = job.before.iter().filter_map(|record| {
+            let Record::Load(load) = record else {
+                return None;
+            };
+            Some(load.load)
         });
         Self {
             job,

@@ -52,9 +52,11 @@ impl<'a> Facts<'a> {
         let session = records
             .iter()
             .rev()
-            .find_map(|record| match record {
-                Record::Session(session) => Some(session.as_ref()),
-                _ => None,
+            .find_map(|record| {
+                let Record::Session(session) = record else {
+                    return None;
+                };
+                Some(session.as_ref())
             })
             .ok_or(NoSession)?;
         let mut facts = Self {

@@ -63,9 +63,11 @@ impl<'j, 'o> Driver<'j, 'o> {
         launcher: &'o mut dyn Launcher,
         outlets: Outlets<'o>,
     ) -> Self {
-        let numbers = job.before.iter().filter_map(|record| match record {
-            Record::Scoring(scoring) => Some(scoring.scoring + 1),
-            _ => None,
+        let numbers = job.before.iter().filter_map(|record| {
+            let Record::Scoring(scoring) = record else {
+                return None;
+            };
+            Some(scoring.scoring + 1)
         });
         Self {
             next_scoring: numbers.max().unwrap_or(0),
@@ -107,9 +109,11 @@ impl<'j, 'o> Driver<'j, 'o> {
 
     /// Whether an earlier session has every window of a precision on the same text.
     fn judged_before(&self, precision: Precision) -> bool {
-        let scorings = self.job.before.iter().filter_map(|record| match record {
-            Record::Scoring(scoring) => Some(scoring.as_ref()),
-            _ => None,
+        let scorings = self.job.before.iter().filter_map(|record| {
+            let Record::Scoring(scoring) = record else {
+                return None;
+            };
+            Some(scoring.as_ref())
         });
         let same = |scoring: &&Scoring| {
             scoring.precision == precision

@@ -158,6 +158,28 @@ impl Decoder {
             .unwrap_or(&self.weights.embedding)
     }
 
+    fn make_room(&self, capacity: Capacity) -> Result<Room, EngineError> {
+        let rope = Rope::new(&self.weights.shape, capacity.context as usize);
+        let (cache, angles) = match self.operators {
+            Operators::Fused => (self.plan.slots(capacity)?, None),
+            Operators::Candle => {
+                let size = (capacity.context as usize, rope.pairs);
+                let table = |values: &[f32]| Tensor::from_slice(values, size, &self.device);
+                let angles = (table(&rope.cos)?, table(&rope.sin)?);
+                let activation = self.weights.activation;
+                let tensors = self.plan.tensors(capacity, activation, &self.device)?;
+                (tensors, Some(angles))
+            }
+        };
+        Ok(Room {
+            capacity,
+            cache,
+            rope,
+            angles,
+            past: Vec::new(),
+        })
+    }
+
     /// Empties the cache for `batch` sequences that will grow to `context` tokens.
     pub(in crate::engine) fn begin(
         &mut self,
@@ -320,27 +342,14 @@ impl Engine for Decoder {
             )));
         }
         self.room = None;
-        let rope = Rope::new(shape, capacity.context as usize);
-        let (cache, angles) = match self.operators {
-            Operators::Fused => (self.plan.slots(capacity)?, None),
-            Operators::Candle => {
-                let size = (capacity.context as usize, rope.pairs);
-                let table = |values: &[f32]| Tensor::from_slice(values, size, &self.device);
-                let angles = (table(&rope.cos)?, table(&rope.sin)?);
-                (
-                    self.plan
-                        .tensors(capacity, self.weights.activation, &self.device)?,
-                    Some(angles),
-                )
+        // Pieces of earlier rooms that the pool kept may be of no use to this one.
+        let room = match self.make_room(capacity) {
+            Err(EngineError::OutOfMemory { .. }) if device::trim(&self.device) => {
+                self.make_room(capacity)
             }
+            made => made,
         };
-        self.room = Some(Room {
-            capacity,
-            cache,
-            rope,
-            angles,
-            past: Vec::new(),
-        });
+        self.room = Some(room?);
         Ok(())
     }
 

@@ -166,6 +166,14 @@ pub(super) fn peak_memory(device: &CudaDevice) -> Option<u64> {
     Some(peak)
 }
 
+/// Gives back what the pool holds unused; whether it did.
+pub(super) fn trim(device: &CudaDevice) -> bool {
+    let idle = device.cuda_stream().synchronize().is_ok();
+    let Ok(pool) = pool(device) else { return false };
+    // SAFETY: the pool is the device's own and lives as long as it.
+    idle && unsafe { result::mem_pool::trim_to(pool, 0) }.is_ok()
+}
+
 fn context(device: &CudaDevice) -> Arc<CudaContext> {
     Arc::clone(device.cuda_stream().context())
 }

@@ -148,6 +148,17 @@ pub(crate) fn peak_memory(device: &Device) -> Option<u64> {
     }
 }
 
+/// Gives back memory that the device's pool holds unused; whether it did.
+pub(crate) fn trim(device: &Device) -> bool {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => cuda::trim(device),
+        #[cfg(not(feature = "cuda"))]
+        Device::Cuda(_) => false,
+        Device::Cpu | Device::Metal(_) => false,
+    }
+}
+
 /// Refuses what was computed when some kernel was never launched: those that candle compiles ahead report
 /// a failed launch to nobody.
 pub(crate) fn launched(device: &Device) -> Result<(), EngineError> {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::model::{CacheType, EngineKind, ModelSource, Precision, Shape, WeightSize};
-use super::spec::Study;
-use super::workload::PointId;
+use super::spec::{Study, Target};
+use super::workload::{PointId, SCORES_AT_ONCE, TOKENS_AT_ONCE};
 use crate::record::observation::{Skip, SkipCause};
 use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Hours, Seconds, Tokens};
 
@@ -24,9 +24,15 @@ pub const ENERGY_BLOCK: Seconds = Seconds::new(10.5);
 /// Loading, checking and warming up one precision, beyond reading its weights.
 const LOAD_OVERHEAD: Seconds = Seconds::new(5.0);
 
+/// Tensors of scores that attention holds at a time on a card: with and without their mask, and their
+/// softmax.
+const SCORE_TENSORS: u64 = 3;
+
 /// The device as far as a plan depends on it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Machine {
+    /// Which kind of device it is.
+    pub target: Target,
     /// Memory that weights, cache and activations share.
     pub memory: Bytes,
     /// Read bandwidth, where known.
@@ -145,9 +151,9 @@ fn plan_point(
     machine: Machine,
     point: PointId,
 ) -> PlannedPoint {
-    let memory = footprint(subject, point);
+    let memory = footprint(study, subject, machine.target, point);
     let skip = why_not(study, subject, machine, point, memory);
-    let generation_seconds = generation_time(subject, machine, point);
+    let generation_seconds = generation_time(subject, machine, point, memory);
     PlannedPoint {
         point,
         memory,
@@ -209,12 +215,10 @@ fn gib(bytes: u64) -> String {
     format!("{:.2} GiB", bytes as f64 / f64::from(1_u32 << 30))
 }
 
-/// Memory of a point: weights by matrix, KV cache in its type or that of activations, and the prefill's widest
-/// intermediate results.
-fn footprint(subject: Subject<'_>, point: PointId) -> Footprint {
+/// Memory of a point: weights by matrix, KV cache, and what the prefill holds at its widest.
+fn footprint(study: &Study, subject: Subject<'_>, target: Target, point: PointId) -> Footprint {
     let precision = effective(subject, point.precision);
     let shape = subject.shape;
-    let element = activation_bytes_per_element(precision);
     let embedding = WeightSize {
         rows: u64::from(shape.vocab),
         columns: u64::from(shape.hidden),
@@ -226,23 +230,38 @@ fn footprint(subject: Subject<'_>, point: PointId) -> Footprint {
         .chain([embedding])
         .map(|size| precision.matrix_bytes(size))
         .sum();
-    let weight_bytes = subject
-        .file_bytes
-        .or(matrices)
-        .unwrap_or_else(|| shape.parameters() * element);
-    let prompt_tokens = u64::from(point.batch.get()) * u64::from(point.isl.get());
-    let widest = u64::from(shape.hidden) * 4 + u64::from(shape.ffn) * 3;
-    let logits = u64::from(point.batch.get()) * u64::from(shape.vocab) * 4;
+    let elements = shape.kv_elements_per_token();
+    let kv_bytes = match subject.kv {
+        Some(kv) => kv.bytes(elements),
+        None => elements * cache_bytes_per_element(&study.engine, precision),
+    };
     Footprint {
-        weight_bytes,
-        kv_bytes: point.kv_tokens()
-            * subject
-                .kv
-                .map_or(shape.kv_elements_per_token() * element, |kv| {
-                    kv.bytes(shape.kv_elements_per_token())
-                }),
-        activation_bytes: prompt_tokens * widest * element + logits,
+        weight_bytes: subject
+            .file_bytes
+            .or(matrices)
+            .unwrap_or_else(|| shape.parameters() * activation_bytes_per_element(precision)),
+        kv_bytes: point.kv_tokens() * kv_bytes,
+        activation_bytes: activation_bytes(study, subject, target, point),
     }
+}
+
+/// What the prefill holds at its widest: the residual stream, its norm and the feed-forward block, and the
+/// logits of the last tokens. Our decoder takes a part of the prompts at a time on a card, with a part of
+/// their scores of attention.
+fn activation_bytes(study: &Study, subject: Subject<'_>, target: Target, point: PointId) -> u64 {
+    let shape = subject.shape;
+    let element = activation_bytes_per_element(effective(subject, point.precision));
+    let (batch, isl) = (u64::from(point.batch.get()), u64::from(point.isl.get()));
+    let (hidden, ffn) = (u64::from(shape.hidden), u64::from(shape.ffn));
+    let logits = batch * u64::from(shape.vocab) * 4;
+    let in_parts = target == Target::Cuda && study.engine == EngineKind::Decoder;
+    if !in_parts {
+        return batch * isl * (4 * hidden + 3 * ffn) * element + logits;
+    }
+    let tokens = (batch * isl).min(TOKENS_AT_ONCE.max(isl));
+    // Of each token of a part, every token of its sequence before it.
+    let scores = (tokens * isl * u64::from(shape.heads)).min(SCORES_AT_ONCE);
+    tokens * (4 * hidden + 4 * ffn) * element + SCORE_TENSORS * scores * element + logits
 }
 
 /// What a precision means for this model.
@@ -253,11 +272,22 @@ fn effective(subject: Subject<'_>, precision: Precision) -> Precision {
     }
 }
 
-/// Bytes of one activation or cache element.
+/// Bytes of one element of a cache whose type is not said: our decoder holds keys and values in half
+/// precision beside quantized weights, candle's models in the type of the activations.
+fn cache_bytes_per_element(engine: &EngineKind, precision: Precision) -> u64 {
+    match engine {
+        EngineKind::Decoder if !precision.is_dense() => 2,
+        EngineKind::Decoder | EngineKind::Stock | EngineKind::Sim(_) => {
+            activation_bytes_per_element(precision)
+        }
+    }
+}
+
+/// Bytes of one element of the activations.
 fn activation_bytes_per_element(precision: Precision) -> u64 {
     match precision {
         Precision::F16 | Precision::Bf16 => 2,
-        // Quantized weights run with F32 activations on a CPU, the larger case.
+        // Quantized weights run with F32 activations on a CPU, and on a card beside products in F32.
         Precision::Native
         | Precision::F32
         | Precision::Q8_0
@@ -275,9 +305,13 @@ fn activation_bytes_per_element(precision: Precision) -> u64 {
 
 /// Roofline time of one generation at the assumed efficiency: the prefill is bound by arithmetic,
 /// each decode step by the bytes it reads or by arithmetic, whichever is longer.
-fn generation_time(subject: Subject<'_>, machine: Machine, point: PointId) -> Option<Seconds> {
+fn generation_time(
+    subject: Subject<'_>,
+    machine: Machine,
+    point: PointId,
+    memory: Footprint,
+) -> Option<Seconds> {
     let (bandwidth, arithmetic) = (machine.bandwidth?, machine.arithmetic?);
-    let memory = footprint(subject, point);
     let matmul_parameters: u64 = subject
         .shape
         .linears()
@@ -371,6 +405,7 @@ mod tests {
             kv: None,
         };
         let machine = Machine {
+            target: Target::Cpu,
             memory: Bytes::new(memory),
             bandwidth: Some(BytesPerSecond::new(1e10)),
             arithmetic: Some(FlopPerSecond::new(1e11)),
@@ -384,6 +419,55 @@ mod tests {
         assert_eq!(plan.live().count(), 6);
         assert!(plan.duration.low.value() > 0.0);
         assert!(plan.duration.high >= plan.duration.low);
+    }
+
+    /// Memory of a point of this shape.
+    fn memory(target: Target, precision: Precision, (batch, isl): (u32, u32)) -> Footprint {
+        let study = StudyFile::default().resolved(target).unwrap();
+        let shape = Shape {
+            context: 1 << 20,
+            ..shape()
+        };
+        let subject = Subject {
+            shape: &shape,
+            native: Precision::F32,
+            file_bytes: None,
+            kv: None,
+        };
+        let count = |n| NonZeroU32::new(n).unwrap();
+        let point = PointId {
+            precision,
+            batch: count(batch),
+            isl: count(isl),
+            osl: count(1),
+        };
+        footprint(&study, subject, target, point)
+    }
+
+    #[test]
+    fn a_cache_beside_quantized_weights_is_in_half_precision() {
+        for target in [Target::Cpu, Target::Cuda] {
+            let kv = |precision| memory(target, precision, (2, 9)).kv_bytes;
+            // Two sequences of ten tokens, two layers, keys and values of two heads of 64.
+            assert_eq!(kv(Precision::Q4K), 2 * 10 * 2 * 2 * 2 * 64 * 2);
+            assert_eq!(kv(Precision::Bf16), kv(Precision::Q8_0));
+            assert_eq!(kv(Precision::F32), 2 * kv(Precision::Q4K));
+        }
+    }
+
+    #[test]
+    fn prompts_in_parts_need_the_room_of_a_part() {
+        let on = |target, size| memory(target, Precision::Bf16, size).activation_bytes;
+        let logits = |batch: u64| batch * 512 * 4;
+        // 4 · (256 + 512) elements of two bytes for each token, and three times four heads of scores.
+        let small = 128 * 3072 * 2 + 3 * 128 * 64 * 4 * 2;
+        assert_eq!(on(Target::Cuda, (2, 64)), small + logits(2));
+        let part = 16_384 * 3072 * 2 + 3 * (1 << 27) * 2;
+        assert_eq!(on(Target::Cuda, (64, 4096)), part + logits(64));
+        assert_eq!(on(Target::Cuda, (512, 4096)), part + logits(512));
+        // A CPU takes all at once.
+        let whole = |batch| batch * 4096 * (4 * 256 + 3 * 512) * 2 + logits(batch);
+        assert_eq!(on(Target::Cpu, (64, 4096)), whole(64));
     }
 
     #[test]

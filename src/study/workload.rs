@@ -12,6 +12,14 @@ use super::model::{ParseError, Precision};
 /// The longest list that one axis may expand to; a longer one is a slip, not a study.
 const MAX_LIST: usize = 1_000;
 
+/// Prompt tokens that our decoder works through at once on a card, unless a single prompt has more. It keeps
+/// activations small beside weights and cache, and every tensor within the 32-bit indices of candle's
+/// kernels; products are as fast as they get long before.
+pub const TOKENS_AT_ONCE: u64 = 16_384;
+
+/// Attention scores that our decoder holds at once on a card.
+pub const SCORES_AT_ONCE: u64 = 1 << 27;
+
 /// What identifies a measured point; two records with the same identity may be pooled or compared.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,

@@ -83,7 +83,7 @@ impl Operators {
                 Tensor::from_vec(values, (count, both / 2), &Device::Cpu)
             }
             Self::Candle => {
-                let gate = gate_up.narrow(1, 0, both / 2)?.contiguous()?.silu()?;
+                let gate = gate_up.narrow(1, 0, both / 2)?.silu()?;
                 gate * gate_up.narrow(1, both / 2, both / 2)?
             }
         }

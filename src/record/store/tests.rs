@@ -451,20 +451,38 @@ fn a_run_goes_on_only_with_the_same_card_driver_binary_study_and_model() {
             |now| now.0.harness.binary_sha256.push('0'),
             "the executable's SHA-256",
         ),
-        (|now| now.0.model.shape.layers = 3, "the model's shape"),
-        (|now| now.0.study.measure.seed = 2, "the study's [measure]"),
+        (
+            |now| now.0.model.shape.layers = 3,
+            "the model's shape.layers",
+        ),
+        (
+            |now| now.0.study.measure.seed = 2,
+            "the study's measure.seed",
+        ),
         (
             |now| {
                 now.0.study.sweep.batch.pop();
             },
-            "the study's sweep",
+            "the study's sweep.batch",
         ),
     ];
     assert_eq!(differs(|_| {}), Ok(()));
     assert_eq!(differs(|now| now.0.started = sample::moment(77)), Ok(()));
     for (change, what) in cases {
-        assert_eq!(differs(change), Err(what));
+        assert_eq!(differs(change), Err(what.to_owned()));
     }
+}
+
+#[test]
+fn what_keeps_a_run_from_going_on_is_named_with_both_values() {
+    let was = (sample::session(), sample::device());
+    let mut now = was.clone();
+    now.0.study.measure.seed = 7;
+    let difference = check_resume((&was.0, &was.1), (&now.0, &now.1)).unwrap_err();
+    assert_eq!(
+        difference.to_string(),
+        "cannot resume: the study's measure.seed is 7, but the record has 1; start a new --out"
+    );
 }
 
 /// A run with a comparison of two windows, changed in one place.

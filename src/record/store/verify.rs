@@ -58,6 +58,12 @@ pub enum Problem {
         /// What this line says.
         found: String,
     },
+    /// The line was changed: it holds something else than what its sum was taken of.
+    #[error("the line is not what its sum was taken of, which is {}", stated.as_deref().unwrap_or("gone"))]
+    Sum {
+        /// What the line says, unless that is gone.
+        stated: Option<String>,
+    },
     /// Bytes are said to be skipped that are not there.
     #[error("{stated} skipped bytes are stated where no torn line is")]
     Skipped {
@@ -194,6 +200,10 @@ pub fn verify(file: &Path) -> Result<Verification, StoreError> {
                 });
             }
             Err(Unreadable::NotARecord(reason)) => check.not_a_record(&line, reason.clone()),
+            Err(Unreadable::Incomplete(reason)) if line.terminated => {
+                check.not_a_record(&line, reason.clone());
+            }
+            Err(Unreadable::Incomplete(_)) => check.torn(&line),
         }
     }
     check.condemn_doubtful();
@@ -207,6 +217,8 @@ struct Check {
     prev: String,
     /// A line that is no record, until the next one says that it was torn.
     doubtful: Option<(Finding, u64)>,
+    /// Whether the lines have sums, which those of older programs have not.
+    summed: bool,
     structure: Structure,
 }
 
@@ -221,6 +233,7 @@ impl Default for Check {
             expected_seq: 0,
             prev: NOTHING_BEFORE.to_owned(),
             doubtful: None,
+            summed: false,
             structure: Structure::default(),
         }
     }
@@ -239,16 +252,29 @@ impl Check {
 
     fn not_a_record(&mut self, line: &Line, reason: String) {
         self.condemn_doubtful();
-        if line.terminated {
-            let problem = Problem::NotARecord { reason };
-            let finding = Finding {
-                line: line.number,
-                problem,
-            };
-            self.doubtful = Some((finding, line.length));
-        } else {
-            self.seen.torn_bytes = Some(line.length);
-        }
+        let problem = Problem::NotARecord { reason };
+        let finding = Finding {
+            line: line.number,
+            problem,
+        };
+        self.doubtful = Some((finding, line.length));
+    }
+
+    fn torn(&mut self, line: &Line) {
+        self.condemn_doubtful();
+        self.seen.torn_bytes = Some(line.length);
+    }
+
+    /// A line that has no sum where others have one lost it.
+    fn sum(&mut self, line: &Line) {
+        self.summed |= line.sum.is_some();
+        let stated = match &line.sum {
+            Some(sum) if sum.stated == sum.actual => return,
+            Some(sum) => Some(sum.stated.clone()),
+            None if self.summed => None,
+            None => return,
+        };
+        self.find(line.number, Problem::Sum { stated });
     }
 
     fn record(&mut self, line: &Line, place: &Place, record: &Record) {
@@ -267,6 +293,7 @@ impl Check {
             let (expected, found) = (self.prev.clone(), place.prev.clone());
             self.find(number, Problem::Chain { expected, found });
         }
+        self.sum(line);
         self.expected_seq = place.seq.saturating_add(1);
         self.prev.clone_from(&line.fingerprint);
         self.seen.records += 1;

@@ -330,3 +330,15 @@ fn acceptance_keeps_going_after_a_stage_that_failed_and_says_so() {
     assert!(text.contains("== stock: exit code 4"), "{text}");
     assert!(text.trim_end().ends_with("failed or left: stock"), "{text}");
 }
+
+#[test]
+fn acceptance_tries_a_stage_again_that_found_no_device() {
+    let machine = Machine::ready();
+    // The program locks its file before it looks for the device.
+    let absent = "case \"$*\" in *\"/stock \"*) : >\"$4/run.jsonl\"; exit 5 ;; esac";
+    let first = acceptance(&machine, &format!("{absent}\n{FAKE_MTOK}"), "nowhere");
+    assert_eq!(first.status.code(), Some(1));
+    let second = acceptance(&machine, FAKE_MTOK, "nowhere");
+    let text = String::from_utf8(second.stdout).unwrap();
+    assert_eq!(second.status.code(), Some(0), "{text}");
+}

@@ -159,6 +159,10 @@ fn folders_of_gemma_and_phi_run() {
         let config = with(config(model_type, &tied), gemma("gelu_pytorch_tanh"));
         write_folder(folder.path(), &config, &model.tensors);
         runs(folder.path(), &tied);
+        // As published: both keys, of which the older one is wrong.
+        let both = with(config, json!({ "hidden_act": "gelu" }));
+        write_folder(folder.path(), &both, &model.tensors);
+        runs(folder.path(), &tied);
         if model_type == "gemma3_text" {
             // Candle's Gemma 3 writes its cache from a transposed view, which works for one head only.
             let two = Shape {
@@ -170,7 +174,7 @@ fn folders_of_gemma_and_phi_run() {
             }
             write_folder(
                 folder.path(),
-                &with(config, json!({ "num_key_value_heads": 2 })),
+                &with(both, json!({ "num_key_value_heads": 2 })),
                 &model.tensors,
             );
             let source = ModelSource::Dir(folder.path().to_owned());

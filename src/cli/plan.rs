@@ -12,13 +12,14 @@ use super::pricing::{self, Priced};
 use super::{host, output, text};
 use crate::catalog::Catalog;
 use crate::catalog::book::PriceBook as _;
+use crate::engine::config;
 use crate::engine::gguf::importance::Importance;
 use crate::engine::text::Texts;
 use crate::engine::text::passages::Passages;
 use crate::engine::weights;
 use crate::record::observation::Model;
 use crate::record::prompts::PromptFacts;
-use crate::study::model::ModelSource;
+use crate::study::model::{EngineKind, ModelSource};
 use crate::study::plan::{Machine, Plan, Subject};
 use crate::study::spec::{Study, StudyError, StudyFile, Target};
 use crate::units::{Bytes, Seconds, Usd};
@@ -97,6 +98,9 @@ impl Asked {
         // First, because a model's files are hashed and that takes its time.
         let texts = text::read(&located.files, &study, self.patience)?;
         let mut model = located.inspect()?;
+        if study.engine == EngineKind::Decoder {
+            config::only_ours(model.family)?;
+        }
         if let Some(path) = &self.study.imatrix {
             Importance::read(path)?;
             let digest = weights::files::sha256(path)?;

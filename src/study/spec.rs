@@ -102,15 +102,15 @@ pub struct PriceSection {
     /// Card id of the GPU catalog.
     pub gpu: Option<String>,
     /// Price of one hour of the device, decimal text.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub usd_per_hour: Option<Decimal>,
     /// Price of one kilowatt-hour, decimal text; what energy costs stands beside the rental.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub usd_per_kwh: Option<Decimal>,
     /// Energy of the building per energy of the card (PUE), decimal text, 1 or more.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub pue: Option<Decimal>,
 }
@@ -208,15 +208,15 @@ pub struct Price {
     /// Card id of the GPU catalog.
     pub gpu: Option<String>,
     /// Price of one hour of the device.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub usd_per_hour: Option<Decimal>,
     /// Price of one kilowatt-hour.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub usd_per_kwh: Option<Decimal>,
     /// Energy of the building per energy of the card.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub pue: Option<Decimal>,
 }

@@ -130,6 +130,13 @@ pub enum Verdict {
     PriceUndated,
     /// There is no price.
     PriceMissing,
+    /// The price is that of a card that the device is not.
+    PriceOfOther {
+        /// Id of the card.
+        card: String,
+        /// Name of the device.
+        device: String,
+    },
     /// Not the engine whose speed is on offer.
     StockEngine,
     /// No device was measured.
@@ -163,6 +170,7 @@ impl Verdict {
             Self::PriceOld { .. } => "price_old",
             Self::PriceUndated => "price_undated",
             Self::PriceMissing => "price_missing",
+            Self::PriceOfOther { .. } => "price_of_other",
             Self::StockEngine => "stock_engine",
             Self::Simulated => "simulated",
         }
@@ -219,6 +227,9 @@ impl Verdict {
                 "look the rate up again and give it with --usd-per-hour"
             }
             Self::PriceMissing => "give the rate of the machine with --usd-per-hour",
+            Self::PriceOfOther { .. } => {
+                "leave --gpu (price.gpu) out, or give the rate of the machine with --usd-per-hour"
+            }
             Self::StockEngine => "measure with --engine decoder for the speed on offer",
             Self::Simulated => "measure on a device; a simulated result has no price",
         }
@@ -243,6 +254,7 @@ impl Verdict {
             | Self::TelemetryDegraded { .. }
             | Self::EventTime { .. }
             | Self::InvalidGenerations { .. }
+            | Self::PriceOfOther { .. }
             | Self::Interrupted => true,
             Self::MemoryNearLimit { .. }
             | Self::TelemetryMissing { .. }
@@ -350,6 +362,9 @@ impl fmt::Display for Verdict {
             Self::PriceOld { days } => write!(f, "the price is {days} days old"),
             Self::PriceUndated => f.write_str("the price has no date"),
             Self::PriceMissing => f.write_str("no price of the device is known"),
+            Self::PriceOfOther { card, device } => {
+                write!(f, "priced as {card}, but measured on {device}")
+            }
             Self::StockEngine => {
                 f.write_str("the stock engine is a yardstick, not the fastest this program has")
             }

@@ -152,6 +152,7 @@ fn machine(study: &Study, catalog: &Catalog) -> Result<Machine, CliError> {
         let card = catalog.gpu(id)?;
         let sheet = pricing::data_sheet(&card);
         return Ok(Machine {
+            kind: Target::Cuda,
             memory: Bytes::new((card.vram_mib << 20) as f64),
             bandwidth: sheet.bandwidth,
             arithmetic: sheet
@@ -162,6 +163,7 @@ fn machine(study: &Study, catalog: &Catalog) -> Result<Machine, CliError> {
         });
     }
     Ok(Machine {
+        kind: target(Some(study.device)),
         memory: Bytes::new(host::memory_bytes().unwrap_or(0) as f64),
         bandwidth: None,
         arithmetic: None,
@@ -228,7 +230,14 @@ fn answer<'a>(model: &'a str, plan: &'a Plan, priced: &Priced) -> Answer<'a> {
 fn render(model: &str, plan: &Plan, priced: &Priced) -> String {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["point", "weights", "KV cache", "in all", "outcome"]);
+    table.set_header([
+        "point",
+        "weights",
+        "KV cache",
+        "activations",
+        "in all",
+        "outcome",
+    ]);
     let gib = |bytes: u64| format!("{:.2} GiB", bytes as f64 / f64::from(1_u32 << 30));
     for planned in &plan.points {
         let memory = planned.memory;
@@ -247,8 +256,14 @@ fn render(model: &str, plan: &Plan, priced: &Priced) -> String {
     let (low, high) = (plan.duration.low, plan.duration.high);
     let minutes = |hours: crate::units::Hours| hours.seconds().value() / 60.0;
     let mut text = format!("{}\n\n{table}\n\n", output::printable(model));
+    let known = plan.points.iter().all(|p| p.generation_seconds.is_some());
+    let basis = if known {
+        "an estimate from the roofline, not a measurement"
+    } else {
+        "the machine's speed is not known: from the fewest blocks to all the time that points may take"
+    };
     text += &format!(
-        "expected: {:.0} to {:.0} minutes (an estimate from the roofline, not a measurement)\n",
+        "expected: {:.0} to {:.0} minutes ({basis})\n",
         minutes(low).ceil(),
         minutes(high).ceil()
     );

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::model::{CacheType, EngineKind, ModelSource, Precision, Shape, WeightSize};
-use super::spec::Study;
+use super::spec::{Measure, Study, Target};
 use super::workload::PointId;
 use crate::record::observation::{Skip, SkipCause};
 use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Hours, Seconds, Tokens};
@@ -27,6 +27,8 @@ const LOAD_OVERHEAD: Seconds = Seconds::new(5.0);
 /// The device as far as a plan depends on it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Machine {
+    /// What it is.
+    pub kind: Target,
     /// Memory that weights, cache and activations share.
     pub memory: Bytes,
     /// Read bandwidth, where known.
@@ -71,7 +73,9 @@ pub struct Footprint {
 impl Footprint {
     /// Everything together.
     pub fn total(self) -> u64 {
-        self.weight_bytes + self.kv_bytes + self.activation_bytes
+        self.weight_bytes
+            .saturating_add(self.kv_bytes)
+            .saturating_add(self.activation_bytes)
     }
 }
 
@@ -145,7 +149,7 @@ fn plan_point(
     machine: Machine,
     point: PointId,
 ) -> PlannedPoint {
-    let memory = footprint(subject, point);
+    let memory = footprint(subject, machine.kind, point);
     let skip = why_not(study, subject, machine, point, memory);
     let generation_seconds = generation_time(subject, machine, point);
     PlannedPoint {
@@ -211,10 +215,10 @@ fn gib(bytes: u64) -> String {
 
 /// Memory of a point: weights by matrix, KV cache in its type or that of activations, and the prefill's widest
 /// intermediate results.
-fn footprint(subject: Subject<'_>, point: PointId) -> Footprint {
-    let precision = effective(subject, point.precision);
+fn footprint(subject: Subject<'_>, kind: Target, point: PointId) -> Footprint {
+    let precision = effective(subject, kind, point.precision);
     let shape = subject.shape;
-    let element = activation_bytes_per_element(precision);
+    let element = activation_bytes_per_element(precision, kind);
     let embedding = WeightSize {
         rows: u64::from(shape.vocab),
         columns: u64::from(shape.hidden),
@@ -231,35 +235,38 @@ fn footprint(subject: Subject<'_>, point: PointId) -> Footprint {
         .or(matrices)
         .unwrap_or_else(|| shape.parameters() * element);
     let prompt_tokens = u64::from(point.batch.get()) * u64::from(point.isl.get());
+    let kv_elements = shape.kv_elements_per_token();
     let widest = u64::from(shape.hidden) * 4 + u64::from(shape.ffn) * 3;
     let logits = u64::from(point.batch.get()) * u64::from(shape.vocab) * 4;
     Footprint {
         weight_bytes,
-        kv_bytes: point.kv_tokens()
-            * subject
+        kv_bytes: point.kv_tokens().saturating_mul(
+            subject
                 .kv
-                .map_or(shape.kv_elements_per_token() * element, |kv| {
-                    kv.bytes(shape.kv_elements_per_token())
-                }),
-        activation_bytes: prompt_tokens * widest * element + logits,
+                .map_or(kv_elements * element, |kv| kv.bytes(kv_elements)),
+        ),
+        activation_bytes: prompt_tokens
+            .saturating_mul(widest * element)
+            .saturating_add(logits),
     }
 }
 
-/// What a precision means for this model.
-fn effective(subject: Subject<'_>, precision: Precision) -> Precision {
-    match precision {
-        Precision::Native => subject.native,
-        other => other,
+/// What a precision means for this model. A CPU runs what is in bf16 by itself in f32.
+fn effective(subject: Subject<'_>, kind: Target, precision: Precision) -> Precision {
+    match (precision, subject.native, kind) {
+        (Precision::Native, Precision::Bf16, Target::Cpu) => Precision::F32,
+        (Precision::Native, native, Target::Cpu | Target::Cuda) => native,
+        (other, _, _) => other,
     }
 }
 
-/// Bytes of one activation or cache element.
-fn activation_bytes_per_element(precision: Precision) -> u64 {
+/// Bytes of one activation or cache element: quantized weights run with bf16 ones on a card, with f32
+/// ones on a CPU.
+fn activation_bytes_per_element(precision: Precision, kind: Target) -> u64 {
     match precision {
         Precision::F16 | Precision::Bf16 => 2,
-        // Quantized weights run with F32 activations on a CPU, the larger case.
+        Precision::F32 => 4,
         Precision::Native
-        | Precision::F32
         | Precision::Q8_0
         | Precision::Q6K
         | Precision::Q5K
@@ -269,7 +276,10 @@ fn activation_bytes_per_element(precision: Precision) -> u64 {
         | Precision::Q5_1
         | Precision::Q5_0
         | Precision::Q4_1
-        | Precision::Q4_0 => 4,
+        | Precision::Q4_0 => match kind {
+            Target::Cpu => 4,
+            Target::Cuda => 2,
+        },
     }
 }
 
@@ -277,7 +287,7 @@ fn activation_bytes_per_element(precision: Precision) -> u64 {
 /// each decode step by the bytes it reads or by arithmetic, whichever is longer.
 fn generation_time(subject: Subject<'_>, machine: Machine, point: PointId) -> Option<Seconds> {
     let (bandwidth, arithmetic) = (machine.bandwidth?, machine.arithmetic?);
-    let memory = footprint(subject, point);
+    let memory = footprint(subject, machine.kind, point);
     let matmul_parameters: u64 = subject
         .shape
         .linears()
@@ -304,13 +314,14 @@ fn estimate_duration(study: &Study, machine: Machine, points: &[PlannedPoint]) -
     for planned in points.iter().filter(|planned| planned.skip.is_none()) {
         loads.insert(planned.point.precision, planned.memory.weight_bytes);
         let generation = planned.generation_seconds.unwrap_or(Seconds::ZERO);
-        let block = measure
-            .min_block_seconds
-            .max(generation * GENERATIONS_PER_BLOCK);
+        let block = block_time(measure, generation);
         let fewest = block * f64::from(measure.min_blocks);
-        let most = (block * f64::from(measure.max_blocks))
-            .min(measure.max_seconds)
-            .max(fewest);
+        let most = match planned.generation_seconds {
+            Some(_) => (block * f64::from(measure.max_blocks)).min(measure.max_seconds),
+            // However slow the machine turns out to be.
+            None => measure.max_seconds,
+        };
+        let most = most.max(fewest);
         let energy = if measure.energy {
             // One block per phase, of whole generations.
             (ENERGY_BLOCK + generation) * 2.0
@@ -332,12 +343,19 @@ fn estimate_duration(study: &Study, machine: Machine, points: &[PlannedPoint]) -
     seconds
 }
 
+/// How long a block takes: eight generations where its part of a point's time allows, at least one.
+fn block_time(measure: &Measure, generation: Seconds) -> Seconds {
+    let allowed = measure.max_seconds / f64::from(measure.min_blocks);
+    let wanted = (generation * GENERATIONS_PER_BLOCK).min(allowed);
+    measure.min_block_seconds.max(wanted).max(generation)
+}
+
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::study::spec::{StudyFile, Target};
+    use crate::study::spec::StudyFile;
 
     fn shape() -> Shape {
         Shape {
@@ -359,23 +377,29 @@ mod tests {
         }
     }
 
+    fn subject(shape: &Shape) -> Subject<'_> {
+        Subject {
+            shape,
+            native: Precision::F32,
+            file_bytes: None,
+            kv: None,
+        }
+    }
+
+    fn machine(memory: f64) -> Machine {
+        Machine {
+            kind: Target::Cpu,
+            memory: Bytes::new(memory),
+            bandwidth: Some(BytesPerSecond::new(1e10)),
+            arithmetic: Some(FlopPerSecond::new(1e11)),
+        }
+    }
+
     fn plan(memory: f64, edit: impl FnOnce(&mut StudyFile)) -> Plan {
         let mut file = StudyFile::default();
         edit(&mut file);
         let study = file.resolved(Target::Cpu).unwrap();
-        let shape = shape();
-        let subject = Subject {
-            shape: &shape,
-            native: Precision::F32,
-            file_bytes: None,
-            kv: None,
-        };
-        let machine = Machine {
-            memory: Bytes::new(memory),
-            bandwidth: Some(BytesPerSecond::new(1e10)),
-            arithmetic: Some(FlopPerSecond::new(1e11)),
-        };
-        Plan::new(&study, subject, machine)
+        Plan::new(&study, subject(&shape()), machine(memory))
     }
 
     #[test]
@@ -384,6 +408,62 @@ mod tests {
         assert_eq!(plan.live().count(), 6);
         assert!(plan.duration.low.value() > 0.0);
         assert!(plan.duration.high >= plan.duration.low);
+    }
+
+    #[test]
+    fn a_block_has_eight_generations_where_the_time_of_a_point_allows() {
+        let measure = StudyFile::default().resolved(Target::Cpu).unwrap().measure;
+        // Blocks of 0.5 s at least; 8 s for 8 blocks.
+        for (generation, block) in [(0.01, 0.5), (0.1, 0.8), (0.5, 1.0), (3.0, 3.0)] {
+            let time = block_time(&measure, Seconds::new(generation));
+            assert!(
+                (time.value() - block).abs() < 1e-12,
+                "{generation}: {time:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_machine_of_unknown_speed_may_take_all_the_time_there_is() {
+        let mut file = StudyFile::default();
+        file.measure.launches = Some(1);
+        let study = file.resolved(Target::Cpu).unwrap();
+        let shape = shape();
+        let machine = Machine {
+            bandwidth: None,
+            ..machine(1e9)
+        };
+        let span = Plan::new(&study, subject(&shape), machine).duration;
+        // Three loads of 7 s; six points of 8 blocks of 0.5 s, or of 8 s.
+        let minutes = |hours: Hours| hours.seconds().value();
+        assert!((minutes(span.low) - 45.0).abs() < 1e-9);
+        assert!((minutes(span.high) - 69.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn quantized_weights_have_smaller_caches_on_a_card() {
+        let shape = shape();
+        let point = PointId {
+            precision: Precision::Q8_0,
+            batch: 4.try_into().unwrap(),
+            isl: 32.try_into().unwrap(),
+            osl: 8.try_into().unwrap(),
+        };
+        let kv = |kind| footprint(subject(&shape), kind, point).kv_bytes;
+        // 160 tokens, 2 layers, keys and values, 2 heads of 64.
+        assert_eq!(kv(Target::Cpu), 160 * 2 * 2 * 128 * 4);
+        assert_eq!(kv(Target::Cuda), 160 * 2 * 2 * 128 * 2);
+    }
+
+    #[test]
+    fn no_batch_is_too_large_to_be_refused() {
+        let plan = plan(1e9, |file| {
+            file.sweep.batch = Some(vec![NonZeroU32::MAX]);
+            file.sweep.isl = Some(vec![NonZeroU32::MAX]);
+            file.sweep.osl = Some(vec![NonZeroU32::MAX]);
+        });
+        assert_eq!(plan.live().count(), 0);
+        assert_eq!(plan.points[0].memory.total(), u64::MAX);
     }
 
     #[test]

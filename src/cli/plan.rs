@@ -70,9 +70,10 @@ pub(super) struct Asked {
 /// Reads the study. What makes no sense is found here, before a model is fetched for it.
 pub(super) fn ask(args: &StudyArgs, prompts: &PromptArgs) -> Result<Asked, CliError> {
     let written = prompts.over(args.written()?);
+    let asked = ask_written(written, Seconds::new(args.no_progress_timeout));
     Ok(Asked {
         kept: args.keep_quantized.then(kept_folder).transpose()?,
-        ..ask_written(written, Seconds::new(args.no_progress_timeout))?
+        ..asked.map_err(|error| args.locate(error))?
     })
 }
 
@@ -249,6 +250,7 @@ fn render(model: &str, plan: &Plan, priced: &Priced) -> String {
             planned.point.to_string(),
             gib(memory.weight_bytes),
             gib(memory.kv_bytes),
+            gib(memory.activation_bytes),
             gib(memory.total()),
             outcome,
         ]);

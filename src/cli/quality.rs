@@ -33,7 +33,8 @@ pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
     let asked = ask_written(
         args.written()?,
         Seconds::new(args.study.no_progress_timeout),
-    )?;
+    )
+    .map_err(|error| args.study.locate(error))?;
     pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
     let folder = run::folder(&args.study, &asked.study.source);
     run::make_sure_of_room(&folder, args.study.resume)?;

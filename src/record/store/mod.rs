@@ -11,6 +11,7 @@ mod lines;
 mod reader;
 mod readings;
 mod resume;
+mod structure;
 mod verify;
 mod writer;
 

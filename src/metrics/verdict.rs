@@ -235,6 +235,38 @@ impl Verdict {
         }
     }
 
+    /// How bad it is beside others of its kind; 0 where they are all alike.
+    pub fn severity(&self) -> f64 {
+        match self {
+            Self::HostBound { utilization, .. } => -utilization,
+            Self::Clocks { share } => -share,
+            Self::MachineBusy { lowest_share, .. } => -lowest_share,
+            Self::Drift(drift) => drift.change.abs(),
+            Self::TooFewSamples { blocks, .. } => -(*blocks as f64),
+            Self::WideInterval { half_width, .. } => *half_width,
+            Self::Autocorrelated { lag1 } => *lag1,
+            Self::MemoryNearLimit { used_bytes, .. } => *used_bytes as f64,
+            Self::TelemetryDegraded { longest_gap } => *longest_gap,
+            Self::EventTime { disagreement } => disagreement.abs(),
+            Self::InCache { bytes } => -bytes,
+            Self::InvalidGenerations { count, .. } => *count as f64,
+            Self::PriceOld { days } => *days as f64,
+            Self::Impossible(exceeded) => exceeded.ratio,
+            Self::Throttled(_)
+            | Self::ForeignUse(_)
+            | Self::ForeignUseUnknown
+            | Self::CardChanged { .. }
+            | Self::Xid { .. }
+            | Self::TelemetryMissing { .. }
+            | Self::Interrupted
+            | Self::PriceUndated
+            | Self::PriceMissing
+            | Self::PriceOfOther { .. }
+            | Self::StockEngine
+            | Self::Simulated => 0.0,
+        }
+    }
+
     /// Whether the number itself is in doubt, so that `--strict` refuses it. The others tell the reader
     /// what a sound number does not mean.
     pub const fn invalidates(&self) -> bool {

@@ -153,7 +153,7 @@ fn machine(study: &Study, catalog: &Catalog) -> Result<Machine, CliError> {
         let card = catalog.gpu(id)?;
         let sheet = pricing::data_sheet(&card);
         return Ok(Machine {
-            kind: Target::Cuda,
+            target: Target::Cuda,
             memory: Bytes::new((card.vram_mib << 20) as f64),
             bandwidth: sheet.bandwidth,
             arithmetic: sheet
@@ -164,7 +164,7 @@ fn machine(study: &Study, catalog: &Catalog) -> Result<Machine, CliError> {
         });
     }
     Ok(Machine {
-        kind: target(Some(study.device)),
+        target: target(Some(study.device)),
         memory: Bytes::new(host::memory_bytes().unwrap_or(0) as f64),
         bandwidth: None,
         arithmetic: None,

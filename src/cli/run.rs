@@ -29,7 +29,7 @@ use crate::report::document::{Document, Status};
 use crate::report::{json, terminal};
 use crate::study::model::{ModelSource, Precision};
 use crate::study::plan::{Machine, Plan, Subject};
-use crate::study::spec::{Measure, StudyFile, Target as PlannedFor};
+use crate::study::spec::{self, Measure, StudyFile};
 use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Nanos, Seconds};
 
 /// Path of this executable, which is also the worker.
@@ -356,9 +356,9 @@ fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
         rates.max_by(f64::total_cmp)
     };
     let machine = Machine {
-        kind: match seen.device.kind {
-            DeviceKind::Cuda => PlannedFor::Cuda,
-            DeviceKind::Cpu | DeviceKind::Sim => PlannedFor::Cpu,
+        target: match seen.device.kind {
+            DeviceKind::Cuda => spec::Target::Cuda,
+            DeviceKind::Cpu | DeviceKind::Sim => spec::Target::Cpu,
         },
         memory: Bytes::new(seen.device.memory_bytes as f64),
         bandwidth: best(|limit| matches!(limit, Limit::Read { .. })).map(BytesPerSecond::new),

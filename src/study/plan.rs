@@ -27,8 +27,8 @@ const LOAD_OVERHEAD: Seconds = Seconds::new(5.0);
 /// The device as far as a plan depends on it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Machine {
-    /// What it is.
-    pub kind: Target,
+    /// Which kind of device it is.
+    pub target: Target,
     /// Memory that weights, cache and activations share.
     pub memory: Bytes,
     /// Read bandwidth, where known.
@@ -149,7 +149,7 @@ fn plan_point(
     machine: Machine,
     point: PointId,
 ) -> PlannedPoint {
-    let memory = footprint(subject, machine.kind, point);
+    let memory = footprint(subject, machine.target, point);
     let skip = why_not(study, subject, machine, point, memory);
     let generation_seconds = generation_time(subject, machine, point);
     PlannedPoint {
@@ -215,10 +215,10 @@ fn gib(bytes: u64) -> String {
 
 /// Memory of a point: weights by matrix, KV cache in its type or that of activations, and the prefill's widest
 /// intermediate results.
-fn footprint(subject: Subject<'_>, kind: Target, point: PointId) -> Footprint {
-    let precision = effective(subject, kind, point.precision);
+fn footprint(subject: Subject<'_>, target: Target, point: PointId) -> Footprint {
+    let precision = effective(subject, target, point.precision);
     let shape = subject.shape;
-    let element = activation_bytes_per_element(precision, kind);
+    let element = activation_bytes_per_element(precision, target);
     let embedding = WeightSize {
         rows: u64::from(shape.vocab),
         columns: u64::from(shape.hidden),
@@ -252,8 +252,8 @@ fn footprint(subject: Subject<'_>, kind: Target, point: PointId) -> Footprint {
 }
 
 /// What a precision means for this model. A CPU runs what is in bf16 by itself in f32.
-fn effective(subject: Subject<'_>, kind: Target, precision: Precision) -> Precision {
-    match (precision, subject.native, kind) {
+fn effective(subject: Subject<'_>, target: Target, precision: Precision) -> Precision {
+    match (precision, subject.native, target) {
         (Precision::Native, Precision::Bf16, Target::Cpu) => Precision::F32,
         (Precision::Native, native, Target::Cpu | Target::Cuda) => native,
         (other, _, _) => other,
@@ -262,7 +262,7 @@ fn effective(subject: Subject<'_>, kind: Target, precision: Precision) -> Precis
 
 /// Bytes of one activation or cache element: quantized weights run with bf16 ones on a card, with f32
 /// ones on a CPU.
-fn activation_bytes_per_element(precision: Precision, kind: Target) -> u64 {
+fn activation_bytes_per_element(precision: Precision, target: Target) -> u64 {
     match precision {
         Precision::F16 | Precision::Bf16 => 2,
         Precision::F32 => 4,
@@ -276,7 +276,7 @@ fn activation_bytes_per_element(precision: Precision, kind: Target) -> u64 {
         | Precision::Q5_1
         | Precision::Q5_0
         | Precision::Q4_1
-        | Precision::Q4_0 => match kind {
+        | Precision::Q4_0 => match target {
             Target::Cpu => 4,
             Target::Cuda => 2,
         },
@@ -287,7 +287,7 @@ fn activation_bytes_per_element(precision: Precision, kind: Target) -> u64 {
 /// each decode step by the bytes it reads or by arithmetic, whichever is longer.
 fn generation_time(subject: Subject<'_>, machine: Machine, point: PointId) -> Option<Seconds> {
     let (bandwidth, arithmetic) = (machine.bandwidth?, machine.arithmetic?);
-    let memory = footprint(subject, machine.kind, point);
+    let memory = footprint(subject, machine.target, point);
     let matmul_parameters: u64 = subject
         .shape
         .linears()
@@ -388,7 +388,7 @@ mod tests {
 
     fn machine(memory: f64) -> Machine {
         Machine {
-            kind: Target::Cpu,
+            target: Target::Cpu,
             memory: Bytes::new(memory),
             bandwidth: Some(BytesPerSecond::new(1e10)),
             arithmetic: Some(FlopPerSecond::new(1e11)),
@@ -449,7 +449,7 @@ mod tests {
             isl: 32.try_into().unwrap(),
             osl: 8.try_into().unwrap(),
         };
-        let kv = |kind| footprint(subject(&shape), kind, point).kv_bytes;
+        let kv = |target| footprint(subject(&shape), target, point).kv_bytes;
         // 160 tokens, 2 layers, keys and values, 2 heads of 64.
         assert_eq!(kv(Target::Cpu), 160 * 2 * 2 * 128 * 4);
         assert_eq!(kv(Target::Cuda), 160 * 2 * 2 * 128 * 2);

@@ -255,16 +255,24 @@ fn render(model: &str, plan: &Plan, priced: &Priced) -> String {
             outcome,
         ]);
     }
+    format!(
+        "{}\n\n{table}\n\n{}",
+        output::printable(model),
+        expected(plan, priced)
+    )
+}
+
+/// How long it may take and for how much.
+fn expected(plan: &Plan, priced: &Priced) -> String {
     let (low, high) = (plan.duration.low, plan.duration.high);
     let minutes = |hours: crate::units::Hours| hours.seconds().value() / 60.0;
-    let mut text = format!("{}\n\n{table}\n\n", output::printable(model));
     let known = plan.points.iter().all(|p| p.generation_seconds.is_some());
     let basis = if known {
         "an estimate from the roofline, not a measurement"
     } else {
         "the machine's speed is not known: from the fewest blocks to all the time that points may take"
     };
-    text += &format!(
+    let mut text = format!(
         "expected: {:.0} to {:.0} minutes ({basis})\n",
         minutes(low).ceil(),
         minutes(high).ceil()

@@ -1,6 +1,6 @@
 //! What every verb that measures begins with: its folder, its record, its workers and its session.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::StudyArgs;
@@ -22,12 +22,24 @@ use crate::units::Seconds;
 /// Path of this executable, which is also the worker.
 const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
-/// The folder of a study: the one that was asked for, or a new one.
-pub(super) fn folder(args: &StudyArgs, source: &ModelSource) -> StudyFolder {
-    match &args.out {
-        Some(path) => StudyFolder::new(path.clone()),
-        None => StudyFolder::default_for(source, host::today()),
+/// Where runs are kept that were given no folder.
+const RUNS: &str = "mtok-runs";
+
+/// The folder of a study: the one that was asked for, else the last one of today to go on with, or a new
+/// one.
+pub(super) fn folder(args: &StudyArgs, source: &ModelSource) -> Result<StudyFolder, CliError> {
+    if let Some(path) = &args.out {
+        return Ok(StudyFolder::new(path.clone()));
     }
+    let (runs, today) = (Path::new(RUNS), host::today());
+    if !args.resume {
+        return Ok(StudyFolder::next_in(runs, source, today));
+    }
+    StudyFolder::last_in(runs, source, today).ok_or_else(|| {
+        let error =
+            anyhow::anyhow!("--resume without --out: {RUNS} holds no run of {source} of today");
+        CliError::new(Exit::Usage, error).hint("name the folder of the run with --out DIR")
+    })
 }
 
 /// Refuses a folder that cannot be written or holds a run, before a model is fetched for it.

@@ -37,7 +37,7 @@ pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
     )
     .map_err(|error| args.study.locate(error))?;
     pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
-    let folder = opening::folder(&args.study, &asked.study.source);
+    let folder = opening::folder(&args.study, &asked.study.source)?;
     opening::make_sure_of_room(&folder, args.study.resume)?;
     let mut prepared = asked.prepare(Need::Files)?;
     // Nothing is timed, so no point is planned.

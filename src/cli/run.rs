@@ -37,7 +37,7 @@ const IDLE_FOR_ENERGY: Duration = Duration::from_secs(6);
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let asked = ask(&args.study, &args.prompts)?;
     pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
-    let folder = opening::folder(&args.study, &asked.study.source);
+    let folder = opening::folder(&args.study, &asked.study.source)?;
     opening::make_sure_of_room(&folder, args.study.resume)?;
     let prepared = asked.prepare(Need::Files)?;
     let interrupts = Interrupts::listen()?;

@@ -100,19 +100,19 @@ pub(super) struct StudyArgs {
     #[arg(long, value_name = "ID")]
     pub(super) gpu: Option<String>,
     /// Price of one hour of the device.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(super) usd_per_hour: Option<Decimal>,
     /// Price of one kilowatt-hour; the cost of energy stands beside the rental.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(super) usd_per_kwh: Option<Decimal>,
     /// Energy of the building per energy of the card, 1 or more (default: the card alone).
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(super) pue: Option<Decimal>,
     /// Seed of prompts, order and random weights.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
     /// Stop starting new work after this many minutes.
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", allow_negative_numbers = true)]
     pub(super) max_minutes: Option<f64>,
     /// Print one JSON document and nothing else.
     #[arg(long)]
@@ -124,7 +124,12 @@ pub(super) struct StudyArgs {
     #[arg(long)]
     pub(super) require_telemetry: bool,
     /// Give up a worker that makes no step for this long.
-    #[arg(long, value_name = "S", default_value_t = 120.0)]
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 120.0,
+        allow_negative_numbers = true
+    )]
     pub(super) no_progress_timeout: f64,
     /// The study folder.
     #[arg(long, value_name = "DIR")]
@@ -184,6 +189,27 @@ impl StudyArgs {
             },
             quality: None,
         }
+    }
+}
+
+impl StudyArgs {
+    /// An error of the study, with the name of the file where the file alone gives the same one.
+    pub(super) fn locate(&self, error: CliError) -> CliError {
+        let Some(path) = &self.study else {
+            return error;
+        };
+        let alone = read_study(path).ok().and_then(|file| {
+            let target = target(file.model.device);
+            file.resolved(target).err()
+        });
+        if alone.is_some_and(|alone| alone.to_string() == error.error.to_string()) {
+            let context = path.display().to_string();
+            return CliError {
+                error: error.error.context(context),
+                ..error
+            };
+        }
+        error
     }
 }
 

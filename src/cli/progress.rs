@@ -8,13 +8,13 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use super::output;
 use super::watch::Watch;
 use crate::measure::Event;
+use crate::measure::stopping::Estimate;
 use crate::quality::{self, Role};
-use crate::record::observation::Block;
 use crate::study::model::Precision;
 use crate::study::workload::PointId;
 use crate::telemetry::sampler::Latest;
 use crate::telemetry::sensor::Sensor;
-use crate::units::{Seconds, Tokens};
+use crate::units::Seconds;
 
 /// How often the line is drawn again.
 const TICK: Duration = Duration::from_millis(500);
@@ -24,7 +24,7 @@ pub(super) struct Progress {
     bar: ProgressBar,
     /// Blocks recorded of the present load, and blocks it is going to have.
     round: u32,
-    /// Output throughput of the last block.
+    /// Output throughput of the point that had the last block.
     rate: String,
 }
 
@@ -84,10 +84,11 @@ impl Progress {
                 block,
                 blocks,
                 goal,
+                estimate,
                 ahead,
                 ..
             } => {
-                self.rate = rate(block);
+                self.rate = estimate.map_or_else(String::new, running);
                 self.message(&format!(
                     "{}  {}  block {blocks} of {goal}  {} to go",
                     self.rate,
@@ -188,24 +189,13 @@ fn name(point: PointId) -> String {
     point.to_string()
 }
 
-/// Output throughput of one block, which is a single observation and no estimate.
-fn rate(block: &Block) -> String {
-    let time: Seconds = block
-        .generations
-        .iter()
-        .map(|generation| {
-            generation
-                .steps_ns
-                .iter()
-                .copied()
-                .sum::<crate::units::Nanos>()
-        })
-        .map(crate::units::Nanos::seconds)
-        .sum();
-    let tokens = f64::from(block.point.batch.get())
-        * f64::from(block.point.osl.get())
-        * block.generations.len() as f64;
-    format!("{:.0} output tok/s", (Tokens::new(tokens) / time).value())
+/// The output throughput of a point so far, with its interval once there are blocks enough for one.
+fn running(estimate: Estimate) -> String {
+    let rate = format!("{:.0} output tok/s", estimate.mean.recip());
+    match estimate.half_width {
+        Some(half) => format!("{rate} ± {:.1} %", half / estimate.mean * 100.0),
+        None => rate,
+    }
 }
 
 fn duration(seconds: Seconds) -> String {
@@ -218,6 +208,14 @@ mod tests {
     use super::*;
     use crate::telemetry::sensor::{Absence, Reading};
     use crate::units::Nanos;
+
+    #[test]
+    fn the_running_estimate_has_an_interval_from_the_second_block_on() {
+        let shown = |blocks: &[f64]| running(Estimate::of(blocks).unwrap());
+        assert_eq!(shown(&[0.004]), "250 output tok/s");
+        // t(0.975, 1) = 12.706; s/√2 = 0.0001.
+        assert_eq!(shown(&[0.0039, 0.0041]), "250 output tok/s ± 31.8 %");
+    }
 
     #[test]
     fn the_live_line_shows_what_answers_and_a_dash_for_the_rest() {

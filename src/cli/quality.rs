@@ -6,6 +6,7 @@ use super::args::QualityArgs;
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
 use super::hub::{self, Need};
+use super::opening;
 use super::plan::{Prepared, ask_written};
 use super::progress::Progress;
 use super::signals::Interrupts;
@@ -33,25 +34,26 @@ pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
     let asked = ask_written(
         args.written()?,
         Seconds::new(args.study.no_progress_timeout),
-    )?;
+    )
+    .map_err(|error| args.study.locate(error))?;
     pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
-    let folder = run::folder(&args.study, &asked.study.source);
-    run::make_sure_of_room(&folder, args.study.resume)?;
+    let folder = opening::folder(&args.study, &asked.study.source)?;
+    opening::make_sure_of_room(&folder, args.study.resume)?;
     let mut prepared = asked.prepare(Need::Files)?;
     // Nothing is timed, so no point is planned.
     prepared.study.sweep.batch.clear();
     let text = read(&prepared)?;
     let interrupts = Interrupts::listen()?;
-    let (mut writer, before) = run::open(&folder, args.study.resume)?;
-    run::write_study(&folder, &prepared)?;
+    let (mut writer, before) = opening::open(&folder, args.study.resume)?;
+    opening::write_study(&folder, &prepared)?;
 
     let progress = Progress::new();
-    let mut processes = run::processes(&args.study, &interrupts);
+    let mut processes = opening::processes(&args.study, &interrupts);
     let target = run::target(&prepared);
     let seed = prepared.study.measure.seed;
     let first = prepared.study.sweep.precision[0];
     let device = processes.launch()?.identify(&target.order(first, seed))?;
-    let session = run::session(&prepared)?;
+    let session = opening::session(&prepared)?;
     if let (Some(session_before), Some(device_before)) = reports::identity(&before) {
         check_resume((session_before, device_before), (&session, &device))
             .map_err(|difference| CliError::new(Exit::Input, difference))?;

@@ -1,7 +1,7 @@
 //! How tokens are made: the contract of an engine and the engines that keep it.
 
 pub mod cards;
-mod config;
+pub(crate) mod config;
 pub(crate) mod decoder;
 pub(crate) mod device;
 mod divergence;

@@ -130,6 +130,13 @@ pub enum Verdict {
     PriceUndated,
     /// There is no price.
     PriceMissing,
+    /// The price is that of a card that the device is not.
+    PriceOfOther {
+        /// Id of the card.
+        card: String,
+        /// Name of the device.
+        device: String,
+    },
     /// Not the engine whose speed is on offer.
     StockEngine,
     /// No device was measured.
@@ -163,6 +170,7 @@ impl Verdict {
             Self::PriceOld { .. } => "price_old",
             Self::PriceUndated => "price_undated",
             Self::PriceMissing => "price_missing",
+            Self::PriceOfOther { .. } => "price_of_other",
             Self::StockEngine => "stock_engine",
             Self::Simulated => "simulated",
         }
@@ -219,8 +227,43 @@ impl Verdict {
                 "look the rate up again and give it with --usd-per-hour"
             }
             Self::PriceMissing => "give the rate of the machine with --usd-per-hour",
+            Self::PriceOfOther { .. } => {
+                "leave --gpu (price.gpu) out, or give the rate of the machine with --usd-per-hour"
+            }
             Self::StockEngine => "measure with --engine decoder for the speed on offer",
             Self::Simulated => "measure on a device; a simulated result has no price",
+        }
+    }
+
+    /// How bad it is beside others of its kind; 0 where they are all alike.
+    pub fn severity(&self) -> f64 {
+        match self {
+            Self::HostBound { utilization, .. } => -utilization,
+            Self::Clocks { share } => -share,
+            Self::MachineBusy { lowest_share, .. } => -lowest_share,
+            Self::Drift(drift) => drift.change.abs(),
+            Self::TooFewSamples { blocks, .. } => -(*blocks as f64),
+            Self::WideInterval { half_width, .. } => *half_width,
+            Self::Autocorrelated { lag1 } => *lag1,
+            Self::MemoryNearLimit { used_bytes, .. } => *used_bytes as f64,
+            Self::TelemetryDegraded { longest_gap } => *longest_gap,
+            Self::EventTime { disagreement } => disagreement.abs(),
+            Self::InCache { bytes } => -bytes,
+            Self::InvalidGenerations { count, .. } => *count as f64,
+            Self::PriceOld { days } => *days as f64,
+            Self::Impossible(exceeded) => exceeded.ratio,
+            Self::Throttled(_)
+            | Self::ForeignUse(_)
+            | Self::ForeignUseUnknown
+            | Self::CardChanged { .. }
+            | Self::Xid { .. }
+            | Self::TelemetryMissing { .. }
+            | Self::Interrupted
+            | Self::PriceUndated
+            | Self::PriceMissing
+            | Self::PriceOfOther { .. }
+            | Self::StockEngine
+            | Self::Simulated => 0.0,
         }
     }
 
@@ -243,6 +286,7 @@ impl Verdict {
             | Self::TelemetryDegraded { .. }
             | Self::EventTime { .. }
             | Self::InvalidGenerations { .. }
+            | Self::PriceOfOther { .. }
             | Self::Interrupted => true,
             Self::MemoryNearLimit { .. }
             | Self::TelemetryMissing { .. }
@@ -350,6 +394,9 @@ impl fmt::Display for Verdict {
             Self::PriceOld { days } => write!(f, "the price is {days} days old"),
             Self::PriceUndated => f.write_str("the price has no date"),
             Self::PriceMissing => f.write_str("no price of the device is known"),
+            Self::PriceOfOther { card, device } => {
+                write!(f, "priced as {card}, but measured on {device}")
+            }
             Self::StockEngine => {
                 f.write_str("the stock engine is a yardstick, not the fastest this program has")
             }

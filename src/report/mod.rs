@@ -16,6 +16,7 @@ pub mod markdown;
 pub(crate) mod number;
 pub(crate) mod pictures;
 pub mod precision;
+mod price_doubt;
 pub mod provenance;
 pub mod section;
 pub mod terminal;

@@ -1,5 +1,6 @@
 //! What is asked: the model, the workload, the study and the plan made from them.
 
+mod decimal_text;
 pub mod hub;
 pub mod input;
 pub mod model;

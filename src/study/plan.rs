@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::model::{CacheType, EngineKind, ModelSource, Precision, Shape, WeightSize};
-use super::spec::{Study, Target};
+use super::spec::{Measure, Study, Target};
 use super::workload::{PointId, SCORES_AT_ONCE, TOKENS_AT_ONCE};
 use crate::record::observation::{Skip, SkipCause};
 use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Hours, Seconds, Tokens};
@@ -77,7 +77,9 @@ pub struct Footprint {
 impl Footprint {
     /// Everything together.
     pub fn total(self) -> u64 {
-        self.weight_bytes + self.kv_bytes + self.activation_bytes
+        self.weight_bytes
+            .saturating_add(self.kv_bytes)
+            .saturating_add(self.activation_bytes)
     }
 }
 
@@ -217,7 +219,7 @@ fn gib(bytes: u64) -> String {
 
 /// Memory of a point: weights by matrix, KV cache, and what the prefill holds at its widest.
 fn footprint(study: &Study, subject: Subject<'_>, target: Target, point: PointId) -> Footprint {
-    let precision = effective(subject, point.precision);
+    let precision = effective(subject, target, point.precision);
     let shape = subject.shape;
     let embedding = WeightSize {
         rows: u64::from(shape.vocab),
@@ -240,7 +242,7 @@ fn footprint(study: &Study, subject: Subject<'_>, target: Target, point: PointId
             .file_bytes
             .or(matrices)
             .unwrap_or_else(|| shape.parameters() * activation_bytes_per_element(precision)),
-        kv_bytes: point.kv_tokens() * kv_bytes,
+        kv_bytes: point.kv_tokens().saturating_mul(kv_bytes),
         activation_bytes: activation_bytes(study, subject, target, point),
     }
 }
@@ -250,25 +252,31 @@ fn footprint(study: &Study, subject: Subject<'_>, target: Target, point: PointId
 /// their scores of attention.
 fn activation_bytes(study: &Study, subject: Subject<'_>, target: Target, point: PointId) -> u64 {
     let shape = subject.shape;
-    let element = activation_bytes_per_element(effective(subject, point.precision));
+    let element = activation_bytes_per_element(effective(subject, target, point.precision));
     let (batch, isl) = (u64::from(point.batch.get()), u64::from(point.isl.get()));
     let (hidden, ffn) = (u64::from(shape.hidden), u64::from(shape.ffn));
     let logits = batch * u64::from(shape.vocab) * 4;
     let in_parts = target == Target::Cuda && study.engine == EngineKind::Decoder;
+    let prompts = batch * isl;
     if !in_parts {
-        return batch * isl * (4 * hidden + 3 * ffn) * element + logits;
+        let widest = (4 * hidden + 3 * ffn) * element;
+        return prompts.saturating_mul(widest).saturating_add(logits);
     }
-    let tokens = (batch * isl).min(TOKENS_AT_ONCE.max(isl));
+    let tokens = prompts.min(TOKENS_AT_ONCE.max(isl));
     // Of each token of a part, every token of its sequence before it.
-    let scores = (tokens * isl * u64::from(shape.heads)).min(SCORES_AT_ONCE);
-    tokens * (4 * hidden + 4 * ffn) * element + SCORE_TENSORS * scores * element + logits
+    let pairs = tokens.saturating_mul(isl * u64::from(shape.heads));
+    let scores = pairs.min(SCORES_AT_ONCE);
+    tokens
+        .saturating_mul((4 * hidden + 4 * ffn) * element)
+        .saturating_add(SCORE_TENSORS * scores * element + logits)
 }
 
-/// What a precision means for this model.
-fn effective(subject: Subject<'_>, precision: Precision) -> Precision {
-    match precision {
-        Precision::Native => subject.native,
-        other => other,
+/// What a precision means for this model. A CPU runs what is in bf16 by itself in f32.
+fn effective(subject: Subject<'_>, target: Target, precision: Precision) -> Precision {
+    match (precision, subject.native, target) {
+        (Precision::Native, Precision::Bf16, Target::Cpu) => Precision::F32,
+        (Precision::Native, native, Target::Cpu | Target::Cuda) => native,
+        (other, _, _) => other,
     }
 }
 
@@ -289,7 +297,6 @@ fn activation_bytes_per_element(precision: Precision) -> u64 {
         Precision::F16 | Precision::Bf16 => 2,
         // Quantized weights run with F32 activations on a CPU, and on a card beside products in F32.
         Precision::Native
-        | Precision::F32
         | Precision::Q8_0
         | Precision::Q6K
         | Precision::Q5K
@@ -299,7 +306,8 @@ fn activation_bytes_per_element(precision: Precision) -> u64 {
         | Precision::Q5_1
         | Precision::Q5_0
         | Precision::Q4_1
-        | Precision::Q4_0 => 4,
+        | Precision::Q4_0
+        | Precision::F32 => 4,
     }
 }
 
@@ -338,13 +346,14 @@ fn estimate_duration(study: &Study, machine: Machine, points: &[PlannedPoint]) -
     for planned in points.iter().filter(|planned| planned.skip.is_none()) {
         loads.insert(planned.point.precision, planned.memory.weight_bytes);
         let generation = planned.generation_seconds.unwrap_or(Seconds::ZERO);
-        let block = measure
-            .min_block_seconds
-            .max(generation * GENERATIONS_PER_BLOCK);
+        let block = block_time(measure, generation);
         let fewest = block * f64::from(measure.min_blocks);
-        let most = (block * f64::from(measure.max_blocks))
-            .min(measure.max_seconds)
-            .max(fewest);
+        let most = match planned.generation_seconds {
+            Some(_) => (block * f64::from(measure.max_blocks)).min(measure.max_seconds),
+            // However slow the machine turns out to be.
+            None => measure.max_seconds,
+        };
+        let most = most.max(fewest);
         let energy = if measure.energy {
             // One block per phase, of whole generations.
             (ENERGY_BLOCK + generation) * 2.0
@@ -366,12 +375,19 @@ fn estimate_duration(study: &Study, machine: Machine, points: &[PlannedPoint]) -
     seconds
 }
 
+/// How long a block takes: eight generations where its part of a point's time allows, at least one.
+fn block_time(measure: &Measure, generation: Seconds) -> Seconds {
+    let allowed = measure.max_seconds / f64::from(measure.min_blocks);
+    let wanted = (generation * GENERATIONS_PER_BLOCK).min(allowed);
+    measure.min_block_seconds.max(wanted).max(generation)
+}
+
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::study::spec::{StudyFile, Target};
+    use crate::study::spec::StudyFile;
 
     fn shape() -> Shape {
         Shape {
@@ -393,24 +409,29 @@ mod tests {
         }
     }
 
-    fn plan(memory: f64, edit: impl FnOnce(&mut StudyFile)) -> Plan {
-        let mut file = StudyFile::default();
-        edit(&mut file);
-        let study = file.resolved(Target::Cpu).unwrap();
-        let shape = shape();
-        let subject = Subject {
-            shape: &shape,
+    fn subject(shape: &Shape) -> Subject<'_> {
+        Subject {
+            shape,
             native: Precision::F32,
             file_bytes: None,
             kv: None,
-        };
-        let machine = Machine {
+        }
+    }
+
+    fn machine(memory: f64) -> Machine {
+        Machine {
             target: Target::Cpu,
             memory: Bytes::new(memory),
             bandwidth: Some(BytesPerSecond::new(1e10)),
             arithmetic: Some(FlopPerSecond::new(1e11)),
-        };
-        Plan::new(&study, subject, machine)
+        }
+    }
+
+    fn plan(memory: f64, edit: impl FnOnce(&mut StudyFile)) -> Plan {
+        let mut file = StudyFile::default();
+        edit(&mut file);
+        let study = file.resolved(Target::Cpu).unwrap();
+        Plan::new(&study, subject(&shape()), machine(memory))
     }
 
     #[test]
@@ -468,6 +489,47 @@ mod tests {
         // A CPU takes all at once.
         let whole = |batch| batch * 4096 * (4 * 256 + 3 * 512) * 2 + logits(batch);
         assert_eq!(on(Target::Cpu, (64, 4096)), whole(64));
+    }
+
+    #[test]
+    fn a_block_has_eight_generations_where_the_time_of_a_point_allows() {
+        let measure = StudyFile::default().resolved(Target::Cpu).unwrap().measure;
+        // Blocks of 0.5 s at least; 8 s for 8 blocks.
+        for (generation, block) in [(0.01, 0.5), (0.1, 0.8), (0.5, 1.0), (3.0, 3.0)] {
+            let time = block_time(&measure, Seconds::new(generation));
+            assert!(
+                (time.value() - block).abs() < 1e-12,
+                "{generation}: {time:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_machine_of_unknown_speed_may_take_all_the_time_there_is() {
+        let mut file = StudyFile::default();
+        file.measure.launches = Some(1);
+        let study = file.resolved(Target::Cpu).unwrap();
+        let shape = shape();
+        let machine = Machine {
+            bandwidth: None,
+            ..machine(1e9)
+        };
+        let span = Plan::new(&study, subject(&shape), machine).duration;
+        // Three loads of 7 s; six points of 8 blocks of 0.5 s, or of 8 s.
+        let minutes = |hours: Hours| hours.seconds().value();
+        assert!((minutes(span.low) - 45.0).abs() < 1e-9);
+        assert!((minutes(span.high) - 69.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn no_batch_is_too_large_to_be_refused() {
+        let plan = plan(1e9, |file| {
+            file.sweep.batch = Some(vec![NonZeroU32::MAX]);
+            file.sweep.isl = Some(vec![NonZeroU32::MAX]);
+            file.sweep.osl = Some(vec![NonZeroU32::MAX]);
+        });
+        assert_eq!(plan.live().count(), 0);
+        assert_eq!(plan.points[0].memory.total(), u64::MAX);
     }
 
     #[test]

@@ -102,15 +102,15 @@ pub struct PriceSection {
     /// Card id of the GPU catalog.
     pub gpu: Option<String>,
     /// Price of one hour of the device, decimal text.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub usd_per_hour: Option<Decimal>,
     /// Price of one kilowatt-hour, decimal text; what energy costs stands beside the rental.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub usd_per_kwh: Option<Decimal>,
     /// Energy of the building per energy of the card (PUE), decimal text, 1 or more.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub pue: Option<Decimal>,
 }
@@ -158,6 +158,22 @@ pub struct Sweep {
 }
 
 impl Sweep {
+    /// Leaves of values that are written twice the first: a point is measured once.
+    fn drop_repeats(&mut self) {
+        fn distinct<T: PartialEq + Copy>(values: &mut Vec<T>) {
+            let mut kept: Vec<T> = Vec::with_capacity(values.len());
+            values.retain(|value| {
+                let fresh = !kept.contains(value);
+                kept.push(*value);
+                fresh
+            });
+        }
+        distinct(&mut self.precision);
+        distinct(&mut self.batch);
+        distinct(&mut self.isl);
+        distinct(&mut self.osl);
+    }
+
     /// Every point in study order: precision, then batch, then input, then output length.
     pub fn points(&self) -> Vec<PointId> {
         let mut points = Vec::new();
@@ -208,15 +224,15 @@ pub struct Price {
     /// Card id of the GPU catalog.
     pub gpu: Option<String>,
     /// Price of one hour of the device.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub usd_per_hour: Option<Decimal>,
     /// Price of one kilowatt-hour.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub usd_per_kwh: Option<Decimal>,
     /// Energy of the building per energy of the card.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub pue: Option<Decimal>,
 }
@@ -278,7 +294,7 @@ impl StudyFile {
     pub fn resolved(self, target: Target) -> Result<Study, StudyError> {
         let source = self.model.source.unwrap_or(ModelSource::Tiny);
         let defaults = SweepDefaults::of(&source, target);
-        let study = Study {
+        let mut study = Study {
             engine: self.model.engine.unwrap_or(EngineKind::Decoder),
             device: self.model.device.unwrap_or(DeviceChoice::Auto),
             kv: self.model.kv,
@@ -303,6 +319,7 @@ impl StudyFile {
                 .transpose()?,
             source,
         };
+        study.sweep.drop_repeats();
         study.check()?;
         Ok(study)
     }
@@ -524,6 +541,17 @@ mod tests {
         };
         let study = file.overlaid(flags).resolved(Target::Cpu).unwrap();
         assert_eq!((study.measure.seed, study.measure.launches), (7, 2));
+    }
+
+    #[test]
+    fn a_value_that_is_written_twice_is_measured_once() {
+        let mut file = StudyFile::default();
+        file.sweep.precision = Some(vec![Precision::Q8_0, Precision::F32, Precision::Q8_0]);
+        file.sweep.batch = Some([4, 1, 4, 1].map(|n| n.try_into().unwrap()).to_vec());
+        let sweep = file.resolved(Target::Cpu).unwrap().sweep;
+        assert_eq!(sweep.precision, [Precision::Q8_0, Precision::F32]);
+        assert_eq!(sweep.points().len(), 4);
+        assert_eq!(sweep.points()[0].batch.get(), 4, "the order is kept");
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl PointId {
 
     /// Cache slots in all.
     pub fn kv_tokens(self) -> u64 {
-        self.context() * u64::from(self.batch.get())
+        self.context().saturating_mul(u64::from(self.batch.get()))
     }
 }
 

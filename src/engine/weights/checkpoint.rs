@@ -132,14 +132,7 @@ impl Checkpoint {
         progress: &Progress,
     ) -> Result<Weights, EngineError> {
         let architecture = self.architecture.clone();
-        if !config::is_ours(architecture.family) {
-            return Err(EngineError::Unsupported {
-                reason: format!(
-                    "the decoder cannot run {:?}; use --engine stock",
-                    architecture.family
-                ),
-            });
-        }
+        config::only_ours(architecture.family)?;
         let activation = placement.activation;
         let mut supply = CheckpointSupply {
             checkpoint: self,

@@ -7,6 +7,7 @@
 mod block;
 mod command;
 mod create;
+mod death;
 mod host;
 mod kept;
 mod meter;

@@ -44,7 +44,9 @@ pub(super) fn warnings(document: &Document) -> Option<Section> {
     }
     for code in codes {
         let same = |warning: &&Warning| warning.verdict.code() == code;
-        let alike: Vec<&Warning> = document.warnings.iter().filter(same).collect();
+        let mut alike: Vec<&Warning> = document.warnings.iter().filter(same).collect();
+        // What is told is the worst of them.
+        alike.sort_by(|a, b| b.verdict.severity().total_cmp(&a.verdict.severity()));
         table.rows.push(vec![
             code.to_owned(),
             places(&alike),
@@ -202,5 +204,29 @@ pub(super) fn provenance(document: &Document) -> Section {
         title: "Provenance",
         notes: Vec::new(),
         table: Some(table),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::fixture::point;
+    use crate::metrics::verdict::Verdict;
+    use crate::report::example::{document, script};
+
+    #[test]
+    fn of_warnings_of_one_kind_the_worst_is_told() {
+        let mut document = document(&script());
+        let wide = |batch, half_width| Warning {
+            point: Some(point(batch, 10, 2)),
+            verdict: Verdict::WideInterval {
+                half_width,
+                target: 0.03,
+            },
+        };
+        document.warnings = vec![wide(1, 0.05), wide(2, 0.4), wide(4, 0.1)];
+        let table = warnings(&document).unwrap().table.unwrap();
+        assert!(table.rows[0][1].starts_with(&point(2, 10, 2).to_string()));
+        assert!(table.rows[0][2].contains("40.0 %"), "{}", table.rows[0][2]);
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::regression::Regression;
 use super::resolve_host::HostFacts;
 use crate::study::model::Precision;
 
@@ -37,6 +38,8 @@ pub struct MeasuredView {
     pub output_tokens_per_second: [f64; 3],
     /// Independent observations.
     pub repetitions: u32,
+    /// Time by token, where the study measured enough pairs of lengths.
+    pub regression: Option<Regression>,
 }
 
 impl HostView {
@@ -51,6 +54,7 @@ impl HostView {
                 osl: point.osl,
                 output_tokens_per_second: [rate.value, rate.low, rate.high],
                 repetitions: rate.repetitions,
+                regression: facts.regression,
             }
         });
         Self {

@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 
 use super::capacity::{Rates, Work};
+use super::regression::{Regression, Timed};
 use super::scenario::self_hosted::Slo;
 use crate::study::model::{Precision, Shape};
 
@@ -53,6 +54,8 @@ pub struct Measured {
     pub gpu: Option<String>,
     /// Cards that one copy of the model ran on.
     pub gpus: u32,
+    /// Whether its times come from a script instead of a machine.
+    pub simulated: bool,
     /// The model.
     pub model: Option<String>,
     /// Its shape.
@@ -103,6 +106,20 @@ impl MeasuredPoint {
 }
 
 impl Measured {
+    /// The time of a call by its tokens, from every pair of lengths measured like a point.
+    pub fn regression(&self, like: &MeasuredPoint) -> Option<Regression> {
+        let same = |point: &&MeasuredPoint| {
+            point.precision == like.precision && point.batch.total_cmp(&like.batch).is_eq()
+        };
+        let timed = |point: &MeasuredPoint| Timed {
+            input: point.isl,
+            output: point.osl,
+            seconds: point.osl / point.output_tokens_per_second.value,
+        };
+        let points: Vec<Timed> = self.points.iter().filter(same).map(timed).collect();
+        Regression::fit(&points)
+    }
+
     /// The point that serves the workload with least replica time among those that meet the
     /// objective and, where it is stated, the precision.
     pub fn cheapest(

@@ -12,6 +12,7 @@ use mtok::cost::scenario::{Document, MeetsQuality};
 use mtok::cost::trace::Trace;
 use mtok::report::breakeven::{to_csv, to_html, to_markdown};
 use mtok::study::model::{ModelCard, Precision, Shape};
+use mtok::study::variant::Variant;
 
 /// The model cards of this repository, and nothing else.
 struct Cards;
@@ -44,6 +45,7 @@ impl Evidence for Cards {
             shape: Some(shape),
             points: vec![MeasuredPoint {
                 precision: Precision::Q4K,
+                kv: None,
                 batch: 4.0,
                 isl: 128.0,
                 osl: 32.0,
@@ -60,7 +62,7 @@ impl Evidence for Cards {
         Err(format!("no trace {path} here"))
     }
 
-    fn quality(&self, path: &str, _: Precision) -> Result<MeetsQuality, String> {
+    fn quality(&self, path: &str, _: Variant) -> Result<MeetsQuality, String> {
         Err(format!("no study {path} here"))
     }
 }

@@ -148,6 +148,7 @@ fn machine(study: &Study, catalog: &Catalog) -> Result<Machine, CliError> {
         let card = catalog.gpu(id)?;
         let sheet = pricing::data_sheet(&card);
         return Ok(Machine {
+            target: Target::Cuda,
             memory: Bytes::new((card.vram_mib << 20) as f64),
             bandwidth: sheet.bandwidth,
             arithmetic: sheet
@@ -158,6 +159,7 @@ fn machine(study: &Study, catalog: &Catalog) -> Result<Machine, CliError> {
         });
     }
     Ok(Machine {
+        target: target(Some(study.device)),
         memory: Bytes::new(host::memory_bytes().unwrap_or(0) as f64),
         bandwidth: None,
         arithmetic: None,
@@ -185,7 +187,6 @@ pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
         shape: &model.shape,
         native: model.native,
         file_bytes: prepared.file_bytes,
-        kv: prepared.study.kv,
     };
     let plan = Plan::new(&prepared.study, subject, machine);
     if args.study.json {

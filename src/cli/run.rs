@@ -29,7 +29,7 @@ use crate::report::document::{Document, Status};
 use crate::report::{json, terminal};
 use crate::study::model::{ModelSource, Precision};
 use crate::study::plan::{Machine, Plan, Subject};
-use crate::study::spec::{Measure, StudyFile};
+use crate::study::spec::{self, Measure, StudyFile};
 use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Nanos, Seconds};
 
 /// Path of this executable, which is also the worker.
@@ -106,7 +106,7 @@ fn look(
     progress: &Progress,
 ) -> Result<(Seen, Arc<Watch>), CliError> {
     let study = &prepared.study;
-    let order = target(prepared).order(study.sweep.precision[0], study.measure.seed);
+    let order = target(prepared).order(study.sweep.variants()[0], study.measure.seed);
     let device = processes.launch()?.identify(&order)?;
     let watch = Arc::new(Watch::start(&device, requirement(args))?);
     processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
@@ -250,7 +250,6 @@ pub(super) fn target(prepared: &Prepared) -> Target {
         engine: prepared.study.engine.clone(),
         device: prepared.study.device,
         holding: Holding {
-            kv: prepared.study.kv,
             imatrix: prepared.study.imatrix.clone(),
             kept: prepared.kept.clone(),
         },
@@ -356,6 +355,10 @@ fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
         rates.max_by(f64::total_cmp)
     };
     let machine = Machine {
+        target: match seen.device.kind {
+            DeviceKind::Cuda => spec::Target::Cuda,
+            DeviceKind::Cpu | DeviceKind::Sim => spec::Target::Cpu,
+        },
         memory: Bytes::new(seen.device.memory_bytes as f64),
         bandwidth: best(|limit| matches!(limit, Limit::Read { .. })).map(BytesPerSecond::new),
         arithmetic: best(|limit| matches!(limit, Limit::Matmul { .. })).map(FlopPerSecond::new),
@@ -364,7 +367,6 @@ fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
         shape: &prepared.model.shape,
         native: prepared.model.native,
         file_bytes: prepared.file_bytes,
-        kv: prepared.study.kv,
     };
     Plan::new(&prepared.study, subject, machine)
 }

@@ -1,4 +1,4 @@
-//! All precisions of a job, one after the other.
+//! All variants of a job, one after the other.
 
 use std::sync::atomic::Ordering;
 
@@ -13,6 +13,7 @@ use crate::engine::{Capacity, TokenId};
 use crate::record::observation::{EndStatus, EngineFacts, FailureKind, Record};
 use crate::record::scoring::{Pairing, Reference, Scoring, Unscored, Window};
 use crate::study::model::Precision;
+use crate::study::variant::Variant;
 use crate::units::Nanos;
 
 /// Share of the memory that two models may fill; the rest is for logits, caches and the system.
@@ -41,7 +42,7 @@ enum Held {
     OnDisk { engine: EngineFacts, error: f64 },
 }
 
-/// Why a precision has no result.
+/// Why a variant has no result.
 enum Trouble {
     /// The user wants to stop.
     Interrupted,
@@ -81,19 +82,19 @@ impl<'j, 'o> Driver<'j, 'o> {
     }
 
     pub(super) fn run(mut self) -> Result<Ended, QualityError> {
-        let missing: Vec<Precision> = self
+        let missing: Vec<Variant> = self
             .job
-            .precisions
+            .variants
             .iter()
             .copied()
-            .filter(|precision| !self.judged_before(*precision))
+            .filter(|variant| !self.judged_before(*variant))
             .collect();
         let mut status = EndStatus::Complete;
-        for (index, &precision) in missing.iter().enumerate() {
+        for (index, &variant) in missing.iter().enumerate() {
             self.pace.passes = (missing.len() - index) as u32;
-            match self.judge(precision) {
+            match self.judge(variant) {
                 Ok(()) => {}
-                Err(Trouble::Judged(error)) => self.note(precision, error)?,
+                Err(Trouble::Judged(error)) => self.note(variant, error)?,
                 Err(Trouble::Interrupted) => {
                     status = EndStatus::Interrupted;
                     break;
@@ -107,8 +108,8 @@ impl<'j, 'o> Driver<'j, 'o> {
         })
     }
 
-    /// Whether an earlier session has every window of a precision on the same text.
-    fn judged_before(&self, precision: Precision) -> bool {
+    /// Whether an earlier session has every window of a variant on the same text.
+    fn judged_before(&self, variant: Variant) -> bool {
         let scorings = self.job.before.iter().filter_map(|record| {
             let Record::Scoring(scoring) = record else {
                 return None;
@@ -116,7 +117,7 @@ impl<'j, 'o> Driver<'j, 'o> {
             Some(scoring.as_ref())
         });
         let same = |scoring: &&Scoring| {
-            scoring.precision == precision
+            scoring.variant() == variant
                 && scoring.text == *self.job.text
                 && scoring.reference.source == self.job.reference.source
                 && scoring.reference.precision == self.job.reference.precision
@@ -129,23 +130,23 @@ impl<'j, 'o> Driver<'j, 'o> {
         })
     }
 
-    /// Judges one precision; where both models turn out not to fit, with the reference on disk.
-    fn judge(&mut self, precision: Precision) -> Result<(), Trouble> {
+    /// Judges one variant; where both models turn out not to fit, with the reference on disk.
+    fn judge(&mut self, variant: Variant) -> Result<(), Trouble> {
         self.go_on()?;
         let mut held = match self.reference.take() {
             Some(held) => held,
             None => self.hold_reference()?,
         };
-        if let Some(reason) = self.why_not_beside(&held, precision) {
+        if let Some(reason) = self.why_not_beside(&held, variant.precision) {
             drop(held);
             held = self.write_reference(&reason)?;
         }
         let beside = held.is_beside();
-        match self.judge_against(held, precision) {
+        match self.judge_against(held, variant) {
             Err(Trouble::Judged(error)) if beside && is_memory(&error) => {
                 self.reference = None;
                 let held = self.write_reference(&error.to_string())?;
-                self.judge_against(held, precision)
+                self.judge_against(held, variant)
             }
             outcome => outcome,
         }
@@ -188,7 +189,7 @@ impl<'j, 'o> Driver<'j, 'o> {
     fn load_reference(&mut self) -> Result<(Box<dyn Worker>, Loaded), Trouble> {
         let order = self.job.reference;
         (self.outlets.observer)(Event::Loading {
-            precision: order.precision,
+            variant: order.variant(),
             role: Role::Reference,
         });
         let context = self.job.text.context;
@@ -203,7 +204,7 @@ impl<'j, 'o> Driver<'j, 'o> {
     fn write_reference(&mut self, reason: &str) -> Result<Held, Trouble> {
         (self.outlets.observer)(Event::TwoPasses { reason });
         let (mut worker, loaded) = self.load_reference()?;
-        let role = (self.job.reference.precision, Role::Reference);
+        let role = (self.job.reference.variant(), Role::Reference);
         let (mut largest, mut done) = (0.0_f64, 0);
         self.pace.passes += 1;
         while done < self.job.text.windows {
@@ -226,16 +227,16 @@ impl<'j, 'o> Driver<'j, 'o> {
         })
     }
 
-    /// Judges one precision against the reference where it is now.
-    fn judge_against(&mut self, mut held: Held, precision: Precision) -> Result<(), Trouble> {
+    /// Judges one variant against the reference where it is now.
+    fn judge_against(&mut self, mut held: Held, variant: Variant) -> Result<(), Trouble> {
         let outcome = match &mut held {
             Held::Beside { worker, engine } => {
-                self.score_all(precision, worker.as_mut(), (engine, Pairing::Resident))
+                self.score_all(variant, worker.as_mut(), (engine, Pairing::Resident))
             }
             Held::OnDisk { engine, error } => match self.launcher.launch() {
                 Ok(mut worker) => {
                     let pairing = Pairing::Stored { error: *error };
-                    self.score_all(precision, worker.as_mut(), (engine, pairing))
+                    self.score_all(variant, worker.as_mut(), (engine, pairing))
                 }
                 Err(error) => Err(judged(error)),
             },
@@ -250,14 +251,15 @@ impl<'j, 'o> Driver<'j, 'o> {
 
     fn score_all(
         &mut self,
-        precision: Precision,
+        variant: Variant,
         worker: &mut dyn Worker,
         (reference, pairing): (&EngineFacts, Pairing),
     ) -> Result<(), Trouble> {
         let role = Role::Judged;
-        (self.outlets.observer)(Event::Loading { precision, role });
+        (self.outlets.observer)(Event::Loading { variant, role });
         let order = Order {
-            precision,
+            precision: variant.precision,
+            kv: variant.kv,
             ..self.job.model.clone()
         };
         let text = self.job.text;
@@ -266,7 +268,8 @@ impl<'j, 'o> Driver<'j, 'o> {
         self.next_scoring += 1;
         self.store(&[Record::Scoring(Box::new(Scoring {
             scoring,
-            precision,
+            precision: variant.precision,
+            kv: variant.kv,
             engine: loaded.engine,
             reference: Reference {
                 source: self.job.reference.source.clone(),
@@ -300,7 +303,7 @@ impl<'j, 'o> Driver<'j, 'o> {
                 .collect();
             self.store(&records)?;
             done += count;
-            self.keep_pace((count, begun), done, (precision, role));
+            self.keep_pace((count, begun), done, (variant, role));
         }
         Ok(())
     }
@@ -319,14 +322,14 @@ impl<'j, 'o> Driver<'j, 'o> {
         &mut self,
         (count, begun): (u32, Nanos),
         done: u32,
-        (precision, role): (Precision, Role),
+        (variant, role): (Variant, Role),
     ) {
         let spent = self.outlets.clock.now().since(begun);
         self.pace
             .learn(count, spent.unwrap_or(Nanos::new(0)).seconds());
         let of = self.job.text.windows;
         (self.outlets.observer)(Event::Windows {
-            precision,
+            variant,
             role,
             done,
             of,
@@ -345,8 +348,8 @@ impl<'j, 'o> Driver<'j, 'o> {
         (self.outlets.sink)(records).map_err(QualityError::Sink)
     }
 
-    /// Records that a precision has no result.
-    fn note(&mut self, precision: Precision, error: WorkerError) -> Result<(), QualityError> {
+    /// Records that a variant has no result.
+    fn note(&mut self, variant: Variant, error: WorkerError) -> Result<(), QualityError> {
         let reason = error.to_string();
         let (kind, stderr) = match error {
             WorkerError::Lost(loss) => (loss.kind, loss.stderr),
@@ -358,7 +361,8 @@ impl<'j, 'o> Driver<'j, 'o> {
             | WorkerError::Interrupted => (FailureKind::Crashed, Vec::new()),
         };
         let unscored = Unscored {
-            precision,
+            precision: variant.precision,
+            kv: variant.kv,
             kind,
             reason,
             stderr,

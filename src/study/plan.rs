@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::model::{CacheType, EngineKind, ModelSource, Precision, Shape, WeightSize};
-use super::spec::Study;
+use super::spec::{Study, Target};
+use super::variant::Variant;
 use super::workload::PointId;
 use crate::record::observation::{Skip, SkipCause};
 use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Hours, Seconds, Tokens};
@@ -27,6 +28,8 @@ const LOAD_OVERHEAD: Seconds = Seconds::new(5.0);
 /// The device as far as a plan depends on it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Machine {
+    /// Which kind of device it is.
+    pub target: Target,
     /// Memory that weights, cache and activations share.
     pub memory: Bytes,
     /// Read bandwidth, where known.
@@ -102,8 +105,6 @@ pub struct Subject<'a> {
     pub native: Precision,
     /// Bytes of its weights when the file fixes them (GGUF).
     pub file_bytes: Option<u64>,
-    /// How keys and values are cached, where it is said.
-    pub kv: Option<CacheType>,
 }
 
 impl Plan {
@@ -186,6 +187,12 @@ fn why_not(
             reason,
         });
     }
+    if let Some(reason) = why_no_such_cache(study, subject, machine, point) {
+        return Some(PlannedSkip {
+            cause: SkipCause::Unsupported,
+            reason,
+        });
+    }
     let usable = machine.memory.value() * USABLE_MEMORY;
     if memory.total() as f64 > usable {
         let reason = format!(
@@ -203,6 +210,63 @@ fn why_not(
         });
     }
     None
+}
+
+/// Why an engine cannot cache keys and values as the point asks.
+fn why_no_such_cache(
+    study: &Study,
+    subject: Subject<'_>,
+    machine: Machine,
+    point: PointId,
+) -> Option<String> {
+    let asked = point.kv?;
+    match study.engine {
+        EngineKind::Decoder => {}
+        EngineKind::Sim(_) => return None,
+        EngineKind::Stock => {
+            return Some(format!(
+                "the stock engine has no choice of the KV cache, {asked} was asked for; \
+                 leave sweep.kv out or take the decoder"
+            ));
+        }
+    }
+    let of_activations = card_cache(effective(subject, point.precision));
+    let (width, block) = (
+        u64::from(subject.shape.head_dim),
+        asked.precision().block()?,
+    );
+    match machine.target {
+        Target::Cuda if asked != of_activations => Some(format!(
+            "on a card the KV cache is of the type of the activations, {of_activations} with {} \
+             weights; {asked} was asked for",
+            point.precision
+        )),
+        Target::Cpu if !width.is_multiple_of(block.length) => Some(format!(
+            "a KV cache in {asked} holds blocks of {}, which heads of width {width} are no multiple of",
+            block.length
+        )),
+        Target::Cpu | Target::Cuda => None,
+    }
+}
+
+/// The type of activations on a card, in which keys and values are cached there.
+fn card_cache(precision: Precision) -> CacheType {
+    match precision {
+        Precision::F32 => CacheType::F32,
+        Precision::F16 => CacheType::F16,
+        Precision::Native
+        | Precision::Bf16
+        | Precision::Q8_0
+        | Precision::Q6K
+        | Precision::Q5K
+        | Precision::Q4K
+        | Precision::Q3K
+        | Precision::Q2K
+        | Precision::Q5_1
+        | Precision::Q5_0
+        | Precision::Q4_1
+        | Precision::Q4_0 => CacheType::Bf16,
+    }
 }
 
 fn gib(bytes: u64) -> String {
@@ -236,7 +300,7 @@ fn footprint(subject: Subject<'_>, point: PointId) -> Footprint {
     Footprint {
         weight_bytes,
         kv_bytes: point.kv_tokens()
-            * subject
+            * point
                 .kv
                 .map_or(shape.kv_elements_per_token() * element, |kv| {
                     kv.bytes(shape.kv_elements_per_token())
@@ -300,9 +364,9 @@ fn estimate_duration(study: &Study, machine: Machine, points: &[PlannedPoint]) -
         low: Hours::ZERO,
         high: Hours::ZERO,
     };
-    let mut loads: BTreeMap<Precision, u64> = BTreeMap::new();
+    let mut loads: BTreeMap<Variant, u64> = BTreeMap::new();
     for planned in points.iter().filter(|planned| planned.skip.is_none()) {
-        loads.insert(planned.point.precision, planned.memory.weight_bytes);
+        loads.insert(planned.point.variant(), planned.memory.weight_bytes);
         let generation = planned.generation_seconds.unwrap_or(Seconds::ZERO);
         let block = measure
             .min_block_seconds
@@ -337,7 +401,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::study::spec::{StudyFile, Target};
+    use crate::study::spec::StudyFile;
 
     fn shape() -> Shape {
         Shape {
@@ -360,6 +424,10 @@ mod tests {
     }
 
     fn plan(memory: f64, edit: impl FnOnce(&mut StudyFile)) -> Plan {
+        plan_on(Target::Cpu, memory, edit)
+    }
+
+    fn plan_on(target: Target, memory: f64, edit: impl FnOnce(&mut StudyFile)) -> Plan {
         let mut file = StudyFile::default();
         edit(&mut file);
         let study = file.resolved(Target::Cpu).unwrap();
@@ -368,9 +436,9 @@ mod tests {
             shape: &shape,
             native: Precision::F32,
             file_bytes: None,
-            kv: None,
         };
         let machine = Machine {
+            target,
             memory: Bytes::new(memory),
             bandwidth: Some(BytesPerSecond::new(1e10)),
             arithmetic: Some(FlopPerSecond::new(1e11)),
@@ -404,6 +472,64 @@ mod tests {
         assert_eq!(skips.len(), 6);
         assert_eq!(skips[0].cause, SkipCause::DoesNotFit);
         assert!(skips[0].reason.contains("KV cache"), "{}", skips[0].reason);
+    }
+
+    /// Points that are skipped because the engine cannot hold their cache.
+    fn without_cache(plan: &Plan) -> Vec<String> {
+        let skips = plan.skips();
+        let unsupported = skips.filter(|skip| skip.cause == SkipCause::Unsupported);
+        unsupported
+            .map(|skip| skip.point.variant().to_string())
+            .collect()
+    }
+
+    fn with_caches(file: &mut StudyFile) {
+        file.sweep.precision = Some(vec![Precision::F16, Precision::Q8_0]);
+        file.sweep.kv = Some(CacheType::ALL.to_vec());
+        file.sweep.batch = Some(vec![NonZeroU32::MIN]);
+    }
+
+    #[test]
+    fn a_cache_of_fewer_bits_takes_fewer_bytes() {
+        let plan = plan(1e9, with_caches);
+        assert_eq!(without_cache(&plan), Vec::<String>::new());
+        // 160 tokens of 2 · 2 layers · 2 heads · 64 numbers in f32, f16, bf16, q8_0.
+        let bytes: Vec<u64> = plan.points.iter().map(|p| p.memory.kv_bytes).collect();
+        let numbers = 160 * 512;
+        assert_eq!(
+            bytes[..4],
+            [4 * numbers, 2 * numbers, 2 * numbers, numbers / 32 * 34]
+        );
+    }
+
+    #[test]
+    fn on_a_card_the_cache_is_that_of_the_activations() {
+        let plan = plan_on(Target::Cuda, 1e9, with_caches);
+        assert_eq!(
+            without_cache(&plan),
+            [
+                "f16 kv f32",
+                "f16 kv bf16",
+                "f16 kv q8_0",
+                "q8_0 kv f32",
+                "q8_0 kv f16",
+                "q8_0 kv q8_0"
+            ]
+        );
+        let reason = &plan.skips().next().unwrap().reason;
+        assert!(
+            reason.contains("f16 with f16 weights; f32 was asked for"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn the_stock_engine_has_no_choice_of_the_cache() {
+        let plan = plan(1e9, |file| {
+            with_caches(file);
+            file.model.engine = Some(EngineKind::Stock);
+        });
+        assert_eq!(without_cache(&plan).len(), 8);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::block::moment;
-use super::{Holding, Order, TextOrder, Tokenized, kept};
+use super::{Order, TextOrder, Tokenized, kept};
 use crate::clock::Clock;
 use crate::engine::decoder::Decoder;
 use crate::engine::peaks::Peaks;
@@ -47,7 +47,7 @@ pub fn create(
             let timeline = Timeline::new(script.time.clock, machine);
             let clock = timeline.clock();
             let started = moment(clock.as_ref());
-            let engine = Sim::load(script, order.precision, timeline)?;
+            let engine = Sim::load(script, order.variant(), timeline)?;
             Ok(Created {
                 vocab: engine.vocab(),
                 device: DeviceKind::Sim,
@@ -63,14 +63,14 @@ pub fn create(
             Ok(Created {
                 vocab: weights.shape.vocab,
                 device: kind(&device),
-                engine: Box::new(Decoder::caching(weights, device, order.holding.kv)?),
+                engine: Box::new(Decoder::caching(weights, device, order.kv)?),
                 clock: Arc::clone(machine),
                 started,
             })
         }
         EngineKind::Stock => {
             let started = moment(machine.as_ref());
-            refuse_holding(&order.holding)?;
+            refuse_holding(order)?;
             let device = device::open(order.device)?;
             let model = weights::inspect(&order.source)?;
             Ok(Created {
@@ -91,10 +91,10 @@ pub fn create(
 }
 
 /// Stock candle decides by itself how it holds what it loads.
-fn refuse_holding(holding: &Holding) -> Result<(), EngineError> {
+fn refuse_holding(order: &Order) -> Result<(), EngineError> {
     let asked = [
-        ("kv", holding.kv.is_some()),
-        ("imatrix", holding.imatrix.is_some()),
+        ("kv", order.kv.is_some()),
+        ("imatrix", order.holding.imatrix.is_some()),
     ];
     match asked.iter().find(|(_, asked)| *asked) {
         None => Ok(()),
@@ -157,7 +157,7 @@ pub(super) fn create_peaks(
             let script = read_script(path)?;
             let timeline = Timeline::new(script.time.clock, machine);
             let clock = timeline.clock();
-            let engine = Sim::load(script, order.precision, timeline)?;
+            let engine = Sim::load(script, order.variant(), timeline)?;
             Ok(CreatedPeaks {
                 peaks: Box::new(engine),
                 clock,

@@ -134,9 +134,9 @@ mod tests {
             engine: EngineKind::Decoder,
             device: DeviceChoice::Cpu,
             precision,
+            kv: None,
             seed: 1,
             holding: Holding {
-                kv: None,
                 imatrix: imatrix.map(Path::to_owned),
                 kept: kept.map(Path::to_owned),
             },

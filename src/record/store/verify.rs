@@ -9,7 +9,7 @@ use super::lines::{Chain, Line, Lines};
 use super::readings::{self, UnsoundReadings};
 use crate::record::observation::{Block, Generation, Purpose, Record};
 use crate::record::scoring::{Text, Window};
-use crate::study::model::Precision;
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 
 /// What [`verify`] saw.
@@ -88,13 +88,13 @@ pub enum Problem {
         /// The point.
         point: PointId,
     },
-    /// A block of one precision in a load of another.
-    #[error("a block of {point} in a load of {precision}")]
-    Precision {
+    /// A block of one variant in a load of another.
+    #[error("a block of {point} in a load of {variant}")]
+    Variant {
         /// The point.
         point: PointId,
         /// What was loaded.
-        precision: Precision,
+        variant: Variant,
     },
     /// A block without a generation.
     #[error("a block without a generation")]
@@ -280,7 +280,7 @@ impl Check {
 #[derive(Default)]
 struct Structure {
     points: Option<HashSet<PointId>>,
-    loads: BTreeMap<u32, Precision>,
+    loads: BTreeMap<u32, Variant>,
     /// Texts of the comparisons, with the windows seen of each.
     texts: BTreeMap<u32, (Text, HashSet<u32>)>,
     ended: bool,
@@ -310,7 +310,7 @@ impl Structure {
                 problems.extend(before.and_then(readings::unsound).map(Problem::Sensors));
             }
             Record::Load(load) => {
-                if self.loads.insert(load.load, load.precision).is_some() {
+                if self.loads.insert(load.load, load.variant()).is_some() {
                     problems.push(Problem::LoadTwice { load: load.load });
                 }
             }
@@ -385,7 +385,7 @@ impl Structure {
             (Purpose::Measure | Purpose::Drift, None) => self.known_point(point),
             (Purpose::Measure | Purpose::Drift, Some(_)) | (Purpose::Energy, None) => wrong,
             (Purpose::Energy, Some(served)) => {
-                let alike = (served.precision, served.batch) == (point.precision, point.batch);
+                let alike = (served.variant(), served.batch) == (point.variant(), point.batch);
                 self.known_point(served)
                     .or(if alike { None } else { wrong })
             }
@@ -396,8 +396,8 @@ impl Structure {
         let point = block.point;
         match self.loads.get(&block.load) {
             None => Some(Problem::UnknownLoad { load: block.load }),
-            Some(&precision) if precision != point.precision => {
-                Some(Problem::Precision { point, precision })
+            Some(&variant) if variant != point.variant() => {
+                Some(Problem::Variant { point, variant })
             }
             Some(_) => None,
         }

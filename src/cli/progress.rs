@@ -10,6 +10,7 @@ use super::watch::Watch;
 use crate::measure::Event;
 use crate::quality::{self, Role};
 use crate::record::observation::Block;
+use crate::record::quantizing::Quantizing;
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::telemetry::sampler::Latest;
@@ -67,8 +68,18 @@ impl Progress {
             Event::Load(load) => {
                 let gib = load.engine.weight_bytes as f64 / f64::from(1_u32 << 30);
                 let seconds = load.duration_ns.seconds().value();
+                let quantizing = match load.quantizing {
+                    Some(Quantizing::Done { duration_ns }) => {
+                        format!(
+                            ", of which quantizing {:.1} s",
+                            duration_ns.seconds().value()
+                        )
+                    }
+                    Some(Quantizing::Kept) => ", quantized before".to_owned(),
+                    None => String::new(),
+                };
                 self.line(&format!(
-                    "loaded {}: {:.2} bits per weight, {gib:.3} GiB, in {seconds:.1} s",
+                    "loaded {}: {:.2} bits per weight, {gib:.3} GiB, in {seconds:.1} s{quantizing}",
                     load.variant(),
                     load.engine.bits_per_weight
                 ));

@@ -136,6 +136,7 @@ impl<'j, 'o> Driver<'j, 'o> {
                 engine: loaded.engine,
                 started: loaded.started,
                 duration_ns: loaded.duration,
+                quantizing: loaded.quantizing,
                 accuracy: Vec::new(),
             };
             self.next_load += 1;

@@ -111,6 +111,7 @@ impl Script {
             engine: engine_facts(),
             started: moment(1),
             duration_ns: Nanos::new(2_000_000_000),
+            quantizing: None,
             accuracy: vec![Accuracy {
                 batch: 1,
                 relative_error: Some(0.001),

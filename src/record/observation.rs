@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::card::CardFacts;
 use super::prompts::PromptFacts;
+use super::quantizing::Quantizing;
 use super::scoring::{Scoring, Unscored, Window};
 use crate::study::model::{CacheType, EngineKind, Family, ModelSource, Precision, Shape};
 use crate::study::spec::Study;
@@ -225,6 +226,9 @@ pub struct Load {
     pub started: Moment,
     /// How long it took.
     pub duration_ns: Nanos,
+    /// How its quantized weights came about, where they come from a checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantizing: Option<Quantizing>,
     /// The check of logits before timing, one entry per batch size checked.
     pub accuracy: Vec<Accuracy>,
 }

@@ -13,6 +13,7 @@ use crate::engine::{
     Engine, EngineError, MeasurePeaks, Progress, device, stock, tokenizer, weights,
 };
 use crate::record::observation::{Device, DeviceKind, Moment};
+use crate::record::quantizing::Quantizing;
 use crate::study::model::EngineKind;
 
 /// An engine with a model, and what its user has to know.
@@ -27,6 +28,8 @@ pub struct Created {
     pub vocab: u32,
     /// When loading began, on `clock`.
     pub started: Moment,
+    /// How quantized weights came about, where they come from a checkpoint.
+    pub quantizing: Option<Quantizing>,
 }
 
 /// Something that can measure the limits of a device, and the timeline to measure them on.
@@ -54,18 +57,20 @@ pub fn create(
                 engine: Box::new(engine),
                 clock,
                 started,
+                quantizing: None,
             })
         }
         EngineKind::Decoder => {
             let started = moment(machine.as_ref());
             let device = device::open(order.device)?;
-            let weights = kept::load(order, &device, progress)?;
+            let (weights, quantizing) = kept::load(order, &device, machine.as_ref(), progress)?;
             Ok(Created {
                 vocab: weights.shape.vocab,
                 device: kind(&device),
                 engine: Box::new(Decoder::caching(weights, device, order.kv)?),
                 clock: Arc::clone(machine),
                 started,
+                quantizing,
             })
         }
         EngineKind::Stock => {
@@ -85,6 +90,7 @@ pub fn create(
                 )?,
                 clock: Arc::clone(machine),
                 started,
+                quantizing: None,
             })
         }
     }

@@ -26,6 +26,7 @@ use super::{Capacity, EngineError, TokenId};
 use crate::record::observation::{
     Accuracy, CpuUse, Device, EngineFacts, FailureKind, Generation, Moment, Peak,
 };
+use crate::record::quantizing::Quantizing;
 use crate::study::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
@@ -85,6 +86,8 @@ pub struct Loaded {
     pub started: Moment,
     /// How long it took.
     pub duration: Nanos,
+    /// How its quantized weights came about, where they come from a checkpoint.
+    pub quantizing: Option<Quantizing>,
     /// What the engine says of it.
     pub engine: EngineFacts,
 }

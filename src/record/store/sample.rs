@@ -126,6 +126,7 @@ pub(super) fn load(number: u32) -> Load {
         },
         started: moment(10),
         duration_ns: Nanos::new(5),
+        quantizing: None,
         accuracy: Vec::new(),
     }
 }

@@ -3,47 +3,32 @@
 use std::sync::atomic::Ordering;
 
 use super::pace::Pace;
+use super::reference::{Held, load};
 use super::windows::window;
-use super::{Ended, Event, Job, Outlets, QualityError, Role, Room};
+use super::{Ended, Event, Job, Outlets, QualityError, Role};
+use crate::engine::TokenId;
 use crate::engine::worker::{
-    Launcher, Loaded, Order, ReferenceAt, Refusal, ScoreOrder, StoreOrder, WindowSeen, Worker,
-    WorkerError,
+    Launcher, Order, ReferenceAt, Refusal, ScoreOrder, WindowSeen, Worker, WorkerError,
 };
-use crate::engine::{Capacity, TokenId};
 use crate::record::observation::{EndStatus, EngineFacts, FailureKind, Record};
 use crate::record::scoring::{Pairing, Reference, Scoring, Unscored, Window};
-use crate::study::model::Precision;
 use crate::study::variant::Variant;
 use crate::units::Nanos;
 
-/// Share of the memory that two models may fill; the rest is for logits, caches and the system.
-const FILLED: f64 = 0.8;
-
 /// What a job has come to.
 pub(super) struct Driver<'j, 'o> {
-    job: &'j Job<'j>,
-    launcher: &'o mut dyn Launcher,
-    outlets: Outlets<'o>,
+    pub(super) job: &'j Job<'j>,
+    pub(super) launcher: &'o mut dyn Launcher,
+    pub(super) outlets: Outlets<'o>,
     next_scoring: u32,
     /// Where the reference is, once it is anywhere.
     reference: Option<Held>,
-    pace: Pace,
+    pub(super) pace: Pace,
     unscored: u32,
 }
 
-/// Where the reference is.
-enum Held {
-    /// In a worker, beside the model that is judged.
-    Beside {
-        worker: Box<dyn Worker>,
-        engine: EngineFacts,
-    },
-    /// Its distributions are on disk.
-    OnDisk { engine: EngineFacts, error: f64 },
-}
-
 /// Why a variant has no result.
-enum Trouble {
+pub(super) enum Trouble {
     /// The user wants to stop.
     Interrupted,
     /// The judged model failed.
@@ -152,81 +137,6 @@ impl<'j, 'o> Driver<'j, 'o> {
         }
     }
 
-    /// Why a precision cannot be held beside the reference, judged by the reference's size.
-    fn why_not_beside(&self, held: &Held, precision: Precision) -> Option<String> {
-        let Held::Beside { engine, .. } = held else {
-            return None;
-        };
-        let Room::Bytes(room) = self.job.meeting.room else {
-            return Some("one model at a time was asked for".to_owned());
-        };
-        let bits = precision.block().map_or(engine.bits_per_weight, |block| {
-            block.bytes as f64 * 8.0 / block.length as f64
-        });
-        let reference = engine.weight_bytes as f64;
-        let both = reference + reference / engine.bits_per_weight * bits;
-        (both > room as f64 * FILLED).then(|| {
-            let gib = |bytes: f64| bytes / f64::from(1_u32 << 30);
-            format!(
-                "reference and {precision} take {:.1} GiB together, there are {:.1}",
-                gib(both),
-                gib(room as f64)
-            )
-        })
-    }
-
-    /// Loads the reference into a worker of its own and keeps it there.
-    fn hold_reference(&mut self) -> Result<Held, Trouble> {
-        let (mut worker, loaded) = self.load_reference()?;
-        let kept = worker.set_aside();
-        kept.map_err(|error| self.of_reference(error))?;
-        Ok(Held::Beside {
-            worker,
-            engine: loaded.engine,
-        })
-    }
-
-    fn load_reference(&mut self) -> Result<(Box<dyn Worker>, Loaded), Trouble> {
-        let order = self.job.reference;
-        (self.outlets.observer)(Event::Loading {
-            variant: order.variant(),
-            role: Role::Reference,
-        });
-        let context = self.job.text.context;
-        let loaded = self.launcher.launch().and_then(|mut worker| {
-            let loaded = load(worker.as_mut(), order, context)?;
-            Ok((worker, loaded))
-        });
-        loaded.map_err(|error| self.of_reference(error))
-    }
-
-    /// Writes the reference's distributions to disk and lets the model go.
-    fn write_reference(&mut self, reason: &str) -> Result<Held, Trouble> {
-        (self.outlets.observer)(Event::TwoPasses { reason });
-        let (mut worker, loaded) = self.load_reference()?;
-        let role = (self.job.reference.variant(), Role::Reference);
-        let (mut largest, mut done) = (0.0_f64, 0);
-        self.pace.passes += 1;
-        while done < self.job.text.windows {
-            self.go_on()?;
-            let (windows, begun) = (self.next_windows(done), self.outlets.clock.now());
-            let count = windows.len() as u32;
-            let stored = worker.store(&StoreOrder {
-                windows,
-                first: self.job.text.first,
-                file: self.job.meeting.file.to_owned(),
-            });
-            largest = largest.max(stored.map_err(|error| self.of_reference(error))?);
-            done += count;
-            self.keep_pace((count, begun), done, role);
-        }
-        self.pace.passes -= 1;
-        Ok(Held::OnDisk {
-            engine: loaded.engine,
-            error: largest,
-        })
-    }
-
     /// Judges one variant against the reference where it is now.
     fn judge_against(&mut self, mut held: Held, variant: Variant) -> Result<(), Trouble> {
         let outcome = match &mut held {
@@ -309,7 +219,7 @@ impl<'j, 'o> Driver<'j, 'o> {
     }
 
     /// Tokens of the windows of the next request.
-    fn next_windows(&self, done: u32) -> Vec<Vec<TokenId>> {
+    pub(super) fn next_windows(&self, done: u32) -> Vec<Vec<TokenId>> {
         let text = self.job.text;
         let end = text.windows.min(done + self.pace.windows);
         (done..end)
@@ -318,7 +228,7 @@ impl<'j, 'o> Driver<'j, 'o> {
     }
 
     /// Learns from the last request how many windows the next may have, and tells how far it is.
-    fn keep_pace(
+    pub(super) fn keep_pace(
         &mut self,
         (count, begun): (u32, Nanos),
         done: u32,
@@ -337,7 +247,7 @@ impl<'j, 'o> Driver<'j, 'o> {
         });
     }
 
-    fn go_on(&self) -> Result<(), Trouble> {
+    pub(super) fn go_on(&self) -> Result<(), Trouble> {
         if self.outlets.interrupt.load(Ordering::Relaxed) > 0 {
             return Err(Trouble::Interrupted);
         }
@@ -371,31 +281,6 @@ impl<'j, 'o> Driver<'j, 'o> {
         self.unscored += 1;
         self.store(&[Record::Unscored(unscored)])
     }
-
-    fn of_reference(&self, error: WorkerError) -> Trouble {
-        match error {
-            WorkerError::Interrupted => Trouble::Interrupted,
-            cause => Trouble::Fatal(QualityError::Reference {
-                precision: self.job.reference.precision,
-                cause,
-            }),
-        }
-    }
-}
-
-impl Held {
-    const fn is_beside(&self) -> bool {
-        match self {
-            Self::Beside { .. } => true,
-            Self::OnDisk { .. } => false,
-        }
-    }
-}
-
-fn load(worker: &mut dyn Worker, order: &Order, context: u32) -> Result<Loaded, WorkerError> {
-    let loaded = worker.load(order)?;
-    worker.reserve(Capacity { batch: 1, context })?;
-    Ok(loaded)
 }
 
 fn judged(error: WorkerError) -> Trouble {

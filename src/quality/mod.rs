@@ -5,6 +5,7 @@
 
 mod driver;
 mod pace;
+mod reference;
 mod windows;
 
 use std::path::Path;

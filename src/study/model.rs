@@ -6,7 +6,7 @@ mod shape;
 mod source;
 
 pub use cache::CacheType;
-pub use precision::{Block, Precision};
+pub use precision::{Block, Numbers, Precision};
 pub use shape::{Family, ModelCard, RopeScaling, Shape, WeightSize};
 pub use source::{DeviceChoice, EngineKind, ModelSource};
 

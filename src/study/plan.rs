@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::model::{CacheType, EngineKind, ModelSource, Precision, Shape, WeightSize};
+use super::model::{CacheType, EngineKind, ModelSource, Numbers, Precision, Shape, WeightSize};
 use super::spec::{Study, Target};
 use super::variant::Variant;
 use super::workload::PointId;
@@ -251,21 +251,10 @@ fn why_no_such_cache(
 
 /// The type of activations on a card, in which keys and values are cached there.
 fn card_cache(precision: Precision) -> CacheType {
-    match precision {
-        Precision::F32 => CacheType::F32,
-        Precision::F16 => CacheType::F16,
-        Precision::Native
-        | Precision::Bf16
-        | Precision::Q8_0
-        | Precision::Q6K
-        | Precision::Q5K
-        | Precision::Q4K
-        | Precision::Q3K
-        | Precision::Q2K
-        | Precision::Q5_1
-        | Precision::Q5_0
-        | Precision::Q4_1
-        | Precision::Q4_0 => CacheType::Bf16,
+    match precision.numbers() {
+        Numbers::F32 => CacheType::F32,
+        Numbers::F16 => CacheType::F16,
+        Numbers::Own | Numbers::Bf16 | Numbers::Quantized => CacheType::Bf16,
     }
 }
 
@@ -319,21 +308,10 @@ fn effective(subject: Subject<'_>, precision: Precision) -> Precision {
 
 /// Bytes of one activation or cache element.
 fn activation_bytes_per_element(precision: Precision) -> u64 {
-    match precision {
-        Precision::F16 | Precision::Bf16 => 2,
+    match precision.numbers() {
+        Numbers::F16 | Numbers::Bf16 => 2,
         // Quantized weights run with F32 activations on a CPU, the larger case.
-        Precision::Native
-        | Precision::F32
-        | Precision::Q8_0
-        | Precision::Q6K
-        | Precision::Q5K
-        | Precision::Q4K
-        | Precision::Q3K
-        | Precision::Q2K
-        | Precision::Q5_1
-        | Precision::Q5_0
-        | Precision::Q4_1
-        | Precision::Q4_0 => 4,
+        Numbers::Own | Numbers::F32 | Numbers::Quantized => 4,
     }
 }
 

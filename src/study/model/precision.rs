@@ -152,10 +152,50 @@ impl Precision {
         Some(size.rows * (size.columns / block.length) * block.bytes * size.count)
     }
 
+    /// What numbers the weights are.
+    pub const fn numbers(self) -> Numbers {
+        match self {
+            Self::Native => Numbers::Own,
+            Self::F32 => Numbers::F32,
+            Self::F16 => Numbers::F16,
+            Self::Bf16 => Numbers::Bf16,
+            Self::Q8_0
+            | Self::Q6K
+            | Self::Q5K
+            | Self::Q4K
+            | Self::Q3K
+            | Self::Q2K
+            | Self::Q5_1
+            | Self::Q5_0
+            | Self::Q4_1
+            | Self::Q4_0 => Numbers::Quantized,
+        }
+    }
+
     /// Whether weights are held as floating point rather than in quantized blocks.
     pub fn is_dense(self) -> bool {
-        matches!(self, Self::Native | Self::F32 | Self::F16 | Self::Bf16)
+        self.numbers() != Numbers::Quantized
     }
+
+    /// Whether it is one of the k-quants, whose blocks are of 256 weights.
+    pub fn is_k_quant(self) -> bool {
+        self.block().is_some_and(|block| block.length == 256)
+    }
+}
+
+/// What numbers weights are, where every quantized type is alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// Those of the checkpoint.
+    Own,
+    /// 32-bit floating point.
+    F32,
+    /// IEEE half.
+    F16,
+    /// bfloat16.
+    Bf16,
+    /// Quantized blocks.
+    Quantized,
 }
 
 /// The layout of one block of weights.

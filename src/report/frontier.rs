@@ -15,6 +15,8 @@ const BOTTOM: f64 = 44.0;
 const LINE: f64 = 14.0;
 /// About the width of a letter.
 const LETTER: f64 = 6.4;
+/// About the width of a mark.
+const MARK: f64 = 7.0;
 /// A label begins this far beside its mark.
 const BESIDE: f64 = 8.0;
 
@@ -163,6 +165,20 @@ impl Frame {
         }
     }
 
+    /// The names of the dots with their marks; marks that cover each other share theirs.
+    fn names(&self, dots: &[Dot]) -> Vec<((f64, f64), String)> {
+        let mut names: Vec<((f64, f64), String)> = Vec::new();
+        for dot in dots {
+            let (x, y) = (self.x(dot.cost), self.y(dot.kld));
+            let covers = |mark: (f64, f64)| (mark.0 - x).abs() < MARK && (mark.1 - y).abs() < MARK;
+            match names.iter_mut().find(|(mark, _)| covers(*mark)) {
+                Some((_, name)) => *name = joined(name, &dot.name),
+                None => names.push(((x, y), dot.name.clone())),
+            }
+        }
+        names
+    }
+
     fn dots(&self, dots: &[Dot], svg: &mut String) {
         let mut taken: Vec<Label> = Vec::new();
         let kept = efficient(dots);
@@ -176,10 +192,19 @@ impl Frame {
                 )]);
             }
             svg.push_str(&shape(style, x, y));
-            let label = free(&mut taken, Label::beside((x, y), &dot.name));
-            label.draw(&dot.name, svg);
+        }
+        for (place, name) in self.names(dots) {
+            let label = free(&mut taken, Label::beside(place, &name));
+            label.draw(&name, svg);
         }
     }
+}
+
+/// Two names in one: the second without what both begin with.
+fn joined(first: &str, second: &str) -> String {
+    let (of, kv) = second.rsplit_once(' ').unwrap_or(("", second));
+    let same = !of.is_empty() && first.starts_with(of);
+    format!("{first}, {}", if same { kv } else { second })
 }
 
 /// Where a name stands.
@@ -274,6 +299,19 @@ mod tests {
         ];
         let names: Vec<&str> = efficient(&dots).iter().map(|d| d.name.as_str()).collect();
         assert_eq!(names, ["f32", "q8_0", "q4_k"]);
+    }
+
+    #[test]
+    fn marks_that_cover_each_other_share_their_name() {
+        let dots = [
+            dot("q4_k kv f16", 2.0, 0.00184),
+            dot("q4_k kv q8_0", 2.0, 0.00186),
+            dot("q4_1", 2.0, 0.00185),
+            dot("f32 kv f16", 15.0, 1e-8),
+        ];
+        let names = Frame::around(&dots).unwrap().names(&dots);
+        let names: Vec<&str> = names.iter().map(|(_, name)| name.as_str()).collect();
+        assert_eq!(names, ["q4_k kv f16, q8_0, q4_1", "f32 kv f16"]);
     }
 
     #[test]

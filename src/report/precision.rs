@@ -202,6 +202,8 @@ impl Precisions {
             Some(better) => {
                 let cost = self.cost();
                 let more = row.cost(cost).zip(better.cost(cost));
+                // Of two that differ in their cache alone the weights take the same.
+                let more = more.filter(|(own, other)| own.total_cmp(other).is_ne());
                 let more = more.map_or(String::new(), |(own, other)| {
                     format!(" ({:+.1} %)", (other / own - 1.0) * 100.0)
                 });

@@ -12,6 +12,7 @@ use mtok::cost::scenario::{Document, MeetsQuality};
 use mtok::cost::trace::Trace;
 use mtok::report::breakeven::{to_csv, to_html, to_markdown};
 use mtok::study::model::{ModelCard, Precision, Shape};
+use mtok::study::variant::Variant;
 
 /// The model cards of this repository, and nothing else.
 struct Cards;
@@ -48,6 +49,7 @@ impl Evidence for Cards {
             shape: Some(shape),
             points: vec![MeasuredPoint {
                 precision: Precision::Q4K,
+                kv: None,
                 batch: 4.0,
                 isl: 128.0,
                 osl: 32.0,
@@ -64,7 +66,7 @@ impl Evidence for Cards {
         Err(format!("no trace {path} here"))
     }
 
-    fn quality(&self, path: &str, _: Precision) -> Result<MeetsQuality, String> {
+    fn quality(&self, path: &str, _: Variant) -> Result<MeetsQuality, String> {
         Err(format!("no study {path} here"))
     }
 }
@@ -79,6 +81,7 @@ fn of_several_lengths(shape: Shape) -> Measured {
     };
     let point = |isl: f64, osl: f64| MeasuredPoint {
         precision: Precision::F16,
+        kv: None,
         batch: 1.0,
         isl,
         osl,

@@ -87,9 +87,9 @@ pub(super) struct StudyArgs {
     /// auto, cpu or cuda:N.
     #[arg(long, value_name = "DEVICE")]
     pub(super) device: Option<DeviceChoice>,
-    /// How keys and values are cached: f32, f16, bf16 or q8_0.
-    #[arg(long, value_name = "TYPE")]
-    pub(super) kv: Option<CacheType>,
+    /// How keys and values are cached: f32, f16, bf16 or q8_0; each with every precision.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(super) kv: Option<Vec<CacheType>>,
     /// Importance matrix that the k-quants heed, from mtok imatrix or llama.cpp.
     #[arg(long, value_name = "FILE")]
     pub(super) imatrix: Option<PathBuf>,
@@ -167,11 +167,11 @@ impl StudyArgs {
                 source: self.model.clone(),
                 engine: self.engine.clone(),
                 device: self.device,
-                kv: self.kv,
                 imatrix: self.imatrix.clone(),
             },
             sweep: SweepSection {
                 precision: self.precision.clone(),
+                kv: self.kv.clone(),
                 batch: counts(&self.batch),
                 isl: counts(&self.isl),
                 osl: counts(&self.osl),

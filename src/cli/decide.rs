@@ -19,7 +19,7 @@ use crate::metrics::stats;
 use crate::record::observation::DeviceKind;
 use crate::record::store;
 use crate::report::document::{self, Document};
-use crate::study::model::Precision;
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::units::TokensPerSecond;
 
@@ -73,7 +73,7 @@ fn outside(catalog: &Catalog) -> Outside<'_> {
         further: &|| Ok(None),
         card: &|name| cards::find(name).map_err(|error| error.to_string()),
         measured: &|folder| measured(folder).map_err(|error| with_causes(&error.error)),
-        quality: &|folder, precision| quality(folder, precision),
+        quality: &|folder, variant| quality(folder, variant),
         report: &write_reports,
         today: host::today(),
     }
@@ -107,8 +107,8 @@ fn write_reports(answer: &Answer, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a precision keeps the budget that a study of quality states for its loss.
-fn quality(folder: &Path, precision: Precision) -> Result<MeetsQuality, String> {
+/// Whether a variant keeps the budget that a study of quality states for its loss.
+fn quality(folder: &Path, variant: Variant) -> Result<MeetsQuality, String> {
     let name = folder.display();
     let records = store::read(&StudyFolder::new(folder.to_owned()).record())
         .map_err(|error| error.to_string())?;
@@ -119,11 +119,11 @@ fn quality(folder: &Path, precision: Precision) -> Result<MeetsQuality, String> 
              decision.self_hosted_meets_quality"
         ));
     };
-    match precisions.keeps_budget(precision) {
+    match precisions.keeps_budget(variant) {
         Some(true) => Ok(MeetsQuality::Yes),
         Some(false) => Ok(MeetsQuality::No),
         None => Err(format!(
-            "{name}: {precision} was not judged there; judge it, or set self_hosted.precision to one that was"
+            "{name}: {variant} was not judged there; judge it, or set self_hosted.precision to one that was"
         )),
     }
 }
@@ -165,6 +165,7 @@ fn point(id: PointId, measured: &document::Measured) -> MeasuredPoint {
     let latency = &measured.latency;
     MeasuredPoint {
         precision: id.precision,
+        kv: id.kv,
         batch: f64::from(id.batch.get()),
         isl: f64::from(id.isl.get()),
         osl: f64::from(id.osl.get()),

@@ -192,7 +192,6 @@ pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
         shape: &model.shape,
         native: model.native,
         file_bytes: prepared.file_bytes,
-        kv: prepared.study.kv,
     };
     let plan = Plan::new(&prepared.study, subject, machine);
     if args.study.json {

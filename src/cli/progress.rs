@@ -10,7 +10,8 @@ use super::watch::Watch;
 use crate::measure::Event;
 use crate::measure::stopping::Estimate;
 use crate::quality::{self, Role};
-use crate::study::model::Precision;
+use crate::record::quantizing::Quantizing;
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::telemetry::sampler::Latest;
 use crate::telemetry::sensor::Sensor;
@@ -60,16 +61,27 @@ impl Progress {
     /// Shows an event.
     pub(super) fn show(&mut self, event: &Event<'_>) {
         match event {
-            Event::Loading { precision, launch } => {
-                self.line(&format!("loading {precision} (launch {})", launch + 1));
+            Event::Loading { variant, launch } => {
+                self.line(&format!("loading {variant} (launch {})", launch + 1));
             }
             Event::Untimed { point } => self.message(&format!("untimed pass: {point}")),
             Event::Load(load) => {
                 let gib = load.engine.weight_bytes as f64 / f64::from(1_u32 << 30);
                 let seconds = load.duration_ns.seconds().value();
+                let quantizing = match load.quantizing {
+                    Some(Quantizing::Done { duration_ns }) => {
+                        format!(
+                            ", of which quantizing {:.1} s",
+                            duration_ns.seconds().value()
+                        )
+                    }
+                    Some(Quantizing::Kept) => ", quantized before".to_owned(),
+                    None => String::new(),
+                };
                 self.line(&format!(
-                    "loaded {}: {:.2} bits per weight, {gib:.3} GiB, in {seconds:.1} s",
-                    load.precision, load.engine.bits_per_weight
+                    "loaded {}: {:.2} bits per weight, {gib:.3} GiB, in {seconds:.1} s{quantizing}",
+                    load.variant(),
+                    load.engine.bits_per_weight
                 ));
             }
             Event::Round { round, points } => {
@@ -99,36 +111,36 @@ impl Progress {
             Event::Failed(failure) => {
                 let what = failure
                     .point
-                    .map_or_else(|| failure.precision.to_string(), name);
+                    .map_or_else(|| failure.variant().to_string(), name);
                 self.line(&format!("failed {what}: {}", failure.reason));
             }
             Event::Skipped(skip) => {
                 self.line(&format!("skipped {}: {}", skip.point, skip.reason));
             }
-            Event::WorkerLost { precision, reason } => {
-                self.line(&format!("worker of {precision} lost: {reason}"));
+            Event::WorkerLost { variant, reason } => {
+                self.line(&format!("worker of {variant} lost: {reason}"));
             }
         }
     }
 
     /// Shows how judging goes on.
     pub(super) fn judged(&self, event: &quality::Event<'_>) {
-        let name = |precision: Precision, role: Role| match role {
-            Role::Reference => format!("reference {precision}"),
-            Role::Judged => precision.to_string(),
+        let name = |variant: Variant, role: Role| match role {
+            Role::Reference => format!("reference {variant}"),
+            Role::Judged => variant.to_string(),
         };
         match event {
-            quality::Event::Loading { precision, role } => {
-                self.line(&format!("loading {} for quality", name(*precision, *role)));
+            quality::Event::Loading { variant, role } => {
+                self.line(&format!("loading {} for quality", name(*variant, *role)));
             }
             quality::Event::Windows {
-                precision,
+                variant,
                 role,
                 done,
                 of,
                 ahead,
             } => {
-                let (name, ahead) = (name(*precision, *role), duration(*ahead));
+                let (name, ahead) = (name(*variant, *role), duration(*ahead));
                 let text = format!("quality of {name}  window {done} of {of}  {ahead} to go");
                 self.message(&text);
                 if done == of && self.bar.is_hidden() {
@@ -141,7 +153,8 @@ impl Progress {
             quality::Event::Unscored(unscored) => {
                 self.line(&format!(
                     "no quality of {}: {}",
-                    unscored.precision, unscored.reason
+                    unscored.variant(),
+                    unscored.reason
                 ));
             }
         }

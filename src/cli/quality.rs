@@ -51,7 +51,7 @@ pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
     let mut processes = opening::processes(&args.study, &interrupts);
     let target = run::target(&prepared);
     let seed = prepared.study.measure.seed;
-    let first = prepared.study.sweep.precision[0];
+    let first = prepared.study.sweep.variants()[0];
     let device = processes.launch()?.identify(&target.order(first, seed))?;
     let session = opening::session(&prepared)?;
     if let (Some(session_before), Some(device_before)) = reports::identity(&before) {
@@ -216,7 +216,7 @@ pub(super) fn judge(
     let (Some(asked), Some(text)) = (&prepared.study.quality, text) else {
         return Ok(nothing);
     };
-    let model = run::target(prepared).order(Precision::Native, prepared.study.measure.seed);
+    let model = run::target(prepared).order(Precision::Native.into(), prepared.study.measure.seed);
     let reference = reference(&model, &asked.reference)?;
     let tokenized = around.processes.launch()?.tokenize(&TextOrder {
         model: model.clone(),
@@ -235,7 +235,7 @@ pub(super) fn judge(
     file.remove();
     let job = Job {
         model: &model,
-        precisions: &prepared.study.sweep.precision,
+        variants: &prepared.study.sweep.variants(),
         reference: &reference,
         text: &cut,
         ids: &ids,
@@ -261,8 +261,7 @@ fn reference(model: &Order, choice: &ReferenceChoice) -> Result<Order, CliError>
         ReferenceChoice::Precision(precision) => Order {
             precision: *precision,
             holding: Holding {
-                // What a choice of either costs is told against the model without it.
-                kv: None,
+                // What it costs or saves is told against the model without it.
                 imatrix: None,
                 kept: model.holding.kept.clone(),
             },

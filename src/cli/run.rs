@@ -98,7 +98,7 @@ fn look(
     progress: &Progress,
 ) -> Result<(Seen, Arc<Watch>), CliError> {
     let study = &prepared.study;
-    let order = target(prepared).order(study.sweep.precision[0], study.measure.seed);
+    let order = target(prepared).order(study.sweep.variants()[0], study.measure.seed);
     let device = processes.launch()?.identify(&order)?;
     let watch = Arc::new(Watch::start(&device, requirement(args))?);
     processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
@@ -186,7 +186,6 @@ pub(super) fn target(prepared: &Prepared) -> Target {
         engine: prepared.study.engine.clone(),
         device: prepared.study.device,
         holding: Holding {
-            kv: prepared.study.kv,
             imatrix: prepared.study.imatrix.clone(),
             kept: prepared.kept.clone(),
         },
@@ -285,7 +284,6 @@ fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
         shape: &prepared.model.shape,
         native: prepared.model.native,
         file_bytes: prepared.file_bytes,
-        kv: prepared.study.kv,
     };
     Plan::new(&prepared.study, subject, machine)
 }

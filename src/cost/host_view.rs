@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::regression::Regression;
 use super::resolve_host::HostFacts;
-use crate::study::model::Precision;
+use crate::study::model::{CacheType, Precision};
+use crate::study::variant::Variant;
 
 /// What is self-hosted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,6 +29,9 @@ pub struct MeasuredView {
     pub study: String,
     /// How weights were held.
     pub precision: Precision,
+    /// How keys and values were cached, where the study says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv: Option<CacheType>,
     /// Sequences decoded together.
     pub batch: f64,
     /// Input length.
@@ -42,6 +46,16 @@ pub struct MeasuredView {
     pub regression: Option<Regression>,
 }
 
+impl MeasuredView {
+    /// What was loaded.
+    pub const fn variant(&self) -> Variant {
+        Variant {
+            precision: self.precision,
+            kv: self.kv,
+        }
+    }
+}
+
 impl HostView {
     pub(super) fn new(facts: &HostFacts) -> Self {
         let measured = facts.measured.as_ref().map(|(study, point)| {
@@ -49,6 +63,7 @@ impl HostView {
             MeasuredView {
                 study: study.clone(),
                 precision: point.precision,
+                kv: point.kv,
                 batch: point.batch,
                 isl: point.isl,
                 osl: point.osl,

@@ -5,7 +5,8 @@ use jiff::civil::Date;
 use super::capacity::{Rates, Work};
 use super::regression::{Regression, Timed};
 use super::scenario::self_hosted::Slo;
-use crate::study::model::{Precision, Shape};
+use crate::study::model::{CacheType, Precision, Shape};
+use crate::study::variant::Variant;
 
 /// A measured value with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +26,8 @@ pub struct Estimate {
 pub struct MeasuredPoint {
     /// How weights were held.
     pub precision: Precision,
+    /// How keys and values were cached, where the study says.
+    pub kv: Option<CacheType>,
     /// Sequences decoded together.
     pub batch: f64,
     /// Input length.
@@ -73,6 +76,14 @@ impl Estimate {
 }
 
 impl MeasuredPoint {
+    /// What was loaded for it.
+    pub const fn variant(&self) -> Variant {
+        Variant {
+            precision: self.precision,
+            kv: self.kv,
+        }
+    }
+
     /// The rates of a replica. Prefill and decode of a closed batch follow each other, so they are
     /// rates measured apart, and together they give the measured mix back.
     pub fn rates(&self) -> Rates {

@@ -17,6 +17,7 @@ use super::scenario::{FleetMode, SelfHosted};
 use super::warning::Warning;
 use crate::catalog::book::{GpuCard, Rental};
 use crate::study::model::{Precision, Shape};
+use crate::study::variant::Variant;
 
 /// The name of a machine that a study ran on where neither it nor the scenario names a card.
 const MEASURED_MACHINE: &str = "the measured machine";
@@ -153,7 +154,7 @@ impl Desk<'_> {
         };
         self.used.push(Used {
             key: "self_hosted.results".to_owned(),
-            name: format!("{} batch {}", point.precision, point.batch),
+            name: format!("{} batch {}", point.variant(), point.batch),
             value: point.output_tokens_per_second.value,
             unit: "output tokens/s",
             source: study.source.clone(),
@@ -323,6 +324,12 @@ impl Desk<'_> {
 }
 
 impl HostFacts {
+    /// What runs: as the measured point was loaded, else the precision with the engine's own cache.
+    pub fn variant(&self) -> Variant {
+        let measured = self.measured.as_ref();
+        measured.map_or(Variant::from(self.precision), |(_, point)| point.variant())
+    }
+
     fn fit(&self, gpus: u32) -> Option<Fit> {
         let footprint = self.footprint(gpus)?;
         Some(footprint.fit(self.room?))

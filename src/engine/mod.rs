@@ -14,6 +14,7 @@ pub(crate) mod peaks;
 pub(crate) mod quantize;
 pub mod sim;
 pub(crate) mod stock;
+mod stopwatch;
 pub mod text;
 pub mod tiny;
 pub(crate) mod tokenizer;

@@ -53,6 +53,7 @@ mod tests {
         let count = |n| NonZeroU32::new(n).unwrap();
         let point = PointId {
             precision: Precision::Bf16,
+            kv: None,
             batch: count(4),
             isl: count(isl),
             osl: count(osl),

@@ -3,8 +3,8 @@
 use super::stopping::{self, Estimate};
 use super::{Job, Planned};
 use crate::record::observation::{Block, Failure, Purpose, Record, SkipCause};
-use crate::study::model::Precision;
 use crate::study::spec::Measure;
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::units::{Nanos, Seconds};
 
@@ -99,7 +99,7 @@ impl<'a> Ledger<'a> {
         match failure.point {
             Some(point) => self.conclude(point),
             None => {
-                for point in self.untouched(failure.precision) {
+                for point in self.untouched(failure.variant()) {
                     self.settle(point);
                 }
             }
@@ -161,9 +161,9 @@ impl<'a> Ledger<'a> {
         Estimate::of(&self.row(point)?.blocks)
     }
 
-    /// Points of a precision that a launch has still to give blocks to, in study order.
-    pub(super) fn wanted(&self, precision: Precision, launch: u32) -> Vec<PointId> {
-        let wanted = |row: &&Row| row.point.precision == precision && self.wants(row, launch);
+    /// Points of a variant that a launch has still to give blocks to, in study order.
+    pub(super) fn wanted(&self, variant: Variant, launch: u32) -> Vec<PointId> {
+        let wanted = |row: &&Row| row.point.variant() == variant && self.wants(row, launch);
         self.rows
             .iter()
             .filter(wanted)
@@ -171,10 +171,10 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
-    /// Points of a precision that have no outcome and no block.
-    pub(super) fn untouched(&self, precision: Precision) -> Vec<PointId> {
+    /// Points of a variant that have no outcome and no block.
+    pub(super) fn untouched(&self, variant: Variant) -> Vec<PointId> {
         let untouched =
-            |row: &&Row| row.point.precision == precision && !row.settled && row.blocks.is_empty();
+            |row: &&Row| row.point.variant() == variant && !row.settled && row.blocks.is_empty();
         self.rows
             .iter()
             .filter(untouched)
@@ -182,13 +182,13 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
-    /// Whether a worker has tried any point of a precision.
-    pub(super) fn has_tried(&self, precision: Precision) -> bool {
+    /// Whether a worker has tried any point of a variant.
+    pub(super) fn has_tried(&self, variant: Variant) -> bool {
         let mut rows = self.rows.iter();
-        rows.any(|row| row.point.precision == precision && row.tried)
+        rows.any(|row| row.point.variant() == variant && row.tried)
     }
 
-    /// Unsettled points of the same precision that are at least as large as `point` in every respect.
+    /// Unsettled points of the same variant that are at least as large as `point` in every respect.
     pub(super) fn dominated_by(&self, point: PointId) -> Vec<PointId> {
         let larger = |row: &&Row| !row.settled && super::order::dominates(row.point, point);
         self.rows
@@ -198,10 +198,10 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
-    /// Points of a precision whose energy is still to be shown, with the time of their phases.
-    pub(super) fn without_energy(&self, precision: Precision) -> Vec<(PointId, PhaseTime)> {
+    /// Points of a variant whose energy is still to be shown, with the time of their phases.
+    pub(super) fn without_energy(&self, variant: Variant) -> Vec<(PointId, PhaseTime)> {
         let measured = |row: &&Row| {
-            row.point.precision == precision
+            row.point.variant() == variant
                 && !row.settled
                 && row.energy == 0
                 && !row.blocks.is_empty()

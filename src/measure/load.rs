@@ -121,8 +121,8 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
 
     /// Points that this load has still to measure.
     pub(super) fn live(&self) -> Vec<PointId> {
-        let (precision, launch) = (self.load.precision, self.load.launch);
-        self.driver.ledger.wanted(precision, launch)
+        let (variant, launch) = (self.load.variant(), self.load.launch);
+        self.driver.ledger.wanted(variant, launch)
     }
 
     /// Tries every point once, the smallest first.
@@ -189,7 +189,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         }
     }
 
-    /// A precision that computes something else than its reference is not timed.
+    /// A variant that computes something else than its reference is not timed.
     fn judge_accuracy(&mut self) -> Result<(), Halt> {
         let failed = self.load.accuracy.iter().find(|seen| !seen.passed());
         let Some(seen) = failed else { return Ok(()) };
@@ -277,7 +277,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
     /// result with it either.
     fn energies(&mut self, rounds: u32) -> Result<(), Halt> {
         let number = self.load.load;
-        for (point, time) in self.driver.ledger.without_energy(self.load.precision) {
+        for (point, time) in self.driver.ledger.without_energy(self.load.variant()) {
             let alone = [
                 Some(energy::prefill_alone(point)),
                 energy::decode_alone(point, time),
@@ -325,9 +325,9 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         if *error == WorkerError::Interrupted {
             return Err(Stop::Interrupted.into());
         }
-        let precision = point.precision;
+        let variant = point.variant();
         let reason = &error.to_string();
-        let event = Event::WorkerLost { precision, reason };
+        let event = Event::WorkerLost { variant, reason };
         self.driver.outlets.tell(event);
         Ok(())
     }

@@ -19,6 +19,7 @@ use crate::record::observation::SkipCause;
 use crate::record::observation::{
     Accuracy, Block, Device, EngineFacts, FailureKind, Load, Peak, Purpose,
 };
+use crate::study::model::{CacheType, Precision};
 use crate::study::spec::{StudyFile, Target as StudyTarget};
 use crate::units::Nanos;
 
@@ -173,6 +174,7 @@ fn point(precision: Precision, batch: u32) -> PointId {
     let count = |n| NonZeroU32::new(n).unwrap();
     PointId {
         precision,
+        kv: None,
         batch: count(batch),
         isl: count(128),
         osl: count(32),
@@ -218,6 +220,49 @@ fn story(records: &[Record]) -> Vec<String> {
         count => format!("{count} × {line}"),
     };
     lines.into_iter().map(told).collect()
+}
+
+#[test]
+fn each_type_of_the_cache_is_a_load_of_its_own_with_the_same_prompts() {
+    let mut lab = Lab::new("[model]\nvocab = 50\n", &[1]);
+    let plain = lab.points[0].clone();
+    lab.points = [CacheType::F16, CacheType::Q8_0]
+        .map(|kv| {
+            let kv = Some(kv);
+            Planned {
+                point: PointId { kv, ..plain.point },
+                ..plain.clone()
+            }
+        })
+        .to_vec();
+    let records = lab.complete();
+    let loads: Vec<&Load> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Load(load) => Some(load.as_ref()),
+            _ => None,
+        })
+        .collect();
+    let held: Vec<&str> = loads.iter().map(|l| l.engine.kv_dtype.as_str()).collect();
+    assert_eq!(held, ["f16", "q8_0"]);
+    let first_of = |load: &Load| {
+        records.iter().find_map(|record| match record {
+            Record::Block(block) if block.load == load.load => Some(block),
+            _ => None,
+        })
+    };
+    let firsts: Vec<&Block> = loads
+        .iter()
+        .map(|load| first_of(load).unwrap().as_ref())
+        .collect();
+    for (load, block) in loads.iter().zip(&firsts) {
+        assert_eq!(load.variant(), block.point.variant());
+    }
+    assert_eq!(firsts[0].output_sha256, firsts[1].output_sha256);
+
+    // A resumed run has nothing left to do of either.
+    lab.before = records;
+    assert_eq!(story(&lab.complete()), ["Complete"]);
 }
 
 #[test]
@@ -769,7 +814,7 @@ mod properties {
                         let all = lab.points.iter().map(|planned| planned.point);
                         let of = all.filter(|point| match failure.point {
                             Some(only) => only == *point,
-                            None => failure.precision == point.precision,
+                            None => failure.variant() == point.variant(),
                         });
                         of.for_each(|point| *ended.entry(point).or_default() += 1);
                     }

@@ -24,13 +24,13 @@ pub struct Facts<'a> {
     pub blocks: BTreeMap<PointId, Vec<&'a Block>>,
     /// The newest failure of a point.
     pub failures: BTreeMap<PointId, &'a Failure>,
-    /// Loads that failed for all points of their precision.
+    /// Loads that failed for all points of their variant.
     pub failed_loads: Vec<&'a Failure>,
     /// The newest skip of a point.
     pub skips: BTreeMap<PointId, &'a Skip>,
     /// Comparisons of quality by their number, with their windows in file order.
     pub scorings: BTreeMap<u32, (&'a Scoring, Vec<&'a Window>)>,
-    /// Precisions that could not be compared.
+    /// Variants that could not be compared.
     pub unscored: Vec<&'a Unscored>,
     /// How the newest session ended; `None` when it was cut off.
     pub end: Option<EndStatus>,
@@ -139,7 +139,7 @@ impl<'a> Facts<'a> {
             .filter(move |block| block.purpose == purpose)
     }
 
-    /// The load in which the point was last measured, or else the newest of its precision.
+    /// The load in which the point was last measured, or else the newest of its variant.
     pub fn load_of(&self, point: PointId) -> Option<&'a Load> {
         let of_block = self
             .blocks
@@ -147,8 +147,8 @@ impl<'a> Facts<'a> {
             .and_then(|blocks| blocks.last())
             .and_then(|block| self.loads.get(&block.load).copied());
         of_block.or_else(|| {
-            let of_precision = |load: &&&Load| load.precision == point.precision;
-            self.loads.values().rev().find(of_precision).copied()
+            let of_variant = |load: &&&Load| load.variant() == point.variant();
+            self.loads.values().rev().find(of_variant).copied()
         })
     }
 

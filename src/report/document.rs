@@ -394,7 +394,7 @@ fn outcome(
         None => match facts
             .failed_loads
             .iter()
-            .rfind(|f| f.precision == point.precision)
+            .rfind(|failure| failure.variant() == point.variant())
         {
             Some(failure) => (failure.kind.into(), Some(failure.reason.clone())),
             None => (
@@ -466,6 +466,7 @@ mod tests {
             load: None,
             point: None,
             precision: points[0].precision,
+            kv: None,
             kind: FailureKind::Crashed,
             reason: "signal 9".to_owned(),
             stderr: Vec::new(),

@@ -8,4 +8,5 @@ pub mod plan;
 pub mod prompts;
 pub mod quality;
 pub mod spec;
+pub mod variant;
 pub mod workload;

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::model::{CacheType, EngineKind, ModelSource, Precision, Shape, WeightSize};
+use super::model::{CacheType, EngineKind, ModelSource, Numbers, Precision, Shape, WeightSize};
 use super::spec::{Measure, Study, Target};
+use super::variant::Variant;
 use super::workload::{PointId, SCORES_AT_ONCE, TOKENS_AT_ONCE};
 use crate::record::observation::{Skip, SkipCause};
 use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Hours, Seconds, Tokens};
@@ -110,8 +111,6 @@ pub struct Subject<'a> {
     pub native: Precision,
     /// Bytes of its weights when the file fixes them (GGUF).
     pub file_bytes: Option<u64>,
-    /// How keys and values are cached, where it is said.
-    pub kv: Option<CacheType>,
 }
 
 impl Plan {
@@ -194,6 +193,12 @@ fn why_not(
             reason,
         });
     }
+    if let Some(reason) = why_no_such_cache(study, subject, machine, point) {
+        return Some(PlannedSkip {
+            cause: SkipCause::Unsupported,
+            reason,
+        });
+    }
     let usable = machine.memory.value() * USABLE_MEMORY;
     if memory.total() as f64 > usable {
         let reason = format!(
@@ -211,6 +216,52 @@ fn why_not(
         });
     }
     None
+}
+
+/// Why an engine cannot cache keys and values as the point asks.
+fn why_no_such_cache(
+    study: &Study,
+    subject: Subject<'_>,
+    machine: Machine,
+    point: PointId,
+) -> Option<String> {
+    let asked = point.kv?;
+    match study.engine {
+        EngineKind::Decoder => {}
+        EngineKind::Sim(_) => return None,
+        EngineKind::Stock => {
+            return Some(format!(
+                "the stock engine has no choice of the KV cache, {asked} was asked for; \
+                 leave sweep.kv out or take the decoder"
+            ));
+        }
+    }
+    let of_activations = card_cache(effective(subject, machine.target, point.precision));
+    let (width, block) = (
+        u64::from(subject.shape.head_dim),
+        asked.precision().block()?,
+    );
+    match machine.target {
+        Target::Cuda if asked != of_activations => Some(format!(
+            "on a card the KV cache is of the type of the activations, {of_activations} with {} \
+             weights; {asked} was asked for",
+            point.precision
+        )),
+        Target::Cpu if !width.is_multiple_of(block.length) => Some(format!(
+            "a KV cache in {asked} holds blocks of {}, which heads of width {width} are no multiple of",
+            block.length
+        )),
+        Target::Cpu | Target::Cuda => None,
+    }
+}
+
+/// The type of activations on a card, in which keys and values are cached there.
+fn card_cache(precision: Precision) -> CacheType {
+    match precision.numbers() {
+        Numbers::F32 => CacheType::F32,
+        Numbers::F16 => CacheType::F16,
+        Numbers::Own | Numbers::Bf16 | Numbers::Quantized => CacheType::Bf16,
+    }
 }
 
 fn gib(bytes: u64) -> String {
@@ -233,7 +284,7 @@ fn footprint(study: &Study, subject: Subject<'_>, target: Target, point: PointId
         .map(|size| precision.matrix_bytes(size))
         .sum();
     let elements = shape.kv_elements_per_token();
-    let kv_bytes = match subject.kv {
+    let kv_bytes = match point.kv {
         Some(kv) => kv.bytes(elements),
         None => elements * cache_bytes_per_element(&study.engine, precision),
     };
@@ -293,21 +344,10 @@ fn cache_bytes_per_element(engine: &EngineKind, precision: Precision) -> u64 {
 
 /// Bytes of one element of the activations.
 fn activation_bytes_per_element(precision: Precision) -> u64 {
-    match precision {
-        Precision::F16 | Precision::Bf16 => 2,
+    match precision.numbers() {
+        Numbers::F16 | Numbers::Bf16 => 2,
         // Quantized weights run with F32 activations on a CPU, and on a card beside products in F32.
-        Precision::Native
-        | Precision::Q8_0
-        | Precision::Q6K
-        | Precision::Q5K
-        | Precision::Q4K
-        | Precision::Q3K
-        | Precision::Q2K
-        | Precision::Q5_1
-        | Precision::Q5_0
-        | Precision::Q4_1
-        | Precision::Q4_0
-        | Precision::F32 => 4,
+        Numbers::Own | Numbers::F32 | Numbers::Quantized => 4,
     }
 }
 
@@ -342,9 +382,9 @@ fn estimate_duration(study: &Study, machine: Machine, points: &[PlannedPoint]) -
         low: Hours::ZERO,
         high: Hours::ZERO,
     };
-    let mut loads: BTreeMap<Precision, u64> = BTreeMap::new();
+    let mut loads: BTreeMap<Variant, u64> = BTreeMap::new();
     for planned in points.iter().filter(|planned| planned.skip.is_none()) {
-        loads.insert(planned.point.precision, planned.memory.weight_bytes);
+        loads.insert(planned.point.variant(), planned.memory.weight_bytes);
         let generation = planned.generation_seconds.unwrap_or(Seconds::ZERO);
         let block = block_time(measure, generation);
         let fewest = block * f64::from(measure.min_blocks);
@@ -414,7 +454,6 @@ mod tests {
             shape,
             native: Precision::F32,
             file_bytes: None,
-            kv: None,
         }
     }
 
@@ -428,10 +467,21 @@ mod tests {
     }
 
     fn plan(memory: f64, edit: impl FnOnce(&mut StudyFile)) -> Plan {
+        plan_on(Target::Cpu, memory, edit)
+    }
+
+    fn plan_on(target: Target, memory: f64, edit: impl FnOnce(&mut StudyFile)) -> Plan {
         let mut file = StudyFile::default();
         edit(&mut file);
         let study = file.resolved(Target::Cpu).unwrap();
-        Plan::new(&study, subject(&shape()), machine(memory))
+        Plan::new(
+            &study,
+            subject(&shape()),
+            Machine {
+                target,
+                ..machine(memory)
+            },
+        )
     }
 
     #[test]
@@ -453,11 +503,11 @@ mod tests {
             shape: &shape,
             native: Precision::F32,
             file_bytes: None,
-            kv: None,
         };
         let count = |n| NonZeroU32::new(n).unwrap();
         let point = PointId {
             precision,
+            kv: None,
             batch: count(batch),
             isl: count(isl),
             osl: count(1),
@@ -550,6 +600,64 @@ mod tests {
         assert_eq!(skips.len(), 6);
         assert_eq!(skips[0].cause, SkipCause::DoesNotFit);
         assert!(skips[0].reason.contains("KV cache"), "{}", skips[0].reason);
+    }
+
+    /// Points that are skipped because the engine cannot hold their cache.
+    fn without_cache(plan: &Plan) -> Vec<String> {
+        let skips = plan.skips();
+        let unsupported = skips.filter(|skip| skip.cause == SkipCause::Unsupported);
+        unsupported
+            .map(|skip| skip.point.variant().to_string())
+            .collect()
+    }
+
+    fn with_caches(file: &mut StudyFile) {
+        file.sweep.precision = Some(vec![Precision::F16, Precision::Q8_0]);
+        file.sweep.kv = Some(CacheType::ALL.to_vec());
+        file.sweep.batch = Some(vec![NonZeroU32::MIN]);
+    }
+
+    #[test]
+    fn a_cache_of_fewer_bits_takes_fewer_bytes() {
+        let plan = plan(1e9, with_caches);
+        assert_eq!(without_cache(&plan), Vec::<String>::new());
+        // 160 tokens of 2 · 2 layers · 2 heads · 64 numbers in f32, f16, bf16, q8_0.
+        let bytes: Vec<u64> = plan.points.iter().map(|p| p.memory.kv_bytes).collect();
+        let numbers = 160 * 512;
+        assert_eq!(
+            bytes[..4],
+            [4 * numbers, 2 * numbers, 2 * numbers, numbers / 32 * 34]
+        );
+    }
+
+    #[test]
+    fn on_a_card_the_cache_is_that_of_the_activations() {
+        let plan = plan_on(Target::Cuda, 1e9, with_caches);
+        assert_eq!(
+            without_cache(&plan),
+            [
+                "f16 kv f32",
+                "f16 kv bf16",
+                "f16 kv q8_0",
+                "q8_0 kv f32",
+                "q8_0 kv f16",
+                "q8_0 kv q8_0"
+            ]
+        );
+        let reason = &plan.skips().next().unwrap().reason;
+        assert!(
+            reason.contains("f16 with f16 weights; f32 was asked for"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn the_stock_engine_has_no_choice_of_the_cache() {
+        let plan = plan(1e9, |file| {
+            with_caches(file);
+            file.model.engine = Some(EngineKind::Stock);
+        });
+        assert_eq!(without_cache(&plan).len(), 8);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use super::prompts::{PromptChoice, PromptSection, PromptsError};
 use super::quality::{Quality, QualitySection};
+use super::variant::Variant;
 use super::workload::PointId;
 use crate::units::Seconds;
 
@@ -51,8 +52,6 @@ pub struct ModelSection {
     pub engine: Option<EngineKind>,
     /// `auto`, `cpu` or `cuda:N`.
     pub device: Option<DeviceChoice>,
-    /// How keys and values are cached: `f32`, `f16`, `bf16` or `q8_0`.
-    pub kv: Option<CacheType>,
     /// Importance matrix that the k-quants heed.
     pub imatrix: Option<PathBuf>,
 }
@@ -63,6 +62,8 @@ pub struct ModelSection {
 pub struct SweepSection {
     /// How weights are held.
     pub precision: Option<Vec<Precision>>,
+    /// How keys and values are cached: `f32`, `f16`, `bf16` or `q8_0`; the engine chooses where absent.
+    pub kv: Option<Vec<CacheType>>,
     /// Sequences decoded together.
     pub batch: Option<Vec<NonZeroU32>>,
     /// Input lengths in tokens.
@@ -124,9 +125,6 @@ pub struct Study {
     pub engine: EngineKind,
     /// Where.
     pub device: DeviceChoice,
-    /// How keys and values are cached; where nothing is said, the engine chooses.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kv: Option<CacheType>,
     /// Importance matrix that the k-quants heed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imatrix: Option<PathBuf>,
@@ -149,6 +147,9 @@ pub struct Study {
 pub struct Sweep {
     /// How weights are held, in study order.
     pub precision: Vec<Precision>,
+    /// How keys and values are cached, in study order; where nothing is said, the engine chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv: Option<Vec<CacheType>>,
     /// Sequences decoded together.
     pub batch: Vec<NonZeroU32>,
     /// Input lengths.
@@ -169,20 +170,37 @@ impl Sweep {
             });
         }
         distinct(&mut self.precision);
+        self.kv.iter_mut().for_each(distinct);
         distinct(&mut self.batch);
         distinct(&mut self.isl);
         distinct(&mut self.osl);
     }
 
-    /// Every point in study order: precision, then batch, then input, then output length.
+    /// Every variant in study order: precision, then type of the KV cache.
+    pub fn variants(&self) -> Vec<Variant> {
+        let caches: Vec<Option<CacheType>> = match &self.kv {
+            Some(kinds) => kinds.iter().copied().map(Some).collect(),
+            None => vec![None],
+        };
+        let mut variants = Vec::new();
+        for &precision in &self.precision {
+            for &kv in &caches {
+                variants.push(Variant { precision, kv });
+            }
+        }
+        variants
+    }
+
+    /// Every point in study order: variant, then batch, then input, then output length.
     pub fn points(&self) -> Vec<PointId> {
         let mut points = Vec::new();
-        for &precision in &self.precision {
+        for Variant { precision, kv } in self.variants() {
             for &batch in &self.batch {
                 for &isl in &self.isl {
                     for &osl in &self.osl {
                         points.push(PointId {
                             precision,
+                            kv,
                             batch,
                             isl,
                             osl,
@@ -256,11 +274,11 @@ impl StudyFile {
                 source: m.source.or(self.model.source),
                 engine: m.engine.or(self.model.engine),
                 device: m.device.or(self.model.device),
-                kv: m.kv.or(self.model.kv),
                 imatrix: m.imatrix.or(self.model.imatrix),
             },
             sweep: SweepSection {
                 precision: s.precision.or(self.sweep.precision),
+                kv: s.kv.or(self.sweep.kv),
                 batch: s.batch.or(self.sweep.batch),
                 isl: s.isl.or(self.sweep.isl),
                 osl: s.osl.or(self.sweep.osl),
@@ -297,10 +315,10 @@ impl StudyFile {
         let mut study = Study {
             engine: self.model.engine.unwrap_or(EngineKind::Decoder),
             device: self.model.device.unwrap_or(DeviceChoice::Auto),
-            kv: self.model.kv,
             imatrix: self.model.imatrix,
             sweep: Sweep {
                 precision: self.sweep.precision.unwrap_or(defaults.precision),
+                kv: self.sweep.kv,
                 batch: self.sweep.batch.unwrap_or(defaults.batch),
                 isl: self.sweep.isl.unwrap_or(vec![defaults.isl]),
                 osl: self.sweep.osl.unwrap_or(vec![defaults.osl]),
@@ -390,6 +408,7 @@ impl Study {
         let sweep = &self.sweep;
         for (key, empty) in [
             ("sweep.precision", sweep.precision.is_empty()),
+            ("sweep.kv", sweep.kv.as_ref().is_some_and(Vec::is_empty)),
             ("sweep.batch", sweep.batch.is_empty()),
             ("sweep.isl", sweep.isl.is_empty()),
             ("sweep.osl", sweep.osl.is_empty()),
@@ -400,7 +419,7 @@ impl Study {
         }
         let points = [&sweep.batch, &sweep.isl, &sweep.osl]
             .iter()
-            .try_fold(sweep.precision.len(), |n, axis| n.checked_mul(axis.len()));
+            .try_fold(sweep.variants().len(), |n, axis| n.checked_mul(axis.len()));
         if points.is_none_or(|n| n > MAX_POINTS) {
             return Err(StudyError::TooManyPoints { limit: MAX_POINTS });
         }
@@ -520,6 +539,28 @@ mod tests {
         assert_eq!(study.source, ModelSource::Tiny);
         assert_eq!(study.sweep.points().len(), 6);
         assert_eq!(study.sweep.isl[0].get(), 128);
+    }
+
+    #[test]
+    fn the_cache_is_an_axis_of_its_own() {
+        let mut file = StudyFile::default();
+        file.sweep.precision = Some(vec![Precision::F32, Precision::Q4K]);
+        file.sweep.kv = Some(vec![CacheType::F16, CacheType::Q8_0, CacheType::F16]);
+        file.sweep.batch = Some(vec![NonZeroU32::MIN]);
+        let points = file.clone().resolved(Target::Cpu).unwrap().sweep.points();
+        let named: Vec<String> = points.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            named,
+            [
+                "f32 kv f16 b1 128/32",
+                "f32 kv q8_0 b1 128/32",
+                "q4_k kv f16 b1 128/32",
+                "q4_k kv q8_0 b1 128/32"
+            ]
+        );
+        file.sweep.kv = Some(Vec::new());
+        let error = file.resolved(Target::Cpu).unwrap_err();
+        assert_eq!(error, StudyError::Empty { key: "sweep.kv" });
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What one point of a sweep is: batch size, input and output length at one precision.
+//! What one point of a sweep is: batch size, input and output length of one variant of the model.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -7,7 +7,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{ParseError, Precision};
+use super::model::{CacheType, ParseError, Precision};
+use super::variant::Variant;
 
 /// The longest list that one axis may expand to; a longer one is a slip, not a study.
 const MAX_LIST: usize = 1_000;
@@ -28,6 +29,9 @@ pub const SCORES_AT_ONCE: u64 = 1 << 27;
 pub struct PointId {
     /// How the weights are held.
     pub precision: Precision,
+    /// How keys and values are cached; where nothing is said, the engine chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv: Option<CacheType>,
     /// Sequences decoded together.
     pub batch: NonZeroU32,
     /// Input sequence length in tokens.
@@ -37,6 +41,14 @@ pub struct PointId {
 }
 
 impl PointId {
+    /// What has to be loaded for it.
+    pub const fn variant(self) -> Variant {
+        Variant {
+            precision: self.precision,
+            kv: self.kv,
+        }
+    }
+
     /// Cache slots that the point needs per sequence: prompt and output together.
     pub fn context(self) -> u64 {
         u64::from(self.isl.get()) + u64::from(self.osl.get())
@@ -53,7 +65,10 @@ impl fmt::Display for PointId {
         write!(
             f,
             "{} b{} {}/{}",
-            self.precision, self.batch, self.isl, self.osl
+            self.variant(),
+            self.batch,
+            self.isl,
+            self.osl
         )
     }
 }

@@ -633,6 +633,7 @@ pub(crate) fn measured(rate: f64) -> Measured {
     };
     let point = |batch: f64, rate: f64, tpot: f64| MeasuredPoint {
         precision: Precision::F16,
+        kv: None,
         batch,
         isl: 500.0,
         osl: 150.0,

@@ -10,6 +10,7 @@ mod header;
 pub(crate) mod importance;
 mod metadata;
 mod original;
+mod pieces;
 mod reader;
 mod vocabulary;
 mod write;

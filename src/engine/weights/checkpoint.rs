@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use candle_core::quantized::QTensor;
 use serde::Deserialize;
 
 use super::assembly::{Supply, assemble};
@@ -13,10 +14,11 @@ use super::floats::{self, FloatKind, Floats};
 use super::placement::{Placement, placing_failed};
 use super::shard::{Entry, Shard, Unique};
 use super::slot::{Dims, Slot};
-use super::{Matrix, Stack, Weights, files};
+use super::{Matrix, Stack, Wanted, Weights, files};
 use crate::engine::cards::Architecture;
 use crate::engine::config::{self, FILE as CONFIG};
 use crate::engine::gguf::importance::Importance;
+use crate::engine::stopwatch::Stopwatch;
 use crate::engine::{EngineError, Progress, quantize, tiny};
 use crate::study::model::{Precision, Shape};
 
@@ -128,7 +130,7 @@ impl Checkpoint {
     pub(crate) fn load(
         self,
         placement: &Placement,
-        importance: Option<&Importance>,
+        wanted: Wanted<'_>,
         progress: &Progress,
     ) -> Result<Weights, EngineError> {
         let architecture = self.architecture.clone();
@@ -137,7 +139,8 @@ impl Checkpoint {
         let mut supply = CheckpointSupply {
             checkpoint: self,
             placement,
-            importance,
+            importance: wanted.importance,
+            stopwatch: wanted.stopwatch,
         };
         assemble(architecture, activation, &mut supply, progress)
     }
@@ -371,9 +374,24 @@ struct CheckpointSupply<'a> {
     checkpoint: Checkpoint,
     placement: &'a Placement,
     importance: Option<&'a Importance>,
+    stopwatch: Option<&'a Stopwatch<'a>>,
 }
 
 impl CheckpointSupply<'_> {
+    /// Quantizes matrices of the same columns; `None` where the precision is no quantized one.
+    fn quantize(
+        &self,
+        precision: Precision,
+        parts: &[Floats<'_>],
+        columns: (usize, &[Option<&[f32]>]),
+    ) -> Option<candle_core::Result<QTensor>> {
+        let work = || quantize::quantize(precision, parts, columns);
+        match self.stopwatch {
+            Some(stopwatch) if !precision.is_dense() => stopwatch.over(work),
+            Some(_) | None => work(),
+        }
+    }
+
     fn parts(&self, slots: &[Slot]) -> Result<Vec<Floats<'_>>, EngineError> {
         slots
             .iter()
@@ -404,7 +422,7 @@ impl Supply for CheckpointSupply<'_> {
                 None => Ok(None),
             })
             .collect::<Result<Vec<_>, EngineError>>()?;
-        let matrix = match quantize::quantize(fitting, &parts, (columns, &importances)) {
+        let matrix = match self.quantize(fitting, &parts, (columns, &importances)) {
             None => floats::place(&parts, &[rows, columns], *activation, device).map(Matrix::Dense),
             Some(packed) => packed
                 .and_then(|packed| quantize::place(packed, device))
@@ -438,6 +456,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::study::model::ModelSource;
 
     /// Llama-shaped: hidden 64, two layers, ffn 96, four heads and two key-value heads of 16.
     fn config() -> Value {
@@ -537,8 +556,13 @@ mod tests {
     fn load(folder: &Path, precision: Precision) -> Weights {
         let checkpoint = Checkpoint::open(folder).unwrap();
         let placement = Placement::new(precision, checkpoint.native, &Device::Cpu);
+        let source = ModelSource::Dir(folder.to_owned());
         checkpoint
-            .load(&placement, None, &Progress::default())
+            .load(
+                &placement,
+                Wanted::new(&source, precision, 1),
+                &Progress::default(),
+            )
             .unwrap()
     }
 

@@ -6,14 +6,14 @@ use super::readings;
 use super::verify::Problem;
 use crate::record::observation::{Block, Generation, Purpose, Record};
 use crate::record::scoring::{Text, Window};
-use crate::study::model::Precision;
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 
 /// What later records refer to.
 #[derive(Default)]
 pub(super) struct Structure {
     points: Option<HashSet<PointId>>,
-    loads: BTreeMap<u32, Precision>,
+    loads: BTreeMap<u32, Variant>,
     /// Texts of the comparisons, with the windows seen of each.
     texts: BTreeMap<u32, (Text, HashSet<u32>)>,
     ended: bool,
@@ -43,7 +43,7 @@ impl Structure {
                 problems.extend(before.and_then(readings::unsound).map(Problem::Sensors));
             }
             Record::Load(load) => {
-                if self.loads.insert(load.load, load.precision).is_some() {
+                if self.loads.insert(load.load, load.variant()).is_some() {
                     problems.push(Problem::LoadTwice { load: load.load });
                 }
             }
@@ -118,7 +118,7 @@ impl Structure {
             (Purpose::Measure | Purpose::Drift, None) => self.known_point(point),
             (Purpose::Measure | Purpose::Drift, Some(_)) | (Purpose::Energy, None) => wrong,
             (Purpose::Energy, Some(served)) => {
-                let alike = (served.precision, served.batch) == (point.precision, point.batch);
+                let alike = (served.variant(), served.batch) == (point.variant(), point.batch);
                 self.known_point(served)
                     .or(if alike { None } else { wrong })
             }
@@ -129,8 +129,8 @@ impl Structure {
         let point = block.point;
         match self.loads.get(&block.load) {
             None => Some(Problem::UnknownLoad { load: block.load }),
-            Some(&precision) if precision != point.precision => {
-                Some(Problem::Precision { point, precision })
+            Some(&variant) if variant != point.variant() => {
+                Some(Problem::Variant { point, variant })
             }
             Some(_) => None,
         }

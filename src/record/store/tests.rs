@@ -435,7 +435,7 @@ fn a_newer_schema_is_refused_by_name() {
     session.schema = crate::record::schema::VERSION + 1;
     write(&file, &[Record::Session(Box::new(session))]);
     let expected = format!(
-        "{}:1: schema 3 is newer than the 2 that this program knows; use a newer mtok",
+        "{}:1: schema 4 is newer than the 3 that this program knows; use a newer mtok",
         file.display()
     );
     assert_eq!(read(&file).unwrap_err().to_string(), expected);
@@ -576,4 +576,30 @@ fn a_comparison_of_quality_has_every_window_once_and_whole() {
         |records| records.push(Record::Scoring(Box::new(sample::scoring(0)))),
         &["comparison 0 is there twice"],
     );
+}
+
+#[test]
+fn a_file_of_version_2_reads_as_it_did() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = root.join("tests/fixtures/record/version-2.jsonl");
+    assert_intact(&file);
+    let records = read(&file).unwrap();
+    let Record::Session(session) = &records[0] else {
+        panic!("{:?} is no session", records[0])
+    };
+    assert_eq!((session.schema, session.study.sweep.kv.as_ref()), (2, None));
+    let points = session.study.sweep.points();
+    let measured: Vec<PointId> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Block(block) => Some(block.point),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(measured, [points[0]; 3]);
+    let judged = records.iter().filter_map(|record| match record {
+        Record::Scoring(scoring) => Some(scoring.variant().to_string()),
+        _ => None,
+    });
+    assert_eq!(judged.collect::<Vec<_>>(), ["q8_0"]);
 }

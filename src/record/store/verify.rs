@@ -8,7 +8,7 @@ use super::lines::{Chain, Line, Lines};
 use super::readings::UnsoundReadings;
 use super::structure::Structure;
 use crate::record::observation::{Purpose, Record};
-use crate::study::model::Precision;
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 
 /// What [`verify`] saw.
@@ -93,13 +93,13 @@ pub enum Problem {
         /// The point.
         point: PointId,
     },
-    /// A block of one precision in a load of another.
-    #[error("a block of {point} in a load of {precision}")]
-    Precision {
+    /// A block of one variant in a load of another.
+    #[error("a block of {point} in a load of {variant}")]
+    Variant {
         /// The point.
         point: PointId,
         /// What was loaded.
-        precision: Precision,
+        variant: Variant,
     },
     /// A block without a generation.
     #[error("a block without a generation")]

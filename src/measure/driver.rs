@@ -1,5 +1,6 @@
 //! All launches and precisions of a job, one load after the other.
 
+use super::energy::EnergyBlock;
 use super::ledger::Ledger;
 use super::load::{Halt, Session};
 use super::outlets::{Event, Outlets};
@@ -119,7 +120,7 @@ impl<'j, 'o> Driver<'j, 'o> {
     /// Gives every point of a precision its blocks of one launch, with as many workers as it takes:
     /// each one that is lost takes a point with it, or ends the precision.
     fn measure_precision(&mut self, precision: Precision, launch: u32) -> Result<(), Stop> {
-        while !self.ledger.wanted(precision, launch).is_empty() {
+        while self.wants_worker(precision, launch) {
             self.go_on(Seconds::ZERO)?;
             self.outlets.tell(Event::Loading { precision, launch });
             let (worker, loaded) = match self.load(precision) {
@@ -143,6 +144,20 @@ impl<'j, 'o> Driver<'j, 'o> {
             }
         }
         Ok(())
+    }
+
+    fn wants_worker(&self, precision: Precision, launch: u32) -> bool {
+        !self.ledger.wanted(precision, launch).is_empty()
+            || !self.energy_blocks(precision, launch).is_empty()
+    }
+
+    /// Blocks that a launch has still to show energy with: the last one does, once all is measured.
+    pub(super) fn energy_blocks(&self, precision: Precision, launch: u32) -> Vec<EnergyBlock> {
+        let measure = self.job.measure;
+        if measure.energy && launch + 1 == measure.launches {
+            return self.ledger.energy_blocks(precision);
+        }
+        Vec::new()
     }
 
     fn load(&mut self, precision: Precision) -> Result<(Box<dyn Worker>, Loaded), WorkerError> {

@@ -453,6 +453,20 @@ mod tests {
     }
 
     #[test]
+    fn a_driver_that_falls_silent_in_a_block_degrades_telemetry() {
+        let mut script = card(&[("power_mw", [1; 4])]);
+        let sensors = script.last_block_mut().sensors.as_mut().unwrap();
+        // The last reading comes before the block, or the first one at its end.
+        sensors.at_ns.truncate(1);
+        sensors.columns.get_mut("power_mw").unwrap().truncate(1);
+        sensors.period_ns = Nanos::new(4 * STEP);
+        assert_eq!(codes(&script), ["telemetry_degraded"]);
+        let sensors = script.last_block_mut().sensors.as_mut().unwrap();
+        sensors.at_ns[0] = sensors.at_ns[0] + Nanos::new(14 * STEP);
+        assert_eq!(codes(&script), ["telemetry_degraded"]);
+    }
+
+    #[test]
     fn a_card_without_a_reading_lacks_telemetry() {
         let mut script = script();
         script.device_mut().kind = DeviceKind::Cuda;

@@ -61,12 +61,19 @@ impl History {
     }
 
     /// The readings from `from` to `to`, and the nearest one on either side, without which neither
-    /// energy nor power is known at the edges. A sensor without a value in all of them is absent.
+    /// energy nor power is known at the edges; none when the last reading lies before `from`, for what a
+    /// silent driver said last is not what the card does. A sensor without a value in all of them is
+    /// absent.
     pub(super) fn cut(&self, from: Nanos, to: Nanos, silence: Option<&str>) -> Sensors {
         let first = self.rows.partition_point(|row| row.at < from);
         let end = self.rows.partition_point(|row| row.at <= to).max(first);
         let end = (end + 1).min(self.rows.len());
-        let rows = || self.rows.range(first.saturating_sub(1)..end);
+        let begin = if first < self.rows.len() {
+            first.saturating_sub(1)
+        } else {
+            end
+        };
+        let rows = || self.rows.range(begin..end);
         let mut sensors = Sensors {
             at_ns: rows().map(|row| row.at).collect(),
             ..Sensors::default()
@@ -129,7 +136,7 @@ mod tests {
         cuts([21, 29], &[20, 30]);
         cuts([10, 10], &[10, 20]);
         cuts([1, 5], &[10]);
-        cuts([50, 60], &[40]);
+        cuts([50, 60], &[]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod facts;
 mod fault;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -356,7 +357,7 @@ impl NvmlProbe {
             }));
         let memory = memory_of(worker, &reading.processes);
         reading.set(Sensor::ProcessMemory, memory);
-        reading.set(Sensor::ProcessCount, Ok(listed.len() as u64));
+        reading.set(Sensor::ProcessCount, Ok(count_of(&reading.processes)));
     }
 
     fn ask_ecc(&self, reading: &mut Reading) {
@@ -368,6 +369,14 @@ impl NvmlProbe {
             .total_ecc_errors(MemoryError::Uncorrected, EccCounter::Volatile);
         reading.set(Sensor::EccUncorrected, checked(errors, u64::MAX));
     }
+}
+
+/// Processes, each counted once however many contexts it has. An entry without an id, as a driver lists
+/// those of other containers, is a process of its own.
+fn count_of(processes: &[Process]) -> u64 {
+    let ids = || processes.iter().map(|process| process.pid);
+    let named: BTreeSet<u32> = ids().filter(|pid| *pid != 0).collect();
+    (named.len() + ids().filter(|pid| *pid == 0).count()) as u64
 }
 
 /// The memory of all entries of the worker; a process has one per context.

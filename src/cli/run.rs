@@ -20,9 +20,7 @@ use crate::engine::worker::{
     Escort, Holding, Launcher as _, Processes, Prompted, Unescorted, WorkerCommand, WorkerError,
 };
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
-use crate::record::observation::{
-    Device, DeviceKind, EndStatus, Limit, Moment, Peak, Record, Session,
-};
+use crate::record::observation::{Device, EndStatus, Limit, Moment, Peak, Record, Session};
 use crate::record::schema;
 use crate::record::store::{StoreError, Writer, check_resume};
 use crate::report::document::{Document, Status};
@@ -113,7 +111,7 @@ fn look(
     progress.watch(&watch);
     let device = look_at_card(device, &watch, study.measure.energy, progress);
     let mut peaks = Vec::new();
-    if before.is_empty() && device.kind != DeviceKind::Sim {
+    if before.is_empty() {
         progress.line(&format!("measuring the limits of {}", device.name));
         let dtypes = [Precision::F32, Precision::F16, Precision::Bf16];
         peaks = processes.launch()?.peaks(&order, &dtypes)?;

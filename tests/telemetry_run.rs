@@ -386,6 +386,21 @@ fn a_card_that_is_lost_from_the_start_begins_nothing() {
     assert!(ran.said.contains("the card is lost"), "{}", ran.said);
 }
 
+#[test]
+fn a_card_that_is_lost_at_rest_begins_nothing() {
+    let script = with(|card| {
+        card.events = vec![Event {
+            at_ms: 1_000,
+            xid: 79,
+        }];
+    });
+    let bench = Bench::new(&script);
+    let ran = bench.run(&[]);
+    assert_eq!(ran.code, 5, "{}", ran.said);
+    assert!(ran.said.contains("XID 79"), "{}", ran.said);
+    assert_eq!(bench.records(), Vec::<Value>::new());
+}
+
 // A card that is not at its best.
 
 /// Runs under `--strict` and finds the warning.

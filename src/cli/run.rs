@@ -28,6 +28,7 @@ use crate::report::{json, terminal};
 use crate::study::model::{ModelSource, Precision};
 use crate::study::plan::{Machine, Plan, Subject};
 use crate::study::spec::{Measure, StudyFile};
+use crate::telemetry::unavailable::Unavailable;
 use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Nanos, Seconds};
 
 /// Path of this executable, which is also the worker.
@@ -110,6 +111,10 @@ fn look(
     processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
     progress.watch(&watch);
     let device = look_at_card(device, &watch, study.measure.energy, progress);
+    if let Some(cause) = watch.lost() {
+        let error = anyhow::anyhow!("{}: {cause}", device.name);
+        return Err(CliError::new(Exit::Device, error).hint(Unavailable::CardLost.remedy()));
+    }
     let mut peaks = Vec::new();
     if before.is_empty() {
         progress.line(&format!("measuring the limits of {}", device.name));

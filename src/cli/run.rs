@@ -25,6 +25,7 @@ use crate::report::{json, terminal};
 use crate::study::model::Precision;
 use crate::study::plan::{Machine, Plan, Subject};
 use crate::study::spec::{self, Measure};
+use crate::telemetry::unavailable::Unavailable;
 use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Nanos, Seconds};
 
 /// How long the card is read before the first and after the last worker: twice the second over which
@@ -104,8 +105,12 @@ fn look(
     processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
     progress.watch(&watch);
     let device = look_at_card(device, &watch, study.measure.energy, progress);
+    if let Some(cause) = watch.lost() {
+        let error = anyhow::anyhow!("{}: {cause}", device.name);
+        return Err(CliError::new(Exit::Device, error).hint(Unavailable::CardLost.remedy()));
+    }
     let mut peaks = Vec::new();
-    if before.is_empty() && device.kind != DeviceKind::Sim {
+    if before.is_empty() {
         progress.line(&format!("measuring the limits of {}", device.name));
         let dtypes = [Precision::F32, Precision::F16, Precision::Bf16];
         peaks = processes.launch()?.peaks(&order, &dtypes)?;

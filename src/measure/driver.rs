@@ -1,5 +1,6 @@
 //! All launches and variants of a job, one load after the other.
 
+use super::energy::EnergyBlock;
 use super::ledger::Ledger;
 use super::load::{Halt, Session};
 use super::outlets::{Event, Outlets};
@@ -120,7 +121,7 @@ impl<'j, 'o> Driver<'j, 'o> {
     /// Gives every point of a variant its blocks of one launch, with as many workers as it takes:
     /// each one that is lost takes a point with it, or ends the variant.
     fn measure_variant(&mut self, variant: Variant, launch: u32) -> Result<(), Stop> {
-        while !self.ledger.wanted(variant, launch).is_empty() {
+        while self.wants_worker(variant, launch) {
             self.go_on(Seconds::ZERO)?;
             self.outlets.tell(Event::Loading { variant, launch });
             let (worker, loaded) = match self.load(variant) {
@@ -146,6 +147,20 @@ impl<'j, 'o> Driver<'j, 'o> {
             }
         }
         Ok(())
+    }
+
+    fn wants_worker(&self, variant: Variant, launch: u32) -> bool {
+        !self.ledger.wanted(variant, launch).is_empty()
+            || !self.energy_blocks(variant, launch).is_empty()
+    }
+
+    /// Blocks that a launch has still to show energy with: the last one does, once all is measured.
+    pub(super) fn energy_blocks(&self, variant: Variant, launch: u32) -> Vec<EnergyBlock> {
+        let measure = self.job.measure;
+        if measure.energy && launch + 1 == measure.launches {
+            return self.ledger.energy_blocks(variant);
+        }
+        Vec::new()
     }
 
     fn load(&mut self, variant: Variant) -> Result<(Box<dyn Worker>, Loaded), WorkerError> {

@@ -1,5 +1,6 @@
 //! What is known of every point: its blocks so far, and whether more are wanted.
 
+use super::energy::{self, EnergyBlock};
 use super::stopping::{self, Estimate};
 use super::{Job, Planned};
 use crate::record::observation::{Block, Failure, Purpose, Record, SkipCause};
@@ -40,8 +41,8 @@ struct Row {
     measured: Seconds,
     /// Time until first tokens, and from there to last ones, of all generations.
     phases: PhaseTime,
-    /// Energy blocks on record.
-    energy: u32,
+    /// What ran, or was tried, to show its energy.
+    energy: Vec<PointId>,
     /// Whether nothing more is to be found out.
     settled: bool,
     /// Whether a worker has tried it.
@@ -56,7 +57,7 @@ impl<'a> Ledger<'a> {
             blocks: Vec::new(),
             measured: Seconds::ZERO,
             phases: PhaseTime::default(),
-            energy: 0,
+            energy: Vec::new(),
             settled: false,
             tried: false,
         });
@@ -112,8 +113,9 @@ impl<'a> Ledger<'a> {
             Purpose::Measure => {}
             Purpose::Drift => return,
             Purpose::Energy => {
-                if let Some(row) = block.serves.and_then(|point| self.row_mut(point)) {
-                    row.energy += 1;
+                if let Some(serves) = block.serves {
+                    let runs = block.point;
+                    self.try_energy(EnergyBlock { serves, runs });
                 }
                 return;
             }
@@ -131,6 +133,13 @@ impl<'a> Ledger<'a> {
             row.blocks.push(time.seconds().value() / tokens);
             row.measured += block.cpu.wall_ns.seconds();
             row.tried = true;
+        }
+    }
+
+    /// An energy block is on record, or is not tried again in this session.
+    pub(super) fn try_energy(&mut self, block: EnergyBlock) {
+        if let Some(row) = self.row_mut(block.serves) {
+            row.energy.push(block.runs);
         }
     }
 
@@ -198,16 +207,20 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
-    /// Points of a variant whose energy is still to be shown, with the time of their phases.
-    pub(super) fn without_energy(&self, variant: Variant) -> Vec<(PointId, PhaseTime)> {
-        let measured = |row: &&Row| {
-            row.point.variant() == variant
-                && !row.settled
-                && row.energy == 0
-                && !row.blocks.is_empty()
+    /// Blocks that are still to show energy, of the points of a variant that were measured.
+    pub(super) fn energy_blocks(&self, variant: Variant) -> Vec<EnergyBlock> {
+        let measured =
+            |row: &&Row| row.point.variant() == variant && !row.settled && !row.blocks.is_empty();
+        let missing = |row: &Row| -> Vec<EnergyBlock> {
+            let shown = |runs| row.energy.iter().any(|ran| energy::same_phase(*ran, runs));
+            let blocks = energy::blocks(row.point, row.phases);
+            blocks.filter(|block| !shown(block.runs)).collect()
         };
-        let rows = self.rows.iter().filter(measured);
-        rows.map(|row| (row.point, row.phases)).collect()
+        self.rows
+            .iter()
+            .filter(measured)
+            .flat_map(missing)
+            .collect()
     }
 
     /// Blocks that a point is going to have after a launch.

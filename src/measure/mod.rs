@@ -18,7 +18,7 @@
 //!    [stopping rule](stopping) is content.
 //! 5. The first point is measured once more, to show drift.
 //! 6. Where energy is wanted, the last launch ends with two long blocks per point: its prompts alone, and
-//!    decoding alone.
+//!    decoding alone. A load that lacks nothing but these checks its logits, warms up and comes to them.
 //!
 //! A worker that dies takes the point it was at with it; a fresh one goes on with the others.
 //!
@@ -29,6 +29,7 @@
 //! needed is computed once, from these blocks of all launches. `max_seconds` is divided alike.
 
 mod driver;
+mod energies;
 mod energy;
 mod ledger;
 mod load;

@@ -311,6 +311,92 @@ fn energy_blocks_show_one_phase_each_and_end_the_last_launch() {
     assert_eq!(lab.complete().len(), 1);
 }
 
+/// What showed the energy of which point.
+fn energies(records: &[Record]) -> BTreeSet<(PointId, PointId)> {
+    let mut shown = BTreeSet::new();
+    for record in records {
+        if let Record::Block(block) = record
+            && let Some(serves) = block.serves
+        {
+            assert!(shown.insert((serves, block.point)), "{serves} twice");
+        }
+    }
+    shown
+}
+
+#[test]
+fn a_resumed_run_makes_up_the_energy_that_is_missing() {
+    let mut lab = Lab::new("", &[1, 2]);
+    lab.measure.energy = true;
+    let whole = lab.complete();
+    let before_energy = whole.len() - 1 - energies(&whole).len();
+    for shown in 0..4 {
+        lab.interrupt_at = Some(before_energy + shown);
+        lab.before = Vec::new();
+        let (result, mut records) = lab.run();
+        assert_eq!(result.unwrap(), EndStatus::Interrupted);
+        assert_eq!(energies(&records).len(), shown);
+
+        lab.interrupt_at = None;
+        lab.before = records.clone();
+        let made_up = lab.complete();
+        assert_eq!(story(&made_up).first().unwrap(), "load 1 launch 0");
+        assert_eq!(
+            loads(&made_up)[0].accuracy.len(),
+            2,
+            "checked before timing"
+        );
+        assert!(blocks(&made_up).is_empty(), "nothing is measured again");
+        records.extend(made_up);
+        assert_eq!(energies(&records), energies(&whole));
+    }
+}
+
+#[test]
+fn time_that_is_up_before_the_energy_leaves_it_to_a_resumed_run() {
+    let mut lab = Lab::new("", &[1]);
+    lab.measure.energy = true;
+    // The load, its warm-up and the blocks take 6.7 s, an energy block 10.5.
+    lab.budget = Some(Seconds::new(18.0));
+    let mut records = lab.complete();
+    assert_eq!(energies(&records).len(), 1);
+    lab.budget = None;
+    lab.before = records.clone();
+    records.extend(lab.complete());
+    assert_eq!(energies(&records).len(), 2);
+}
+
+#[test]
+fn a_worker_that_is_lost_over_one_energy_leaves_the_others_to_a_fresh_one() {
+    let fault = "[[fault]]\nkind = \"panic\"\nbatch_from = 2\nafter = 600\n";
+    let mut lab = Lab::new(fault, &[1, 2, 1, 2]);
+    lab.points.truncate(2);
+    lab.plan(Precision::F32, &[1]);
+    lab.measure.energy = true;
+    let records = lab.complete();
+    let shown: Vec<PointId> = energies(&records)
+        .iter()
+        .map(|(serves, _)| *serves)
+        .collect();
+    let of = |point| shown.iter().filter(|serves| **serves == point).count();
+    assert_eq!(of(point(Precision::Q8_0, 1)), 2);
+    assert_eq!(of(point(Precision::F32, 1)), 2);
+    let failures = records.iter().filter(|r| matches!(r, Record::Failure(_)));
+    assert_eq!(failures.count(), 0, "no result is taken along");
+}
+
+#[test]
+fn a_model_that_fails_its_check_shows_no_energy_and_keeps_its_results() {
+    let mut lab = Lab::new("", &[1]);
+    lab.measure.energy = true;
+    let whole = lab.complete();
+    let without = whole.len() - 1 - energies(&whole).len();
+    lab.before = whole[..without].to_vec();
+    let script = "[[fault]]\nkind = \"inaccurate\"\nat = \"check\"\n";
+    std::fs::write(lab.folder.path().join("script.toml"), script).unwrap();
+    assert_story(&lab, &["load 1 launch 0", "Complete"]);
+}
+
 fn blocks(records: &[Record]) -> Vec<&Block> {
     let mut blocks = Vec::new();
     for record in records {

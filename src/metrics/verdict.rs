@@ -267,8 +267,9 @@ impl Verdict {
         }
     }
 
-    /// Whether the number itself is in doubt, so that `--strict` refuses it. The others tell the reader
-    /// what a sound number does not mean.
+    /// Whether `--strict` refuses the result: its number is in doubt, or what would put it in doubt could
+    /// not be seen, or the card had no room left. The others tell the reader what a sound number does not
+    /// mean.
     pub const fn invalidates(&self) -> bool {
         match self {
             Self::Impossible(_)
@@ -276,6 +277,7 @@ impl Verdict {
             | Self::Throttled(_)
             | Self::Clocks { .. }
             | Self::ForeignUse(_)
+            | Self::ForeignUseUnknown
             | Self::CardChanged { .. }
             | Self::Xid { .. }
             | Self::MachineBusy { .. }
@@ -283,15 +285,14 @@ impl Verdict {
             | Self::TooFewSamples { .. }
             | Self::WideInterval { .. }
             | Self::Autocorrelated { .. }
+            | Self::MemoryNearLimit { .. }
             | Self::TelemetryDegraded { .. }
+            | Self::TelemetryMissing { .. }
             | Self::EventTime { .. }
             | Self::InvalidGenerations { .. }
             | Self::PriceOfOther { .. }
             | Self::Interrupted => true,
-            Self::MemoryNearLimit { .. }
-            | Self::TelemetryMissing { .. }
-            | Self::ForeignUseUnknown
-            | Self::InCache { .. }
+            Self::InCache { .. }
             | Self::PriceOld { .. }
             | Self::PriceUndated
             | Self::PriceMissing
@@ -401,6 +402,70 @@ impl fmt::Display for Verdict {
                 f.write_str("the stock engine is a yardstick, not the fastest this program has")
             }
             Self::Simulated => f.write_str("times come from a script, not from a device"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::foreign::When;
+
+    #[test]
+    fn strict_refuses_what_puts_a_number_or_the_state_of_its_card_in_doubt() {
+        let processes = 1;
+        let when = When::Before;
+        let share = 0.5;
+        let throttling = Throttling {
+            power: share,
+            thermal: 0.0,
+            hardware: 0.0,
+        };
+        let refused = [
+            Verdict::Impossible(Exceeded {
+                limit: Ceiling::Bandwidth,
+                ratio: 1.2,
+            }),
+            Verdict::HostBound {
+                utilization: share,
+                mbu: 0.1,
+            },
+            Verdict::Throttled(throttling),
+            Verdict::Clocks { share },
+            Verdict::ForeignUse(ForeignUse::Processes { when, processes }),
+            Verdict::ForeignUseUnknown,
+            Verdict::MachineBusy {
+                blocks: 1,
+                of: 2,
+                lowest_share: share,
+                highest_steal: None,
+            },
+            Verdict::TooFewSamples {
+                blocks: 1,
+                wanted: 2,
+            },
+            Verdict::WideInterval {
+                half_width: 0.02,
+                target: 0.01,
+            },
+            Verdict::MemoryNearLimit {
+                used_bytes: 99,
+                total_bytes: 100,
+            },
+            Verdict::TelemetryDegraded { longest_gap: 4.0 },
+            Verdict::TelemetryMissing { reason: None },
+        ];
+        for verdict in refused {
+            assert!(verdict.invalidates(), "{verdict}");
+            assert!(!verdict.remedy().is_empty());
+        }
+        let kept = [
+            Verdict::InCache { bytes: 1.0 },
+            Verdict::PriceMissing,
+            Verdict::Simulated,
+        ];
+        for verdict in kept {
+            assert!(!verdict.invalidates(), "{verdict}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is told: one document model and its renderings. A report is a function of its inputs alone.
 
+pub mod bars;
 pub mod breakeven;
 pub mod chart;
 pub mod columns;

@@ -1,6 +1,7 @@
 //! The pictures of a report: which numbers go where.
 
-use super::chart::{BarChart, BarGroup, LineChart, Mark, Scale, Series};
+use super::bars::{BarChart, BarGroup};
+use super::chart::{LineChart, Mark, Scale, Series};
 use super::document::{Document, Measured, Row};
 use super::timeline::{Limit, TimeChart};
 use crate::metrics::stats::Estimate;

@@ -3,7 +3,7 @@
 //! Each function does everything that is done with such a file before its weights are read, and checks
 //! what the rest of the program then relies on.
 
-use super::weights::{checkpoint, shard};
+use super::weights::{index, shard};
 use super::{config, gguf};
 
 /// Validates a GGUF file.
@@ -36,7 +36,7 @@ pub fn check_safetensors(bytes: &[u8]) -> Result<(), String> {
 /// # Panics
 /// When the index leads outside of its folder, which would be a bug of the reader.
 pub fn check_index(bytes: &[u8]) -> Result<(), String> {
-    for shard in checkpoint::parse_index(bytes)?.weight_map.0.values() {
+    for shard in index::parse(bytes)?.weight_map.0.values() {
         assert!(!shard.contains('/') && shard != "..", "{shard}");
     }
     Ok(())

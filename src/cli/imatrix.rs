@@ -1,11 +1,12 @@
 //! `mtok imatrix`: how much each input of each matrix matters, collected from a text.
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
+use clap::Args;
 use serde::Serialize;
 use tokenizers::Tokenizer;
 
-use super::args::ImatrixArgs;
 use super::exit::{CliError, Exit};
 use super::output;
 use super::progress::Progress;
@@ -14,7 +15,36 @@ use crate::clock::{Clock, Monotonic};
 use crate::engine::decoder::reference;
 use crate::engine::gguf::importance::Collected;
 use crate::engine::{self, EngineError, TokenId, device, tiny, tokenizer, weights};
-use crate::study::model::{ModelSource, Precision};
+use crate::study::model::{DeviceChoice, ModelSource, Precision};
+
+/// `mtok imatrix`
+#[derive(Debug, Args)]
+pub(super) struct ImatrixArgs {
+    /// tiny, dir:PATH or gguf:PATH.
+    #[arg(value_name = "SOURCE")]
+    pub(super) source: ModelSource,
+    /// The file to write, in the form of llama.cpp's imatrix tool.
+    #[arg(value_name = "OUT.gguf")]
+    pub(super) out: PathBuf,
+    /// The text; not the one that the quality is measured on.
+    #[arg(long, value_name = "FILE")]
+    pub(super) text: PathBuf,
+    /// tokenizer.json of a GGUF file's model.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tokenizer: Option<PathBuf>,
+    /// Tokens of a window.
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub(super) context: u32,
+    /// Windows at most, from the beginning of the text.
+    #[arg(long, value_name = "N")]
+    pub(super) windows: Option<usize>,
+    /// auto, cpu or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub(super) device: DeviceChoice,
+    /// Print one JSON document and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 /// What is printed with `--json`.
 #[derive(Debug, Serialize)]

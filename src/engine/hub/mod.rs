@@ -16,6 +16,7 @@ mod cache;
 mod client;
 mod error;
 mod fetch;
+mod fields;
 mod listing;
 mod outline;
 mod selection;

@@ -177,6 +177,14 @@ impl Sweep {
         }
         points
     }
+
+    /// Whether there are more points than anyone means to pay for.
+    pub fn is_too_large(&self) -> bool {
+        let points = [&self.batch, &self.isl, &self.osl]
+            .iter()
+            .try_fold(self.precision.len(), |n, axis| n.checked_mul(axis.len()));
+        points.is_none_or(|n| n > MAX_POINTS)
+    }
 }
 
 /// How carefully a study is measured.
@@ -381,10 +389,7 @@ impl Study {
                 return Err(StudyError::Empty { key });
             }
         }
-        let points = [&sweep.batch, &sweep.isl, &sweep.osl]
-            .iter()
-            .try_fold(sweep.precision.len(), |n, axis| n.checked_mul(axis.len()));
-        if points.is_none_or(|n| n > MAX_POINTS) {
+        if sweep.is_too_large() {
             return Err(StudyError::TooManyPoints { limit: MAX_POINTS });
         }
         if matches!(self.source, ModelSource::Gguf(_)) && sweep.precision != [Precision::Native] {

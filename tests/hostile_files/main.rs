@@ -15,3 +15,4 @@ mod prompts;
 mod safetensors;
 mod sound;
 mod tokenizer;
+mod vocabulary;

@@ -102,7 +102,7 @@ impl<'a> Client<'a> {
     /// A client; nothing is connected yet.
     pub(super) fn new(settings: &'a Settings) -> Self {
         let patience = settings.patience();
-        let mut config = Agent::config_builder()
+        let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -112,10 +112,9 @@ impl<'a> Client<'a> {
             .timeout_send_request(Some(patience.read))
             .timeout_recv_response(Some(patience.read))
             .timeout_per_read(Some(patience.read))
-            .timeout_per_write(Some(patience.read));
-        if settings.endpoint.is_loopback() {
-            config = config.proxy(None);
-        }
+            .timeout_per_write(Some(patience.read))
+            .tls_config(settings.network.tls())
+            .proxy(settings.network.proxy());
         Self {
             agent: config.build().new_agent(),
             settings,

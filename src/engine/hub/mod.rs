@@ -18,6 +18,7 @@ mod error;
 mod fetch;
 mod fields;
 mod listing;
+mod network;
 mod outline;
 mod selection;
 mod settings;

@@ -255,6 +255,54 @@ fn the_small_model_loses_more_the_fewer_bits_it_has() {
     assert!(report.contains("The smallest precision within a mean KLD of 0.05"));
 }
 
+/// Each file holds what a run at its type computes with and carries the tokenizer of its model, so that
+/// nothing but the two has to be named.
+#[test]
+fn two_files_are_compared_by_the_tokenizer_that_they_carry() {
+    let desk = Desk::new();
+    let mtok = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_mtok"))
+            .current_dir(desk.0.path())
+            .args(arguments)
+            .output()
+            .unwrap()
+    };
+    for precision in ["f32", "q4_0"] {
+        json(&mtok(&[
+            "quantize",
+            "tiny",
+            precision,
+            &format!("{precision}.gguf"),
+            "--json",
+        ]));
+    }
+    let judged = |model: &[&str], reference: &str, out: &str| {
+        let usual = [
+            "quality",
+            "--text",
+            "text.txt",
+            "--context",
+            "16",
+            "--windows",
+            "2",
+            "--device",
+            "cpu",
+            "--json",
+            "--reference",
+            reference,
+            "--out",
+            out,
+        ];
+        json(&mtok(&[&usual, model].concat()))["precisions"][0].clone()
+    };
+    let files = judged(&["--model", "gguf:q4_0.gguf"], "gguf:f32.gguf", "files");
+    let run = judged(&["--model", "tiny", "--precision", "q4_0"], "f32", "run");
+    for key in ["perplexity", "kld_mean"] {
+        assert!(files[key].as_f64().unwrap() > 0.0, "{files}");
+        assert_eq!(files[key], run[key], "{key}");
+    }
+}
+
 #[test]
 fn a_scenario_takes_a_study_of_quality_for_its_precision() {
     let decided = |bound: &str, precision: &str| {

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use rust_decimal::Decimal;
 
-use super::baseline::BaselineName;
 use super::breakeven::BreakevenArgs;
+use super::compare::CompareArgs;
 use super::exit::{CliError, Exit};
+use super::imatrix::ImatrixArgs;
 use super::prices::PricesArgs;
+use super::schema::SchemaArgs;
 use crate::study::input;
 use crate::study::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use crate::study::prompts::PromptSection;
@@ -372,37 +374,6 @@ pub(super) struct VerifyArgs {
     pub(super) folder: PathBuf,
 }
 
-/// `mtok compare`
-#[derive(Debug, Args)]
-pub(super) struct CompareArgs {
-    /// The study to compare with and the study in question; with --baseline the latter alone.
-    #[arg(value_names = ["BASE", "NEW"], num_args = 1..=2, required = true)]
-    pub(super) folders: Vec<PathBuf>,
-    /// Compare with the baseline of this name.
-    #[arg(long, value_name = "NAME")]
-    pub(super) baseline: Option<BaselineName>,
-    /// Keep NEW as the baseline of this name; alone, nothing is compared.
-    #[arg(long, value_name = "NAME")]
-    pub(super) save_baseline: Option<BaselineName>,
-    /// Change that nobody cares about, as a share.
-    #[arg(long, value_name = "X", default_value_t = 0.01, value_parser = share)]
-    pub(super) noise_threshold: f64,
-    /// End with exit code 7 when NEW is slower.
-    #[arg(long)]
-    pub(super) fail_on_regression: bool,
-    /// Print one JSON document and nothing else.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-/// A share of at least 0 and below 1.
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
-        _ => Err("it must be at least 0 and below 1".to_owned()),
-    }
-}
-
 /// `mtok breakeven`
 #[derive(Debug, Args)]
 pub(super) struct BreakevenVerb {
@@ -434,58 +405,10 @@ pub(super) struct QuantizeArgs {
     pub(super) json: bool,
 }
 
-/// `mtok imatrix`
-#[derive(Debug, Args)]
-pub(super) struct ImatrixArgs {
-    /// tiny, dir:PATH or gguf:PATH.
-    #[arg(value_name = "SOURCE")]
-    pub(super) source: ModelSource,
-    /// The file to write, in the form of llama.cpp's imatrix tool.
-    #[arg(value_name = "OUT.gguf")]
-    pub(super) out: PathBuf,
-    /// The text; not the one that the quality is measured on.
-    #[arg(long, value_name = "FILE")]
-    pub(super) text: PathBuf,
-    /// tokenizer.json of a GGUF file's model.
-    #[arg(long, value_name = "FILE")]
-    pub(super) tokenizer: Option<PathBuf>,
-    /// Tokens of a window.
-    #[arg(long, value_name = "N", default_value_t = 512)]
-    pub(super) context: u32,
-    /// Windows at most, from the beginning of the text.
-    #[arg(long, value_name = "N")]
-    pub(super) windows: Option<usize>,
-    /// auto, cpu or cuda:N.
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    pub(super) device: DeviceChoice,
-    /// Print one JSON document and nothing else.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
 /// `mtok doctor`
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
     /// Print one JSON document and nothing else.
     #[arg(long)]
     pub(super) json: bool,
-}
-
-/// `mtok schema`
-#[derive(Debug, Args)]
-pub(super) struct SchemaArgs {
-    /// Of what.
-    #[arg(value_enum)]
-    pub(super) of: SchemaOf,
-}
-
-/// What has a schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum SchemaOf {
-    /// `study.toml`
-    Study,
-    /// A break-even scenario.
-    Scenario,
-    /// `run.jsonl`
-    Record,
 }

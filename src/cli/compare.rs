@@ -1,6 +1,10 @@
 //! `mtok compare`: whether one run differs from another, by a test.
 
-use super::args::CompareArgs;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::baseline::BaselineName;
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
 use super::output;
@@ -8,6 +12,29 @@ use crate::metrics::comparison::{Change, Comparison, Settings};
 use crate::metrics::facts::Facts;
 use crate::record::store;
 use crate::report::comparison;
+
+/// `mtok compare`
+#[derive(Debug, Args)]
+pub(super) struct CompareArgs {
+    /// The study to compare with and the study in question; with --baseline the latter alone.
+    #[arg(value_names = ["BASE", "NEW"], num_args = 1..=2, required = true)]
+    pub(super) folders: Vec<PathBuf>,
+    /// Compare with the baseline of this name.
+    #[arg(long, value_name = "NAME")]
+    pub(super) baseline: Option<BaselineName>,
+    /// Keep NEW as the baseline of this name; alone, nothing is compared.
+    #[arg(long, value_name = "NAME")]
+    pub(super) save_baseline: Option<BaselineName>,
+    /// Change that nobody cares about, as a share.
+    #[arg(long, value_name = "X", default_value_t = 0.01, value_parser = share)]
+    pub(super) noise_threshold: f64,
+    /// End with exit code 7 when NEW is slower.
+    #[arg(long)]
+    pub(super) fail_on_regression: bool,
+    /// Print one JSON document and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 /// Prints the comparison, and keeps the new run as a baseline where that is wanted.
 pub(super) fn run(args: &CompareArgs) -> Result<Exit, CliError> {
@@ -70,4 +97,12 @@ fn compare(args: &CompareArgs, base: &StudyFolder, new: &StudyFolder) -> Result<
         Change::Slower if args.fail_on_regression => Exit::Regression,
         Change::Slower | Change::Faster | Change::Unchanged | Change::Inconclusive => Exit::Success,
     })
+}
+
+/// A share of at least 0 and below 1.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..1.0).contains(&share) => Ok(share),
+        _ => Err("it must be at least 0 and below 1".to_owned()),
+    }
 }

@@ -30,7 +30,12 @@ fn hub(settings: &Settings) -> Finding {
         read: Duration::from_secs(5),
         ..Patience::default()
     });
-    let endpoint = settings.endpoint();
+    let ways = settings.ways();
+    let endpoint = if ways.is_empty() {
+        settings.endpoint()
+    } else {
+        format!("{} (by way of {})", settings.endpoint(), ways.join(", "))
+    };
     let (state, found, remedy) = match Hub::new(impatient).reach() {
         Ok(Reach::Offline) => (
             State::Ok,

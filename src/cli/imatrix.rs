@@ -1,11 +1,12 @@
 //! `mtok imatrix`: how much each input of each matrix matters, collected from a text.
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
+use clap::Args;
 use serde::Serialize;
 use tokenizers::Tokenizer;
 
-use super::args::ImatrixArgs;
 use super::exit::{CliError, Exit};
 use super::output;
 use super::progress::Progress;
@@ -13,8 +14,37 @@ use super::signals::Interrupts;
 use crate::clock::{Clock, Monotonic};
 use crate::engine::decoder::reference;
 use crate::engine::gguf::importance::Collected;
-use crate::engine::{self, EngineError, TokenId, device, tiny, tokenizer, weights};
-use crate::study::model::{ModelSource, Precision};
+use crate::engine::{self, EngineError, TokenId, device, tokenizer, weights};
+use crate::study::model::{DeviceChoice, ModelSource, Precision};
+
+/// `mtok imatrix`
+#[derive(Debug, Args)]
+pub(super) struct ImatrixArgs {
+    /// tiny, dir:PATH or gguf:PATH.
+    #[arg(value_name = "SOURCE")]
+    pub(super) source: ModelSource,
+    /// The file to write, in the form of llama.cpp's imatrix tool.
+    #[arg(value_name = "OUT.gguf")]
+    pub(super) out: PathBuf,
+    /// The text; not the one that the quality is measured on.
+    #[arg(long, value_name = "FILE")]
+    pub(super) text: PathBuf,
+    /// A tokenizer.json in place of the model's own.
+    #[arg(long, value_name = "FILE")]
+    pub(super) tokenizer: Option<PathBuf>,
+    /// Tokens of a window.
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub(super) context: u32,
+    /// Windows at most, from the beginning of the text.
+    #[arg(long, value_name = "N")]
+    pub(super) windows: Option<usize>,
+    /// auto, cpu or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub(super) device: DeviceChoice,
+    /// Print one JSON document and nothing else.
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 /// What is printed with `--json`.
 #[derive(Debug, Serialize)]
@@ -99,14 +129,12 @@ fn windows(args: &ImatrixArgs) -> Result<Vec<Vec<TokenId>>, CliError> {
     let tokenizer = tokenizer_of(args)?;
     let bytes = std::fs::read(&args.text).map_err(|error| CliError::storage(&args.text, error))?;
     let text = String::from_utf8_lossy(&bytes);
-    let ids = |text: &str, special: bool| -> Result<Vec<TokenId>, CliError> {
-        let encoded = tokenizer.encode_fast(text, special);
-        let failed = |error: tokenizers::Error| EngineError::model("tokenizer", error.to_string());
-        Ok(encoded.map_err(failed)?.get_ids().to_vec())
-    };
-    let before = ids("", true)?.first().copied();
+    let encoded = tokenizer::encode(&tokenizer, &text)
+        .map_err(|reason| EngineError::model("tokenizer", reason))?;
+    let before = encoded.before.first().copied();
     let context = args.context as usize;
-    let windows: Vec<Vec<TokenId>> = ids(&text, false)?
+    let windows: Vec<Vec<TokenId>> = encoded
+        .ids
         .chunks_exact(context)
         .take(args.windows.unwrap_or(usize::MAX))
         .map(|window| match before {
@@ -127,13 +155,9 @@ fn windows(args: &ImatrixArgs) -> Result<Vec<Vec<TokenId>>, CliError> {
 
 fn tokenizer_of(args: &ImatrixArgs) -> Result<Tokenizer, CliError> {
     match (&args.tokenizer, &args.source) {
-        (Some(path), _) => Ok(tokenizer::load(path)?),
-        (None, ModelSource::Tiny) => Ok(tiny::tokenizer()?),
-        (None, ModelSource::Dir(folder)) => Ok(tokenizer::load(&folder.join("tokenizer.json"))?),
-        (None, ModelSource::Gguf(_)) => {
-            let message = "the tokenizer of a GGUF file is not read".to_owned();
-            let error = CliError::from(EngineError::model(&args.source, message));
-            Err(error.hint("give the tokenizer.json of its model with --tokenizer"))
+        (Some(path), source) => Ok(tokenizer::in_place_of(source, path)?),
+        (None, ModelSource::Tiny | ModelSource::Dir(_) | ModelSource::Gguf(_)) => {
+            Ok(tokenizer::of_model(&args.source)?)
         }
         (None, ModelSource::Hub(_)) => {
             let message = "a model on the Hub is not fetched here; take its folder";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::exit::{CliError, Exit};
 use crate::clock::Monotonic;
 use crate::engine::EngineError;
-use crate::engine::text::{ReadOrder, TextSeen, Texts, tokenizer_of};
+use crate::engine::text::{ReadOrder, TextSeen, Texts, TokenizerOf};
 use crate::engine::worker::{Refusal, TextReader, WorkerCommand, WorkerError};
 use crate::study::model::ModelSource;
 use crate::study::prompts::PromptChoice;
@@ -23,7 +23,7 @@ pub(super) fn read(
     study: &Study,
     patience: Seconds,
 ) -> Result<Option<Texts>, CliError> {
-    let Some(tokenizer) = tokenizer_of(files)? else {
+    let Some(tokenizer) = TokenizerOf::model(files)? else {
         return match study.prompts {
             PromptChoice::RandomIds => Ok(None),
             PromptChoice::Lines { .. } | PromptChoice::Text { .. } => Err(no_tokenizer(study)),
@@ -32,7 +32,7 @@ pub(super) fn read(
     if study.prompts == PromptChoice::RandomIds && !files.is_folder() {
         return Ok(None);
     }
-    let place = tokenizer.path.display().to_string();
+    let place = tokenizer.place();
     let order = ReadOrder {
         tokenizer,
         prompts: study.prompts.clone(),
@@ -73,9 +73,9 @@ fn lost(place: &str, error: WorkerError) -> CliError {
 
 fn no_tokenizer(study: &Study) -> CliError {
     let error = anyhow::anyhow!(
-        "{} has no tokenizer.json, which prompts of text need",
+        "{} has no tokenizer, which prompts of text need",
         study.source
     );
     CliError::new(Exit::Model, error)
-        .hint("use dir:PATH, or put the tokenizer.json of the model beside its GGUF file")
+        .hint("use a checkpoint with its tokenizer: hub:OWNER/NAME, dir:PATH or gguf:PATH")
 }

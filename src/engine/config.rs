@@ -17,6 +17,9 @@ pub(crate) const FILE: &str = "config.json";
 /// Largest `config.json` that is read; published ones stay below 10 KiB.
 const LIMIT: u64 = 1 << 20;
 
+/// What some editors put before the text of a file, and no reader of JSON takes.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Architectures by the class that the file names.
 const SUPPORTED: [(&str, Family); 8] = [
     ("LlamaForCausalLM", Family::Llama),
@@ -162,7 +165,14 @@ struct ConfigFile {
     mlp_bias: Option<bool>,
     hidden_act: Option<String>,
     partial_rotary_factor: Option<f64>,
-    quantization_config: Option<IgnoredAny>,
+    #[serde(alias = "compression_config")]
+    quantization_config: Option<Quantization>,
+}
+
+/// How the weights were quantized, for the message alone.
+#[derive(Deserialize)]
+struct Quantization {
+    quant_method: Option<String>,
 }
 
 /// RoPE parameters, under either of the names that transformers has used.
@@ -198,6 +208,9 @@ impl From<Option<u32>> for Window {
 
 /// Reads the architecture from the text of `config.json`.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Architecture, String> {
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        return Err("begins with a byte order mark; save it as UTF-8 without one".to_owned());
+    }
     let class: ClassOnly = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let family = family_of(&class.architectures.unwrap_or_default())?;
     let file: ConfigFile = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
@@ -232,11 +245,13 @@ fn family_of(classes: &[String]) -> Result<Family, String> {
 
 /// Refuses what the named class allows and the engines do not compute.
 fn refuse_variants(file: &ConfigFile, family: Family) -> Result<(), String> {
-    if file.quantization_config.is_some() {
-        return Err(
-            "quantization_config is not supported; use the unquantized checkpoint or a GGUF file"
-                .to_owned(),
-        );
+    if let Some(quantization) = &file.quantization_config {
+        let method = quantization.quant_method.as_deref();
+        return Err(format!(
+            "quantization_config of the method {:?} is not supported; use the unquantized checkpoint or a \
+             GGUF file",
+            method.unwrap_or("(unnamed)")
+        ));
     }
     if !is_ours(family) {
         return Ok(());
@@ -303,8 +318,7 @@ fn shape_of(file: &ConfigFile, family: Family) -> Result<Shape, String> {
         (Window::Unsaid, Family::Mistral) => Some(4096),
         (Window::Width(_) | Window::Unlimited | Window::Unsaid, _) => None,
     };
-    let scaling = file.rope_scaling.as_ref().or(file.rope_parameters.as_ref());
-    let rope_scaling = scaling.map(scaling_of).transpose()?.flatten();
+    let rope_scaling = rope_scaling(file)?;
     if rope_scaling.is_some() && !is_ours(family) {
         return Err("rope_scaling is not supported for this architecture".to_owned());
     }
@@ -332,6 +346,18 @@ fn shape_of(file: &ConfigFile, family: Family) -> Result<Shape, String> {
     })
 }
 
+/// The scaling under whichever of the two names it stands.
+fn rope_scaling(file: &ConfigFile) -> Result<Option<RopeScaling>, String> {
+    let of = |rope: &Option<RopeFile>| rope.as_ref().map(scaling_of).transpose();
+    match (of(&file.rope_scaling)?, of(&file.rope_parameters)?) {
+        (Some(scaling), Some(parameters)) if scaling != parameters => Err(
+            "rope_scaling and rope_parameters say different things; keep the one that holds"
+                .to_owned(),
+        ),
+        (scaling, parameters) => Ok(scaling.or(parameters).flatten()),
+    }
+}
+
 fn scaling_of(file: &RopeFile) -> Result<Option<RopeScaling>, String> {
     let kind = file.rope_type.as_deref().or(file.kind.as_deref());
     let need =
@@ -340,7 +366,9 @@ fn scaling_of(file: &RopeFile) -> Result<Option<RopeScaling>, String> {
         return Err("rope_parameters by kind of layer are not supported".to_owned());
     }
     match kind {
-        None | Some("default") if file.factor.is_none() => Ok(None),
+        // Other keys have no effect on it, so some files keep the factor of another.
+        Some("default") => Ok(None),
+        None if file.factor.is_none() => Ok(None),
         Some("linear") => Ok(Some(RopeScaling::Linear {
             factor: need("factor", file.factor)?,
         })),

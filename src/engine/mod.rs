@@ -220,12 +220,41 @@ pub enum EngineError {
     },
 }
 
+/// Characters of a reason that are kept at its beginning, and at its end where the remedy stands.
+const KEPT: (usize, usize) = (300, 200);
+
 impl EngineError {
-    /// A refusal of a model file: the file with the key, tensor or offset in it, and why.
+    /// A refusal of a model file: the file with the key, tensor or offset in it, and why. A reason may
+    /// repeat names from the file, of any length.
     pub(crate) fn model(place: impl std::fmt::Display, reason: impl Into<String>) -> Self {
         Self::Model {
             place: place.to_string(),
-            reason: reason.into(),
+            reason: shortened(reason.into()),
         }
+    }
+}
+
+fn shortened(text: String) -> String {
+    let (first, last) = KEPT;
+    let at = |count| text.char_indices().nth(count).map(|(at, _)| at);
+    let from_end = text.char_indices().nth_back(last).map(|(at, _)| at);
+    match (at(first + last), at(first), from_end) {
+        (Some(_), Some(first), Some(last)) => format!("{} … {}", &text[..first], &text[last..]),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_keeps_its_beginning_and_its_remedy() {
+        let reason = format!("token {} is odd; take another", "ä".repeat(1_000_000));
+        let message = EngineError::model("file", reason).to_string();
+        assert!(message.starts_with("file: token ä"), "{message}");
+        assert!(message.ends_with("is odd; take another"), "{message}");
+        assert!(message.chars().count() < 600, "{message}");
+        assert_eq!(EngineError::model("file", "odd").to_string(), "file: odd");
     }
 }

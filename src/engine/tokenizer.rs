@@ -1,16 +1,20 @@
-//! `tokenizer.json`, read where a panic or an endless loop of its parser stays contained.
+//! The tokenizer of a model, read where a panic or an endless loop of its parser stays contained.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Once, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
 
+use super::gguf::GgufFile;
 use super::weights::files;
-use super::{EngineError, TokenId, tiny};
+use super::{EngineError, TokenId, config, tiny};
 use crate::study::model::ModelSource;
 
+/// The file that holds a tokenizer.
+pub(super) const TOKENIZER: &str = "tokenizer.json";
 /// Largest `tokenizer.json` that is read; Gemma's, the largest in use, has 33 MB.
 const LIMIT: u64 = 64 << 20;
 /// Longest that parsing may take; the largest in use takes a few seconds on a slow machine.
@@ -52,43 +56,151 @@ pub(crate) fn from_bytes(
     parse(bytes).map_err(|reason| EngineError::model(place, reason))
 }
 
-/// The tokenizer that comes with a model.
-pub(super) fn of_model(source: &ModelSource) -> Result<Tokenizer, EngineError> {
-    let missing = |reason: &str| Err(EngineError::model(source, reason));
-    match source {
-        ModelSource::Dir(folder) => load(&folder.join("tokenizer.json")),
-        ModelSource::Tiny => tiny::tokenizer(),
-        ModelSource::Hub(_) => missing("is fetched before it is opened"),
-        ModelSource::Card(_) => missing("random weights have no quality; take a checkpoint"),
-        ModelSource::Gguf(_) => missing(
-            "the tokenizer of a GGUF file is not read; give the model's tokenizer.json with --tokenizer",
-        ),
+/// The tokenizer of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TokenizerOf {
+    /// A `tokenizer.json`.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Rows of the model's embedding, which its ids must stay below.
+        rows: u32,
+    },
+    /// In the metadata of a GGUF file.
+    Gguf {
+        /// The file.
+        path: PathBuf,
+    },
+    /// That of the small model.
+    Tiny,
+}
+
+impl TokenizerOf {
+    /// Where the tokenizer of a model is; `None` where it has none. A `tokenizer.json` beside a GGUF file
+    /// was put there to be taken in place of the file's own.
+    pub fn model(source: &ModelSource) -> Result<Option<Self>, EngineError> {
+        let path = match source {
+            ModelSource::Tiny => return Ok(Some(Self::Tiny)),
+            ModelSource::Card(_) | ModelSource::Hub(_) => return Ok(None),
+            ModelSource::Dir(folder) => folder.join(TOKENIZER),
+            ModelSource::Gguf(file) => file.with_file_name(TOKENIZER),
+        };
+        match (path.exists(), source) {
+            (true, _) => {
+                let rows = rows(source)?;
+                Ok(rows.map(|rows| Self::File { path, rows }))
+            }
+            (false, ModelSource::Gguf(file)) => Ok(Some(Self::Gguf { path: file.clone() })),
+            (false, _) => Ok(None),
+        }
+    }
+
+    /// Where it is, for messages.
+    pub fn place(&self) -> String {
+        match self {
+            Self::File { path, .. } | Self::Gguf { path } => path.display().to_string(),
+            Self::Tiny => tiny::NAME.to_owned(),
+        }
+    }
+
+    /// Reads and checks it.
+    pub(super) fn read(&self) -> Result<Tokenizer, EngineError> {
+        match self {
+            Self::File { path, rows } => check(path, *rows),
+            // A file with more tokens than rows does not open.
+            Self::Gguf { path } => GgufFile::open(path)?.tokenizer(),
+            Self::Tiny => tiny::tokenizer(),
+        }
+    }
+
+    /// SHA-256 of the file, or of keys and values in the metadata.
+    pub(super) fn sha256(&self) -> Result<String, EngineError> {
+        match self {
+            Self::File { path, .. } => files::sha256(path),
+            Self::Gguf { path } => Ok(GgufFile::open(path)?.tokenizer_digest()),
+            Self::Tiny => Ok(files::sha256_of(tiny::TOKENIZER)),
+        }
     }
 }
 
-/// The ids of a text alone, and the id that the tokenizer puts before a text, where it does.
-pub(super) fn encode(
-    tokenizer: &Tokenizer,
-    text: &str,
-) -> Result<(Vec<TokenId>, Option<TokenId>), EngineError> {
-    let ids = |text: &str, with_special: bool| {
-        let encoding = tokenizer.encode_fast(text, with_special);
-        let refuse = |error: tokenizers::Error| EngineError::model("tokenizer", error.to_string());
-        encoding.map_err(refuse).map(|e| e.get_ids().to_vec())
-    };
-    let around_nothing = ids("", true)?;
-    Ok((ids(text, false)?, around_nothing.first().copied()))
+/// Reads the tokenizer of a model that is on this machine.
+pub(crate) fn of_model(source: &ModelSource) -> Result<Tokenizer, EngineError> {
+    let tokenizer = TokenizerOf::model(source)?.ok_or_else(|| {
+        let reason = format!("has no {TOKENIZER}; give one with --tokenizer");
+        EngineError::model(source, reason)
+    })?;
+    tokenizer.read()
+}
+
+/// Reads a tokenizer that is used in place of a model's own.
+pub(crate) fn in_place_of(source: &ModelSource, path: &Path) -> Result<Tokenizer, EngineError> {
+    match rows(source)? {
+        Some(rows) => check(path, rows),
+        None => load(path),
+    }
+}
+
+/// Rows of the embedding of a model whose files are on this machine.
+fn rows(source: &ModelSource) -> Result<Option<u32>, EngineError> {
+    Ok(match source {
+        ModelSource::Tiny => Some(tiny::architecture().shape.vocab),
+        ModelSource::Dir(folder) => Some(config::of_folder(folder)?.shape.vocab),
+        ModelSource::Gguf(path) => Some(GgufFile::open(path)?.architecture.shape.vocab),
+        ModelSource::Card(_) | ModelSource::Hub(_) => None,
+    })
+}
+
+/// The ids of a text, what the tokenizer puts before it apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Encoded {
+    /// Before the text.
+    pub(crate) before: Vec<TokenId>,
+    /// The text.
+    pub(crate) ids: Vec<TokenId>,
+}
+
+/// The ids of a text as the tokenizer begins it.
+pub(crate) fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Encoded, String> {
+    let encoding = tokenizer.encode_fast(text, true).map_err(cannot_encode)?;
+    let (ids, special) = (encoding.get_ids(), encoding.get_special_tokens_mask());
+    let count = |mask: &mut dyn Iterator<Item = &u32>| mask.take_while(|mask| **mask == 1).count();
+    let before = count(&mut special.iter());
+    let after = count(&mut special[before..].iter().rev());
+    Ok(Encoded {
+        before: ids[..before].to_vec(),
+        ids: ids[before..ids.len() - after].to_vec(),
+    })
+}
+
+/// The ids of a text that holds its special tokens already.
+pub(crate) fn ids(tokenizer: &Tokenizer, text: &str) -> Result<Vec<TokenId>, String> {
+    let encoding = tokenizer.encode_fast(text, false).map_err(cannot_encode)?;
+    Ok(encoding.get_ids().to_vec())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err calls")]
+fn cannot_encode(error: tokenizers::Error) -> String {
+    let words = error.to_string();
+    let words: Vec<&str> = words.split_whitespace().collect();
+    format!("cannot encode a text: {}", words.join(" "))
 }
 
 fn parse(bytes: Vec<u8>) -> Result<Tokenizer, String> {
+    contained(move || Tokenizer::from_bytes(bytes).map_err(|error| error.to_string()))
+}
+
+/// Makes a tokenizer on a thread of its own, which may panic or be given up.
+pub(super) fn contained(
+    make: impl FnOnce() -> Result<Tokenizer, String> + Send + 'static,
+) -> Result<Tokenizer, String> {
     keep_panics_quiet();
     let (sender, receiver) = mpsc::channel();
     let parser = thread::Builder::new()
         .name(THREAD.to_owned())
         .spawn(move || {
-            let outcome = Tokenizer::from_bytes(bytes).map_err(|error| error.to_string());
             // Nobody listens any more when the patience is over.
-            let _ = sender.send(outcome);
+            let _ = sender.send(make());
         })
         .map_err(|error| format!("no thread to parse it: {error}"))?;
     match receiver.recv_timeout(PATIENCE) {

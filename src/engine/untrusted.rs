@@ -3,20 +3,22 @@
 //! Each function does everything that is done with such a file before its weights are read, and checks
 //! what the rest of the program then relies on.
 
-use super::weights::{checkpoint, shard};
+use super::weights::{index, shard};
 use super::{config, gguf};
 
-/// Validates a GGUF file.
+/// Validates a GGUF file and what it says of a tokenizer.
 ///
 /// # Panics
 /// When a tensor of an accepted file lies outside of it, which would be a bug of the validator.
 pub fn check_gguf(bytes: &[u8]) -> Result<(), String> {
-    let (header, architecture) = gguf::validate(bytes)
-        .map_err(|refusal| format!("{}: {}", refusal.place, refusal.reason))?;
+    let words = |refusal: gguf::Refusal| format!("{}: {}", refusal.place, refusal.reason);
+    let (header, architecture) = gguf::validate(bytes).map_err(words)?;
     for tensor in header.tensors.values() {
         assert!(bytes.get(tensor.range.clone()).is_some(), "{tensor:?}");
     }
     assert!(config::impossible(&architecture.shape).is_none());
+    // Most files of the corpus have none, and are sound all the same.
+    let _ = gguf::check_texts(bytes, &header);
     Ok(())
 }
 
@@ -36,7 +38,7 @@ pub fn check_safetensors(bytes: &[u8]) -> Result<(), String> {
 /// # Panics
 /// When the index leads outside of its folder, which would be a bug of the reader.
 pub fn check_index(bytes: &[u8]) -> Result<(), String> {
-    for shard in checkpoint::parse_index(bytes)?.weight_map.0.values() {
+    for shard in index::parse(bytes)?.weight_map.0.values() {
         assert!(!shard.contains('/') && shard != "..", "{shard}");
     }
     Ok(())

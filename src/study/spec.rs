@@ -211,6 +211,15 @@ impl Sweep {
         }
         points
     }
+
+    /// Whether there are more points than anyone means to pay for.
+    pub fn is_too_large(&self) -> bool {
+        let caches = self.kv.as_ref().map_or(1, Vec::len);
+        let points = [caches, self.batch.len(), self.isl.len(), self.osl.len()]
+            .into_iter()
+            .try_fold(self.precision.len(), usize::checked_mul);
+        points.is_none_or(|n| n > MAX_POINTS)
+    }
 }
 
 /// How carefully a study is measured.
@@ -417,10 +426,7 @@ impl Study {
                 return Err(StudyError::Empty { key });
             }
         }
-        let points = [&sweep.batch, &sweep.isl, &sweep.osl]
-            .iter()
-            .try_fold(sweep.variants().len(), |n, axis| n.checked_mul(axis.len()));
-        if points.is_none_or(|n| n > MAX_POINTS) {
+        if sweep.is_too_large() {
             return Err(StudyError::TooManyPoints { limit: MAX_POINTS });
         }
         if matches!(self.source, ModelSource::Gguf(_)) && sweep.precision != [Precision::Native] {

@@ -88,9 +88,66 @@ fn arithmetic_that_is_not_known() {
     );
     config(json!({"hidden_act": "gelu"}), &["gelu"]);
     config(
-        json!({"quantization_config": {"bits": 4}}),
-        &["quantization_config"],
+        json!({
+            "rope_scaling": {"type": "linear", "factor": 2.0},
+            "rope_parameters": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0, "original_max_position_embeddings": 64},
+        }),
+        &["rope_scaling and rope_parameters say different things"],
     );
+    for kind in ["yarn", "longrope", "su", "dynamic", "mrope"] {
+        let scaling = json!({"rope_type": kind, "factor": 4.0});
+        config(
+            json!({"rope_scaling": scaling}),
+            &[kind, "is not supported"],
+        );
+    }
+    let long = "x".repeat(500_000);
+    config(
+        json!({"hidden_act": long}),
+        &["hidden_act", " … ", "silu is"],
+    );
+}
+
+#[test]
+fn quantized_checkpoints_are_refused_by_the_name_of_their_method() {
+    for method in [
+        "gptq",
+        "awq",
+        "fp8",
+        "bitsandbytes",
+        "compressed-tensors",
+        "mxfp4",
+    ] {
+        for key in ["quantization_config", "compression_config"] {
+            config(
+                json!({key: {"quant_method": method, "bits": 4}}),
+                &[method, "use the unquantized checkpoint or a GGUF file"],
+            );
+        }
+    }
+    config(json!({"quantization_config": {}}), &["(unnamed)"]);
+}
+
+#[test]
+fn a_pointer_of_git_lfs_is_told_from_the_file() {
+    let pointer = format!(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 9\n",
+        "a".repeat(64)
+    );
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        let folder = TempDir::new().unwrap();
+        sound::folder(folder.path());
+        std::fs::write(folder.path().join(name), &pointer).unwrap();
+        refused(
+            &source("dir", folder.path()),
+            &[name, "a Git LFS pointer", "git lfs pull"],
+        );
+    }
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("model.gguf");
+    std::fs::write(&file, &pointer).unwrap();
+    refused(&source("gguf", &file), &["model.gguf", "a Git LFS pointer"]);
 }
 
 #[test]
@@ -99,6 +156,19 @@ fn text_that_is_no_configuration() {
     sound::folder(folder.path());
     raw_config(folder.path(), b"", &["EOF"]);
     raw_config(folder.path(), b"\xff\xfe{", &["line 1"]);
+    raw_config(folder.path(), b"\xef\xbb\xbf{}", &["byte order mark"]);
+    let twice = sound::config()
+        .to_string()
+        .replace('{', "{\"vocab_size\": 9, ");
+    raw_config(
+        folder.path(),
+        twice.as_bytes(),
+        &["duplicate field `vocab_size`"],
+    );
+    for number in ["NaN", "Infinity", "1e999"] {
+        let odd = sound::config().to_string().replace("10000.0", number);
+        raw_config(folder.path(), odd.as_bytes(), &["line 1"]);
+    }
     raw_config(folder.path(), b"[]", &["invalid"]);
     raw_config(folder.path(), "[".repeat(500_000).as_bytes(), &["line 1"]);
     let nested = format!("{{\"x\": {}", "[".repeat(500_000));

@@ -397,6 +397,24 @@ fn values_of_another_kind() {
     );
 }
 
+/// Only the first part knows the architecture, and it may hold no tensors.
+#[test]
+fn any_part_of_a_split_file() {
+    let parts = || key("split.count", 2, &3_u16.to_le_bytes());
+    let words = [
+        "key split.count",
+        "one of 3 files; join them with llama-gguf-split --merge",
+    ];
+    with_key(parts(), &words);
+    spoilt(
+        |file| {
+            file.keys = vec![parts()];
+            file.tensors.clear();
+        },
+        &words,
+    );
+}
+
 /// As many keys with as long values and as many tensors as the limits allow.
 #[test]
 fn the_largest_header() {

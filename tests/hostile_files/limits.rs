@@ -10,16 +10,20 @@ use crate::sound;
 
 /// Memory that a refusal may take beyond what a sound model takes.
 const MEMORY_KIB: i64 = 64 << 10;
-/// Processor time that a refusal may take, of all its processes. On an idle machine that is its duration;
-/// wall time would measure the neighbours too.
+/// Processor time that a refusal may take, of all its processes, and its duration too. The duration also
+/// measures the neighbours, so it is that of the quickest of several tries.
 const SECONDS: f64 = 1.0;
+/// Tries of which one must end in time; waiting of its own would lengthen every one of them.
+const TRIES: u32 = 5;
 
 /// Runs a program and says what it and its children took: the system tells a parent, and only of all its
 /// children together, so each program gets a parent of its own.
-const METER: &str = "import json, resource, subprocess, sys
+const METER: &str = "import json, resource, subprocess, sys, time
+start = time.monotonic()
 done = subprocess.run(sys.argv[1:], capture_output=True, text=True)
+duration = time.monotonic() - start
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([done.returncode, done.stdout, done.stderr, used.ru_maxrss, used.ru_utime + used.ru_stime]))";
+print(json.dumps([done.returncode, done.stdout, done.stderr, used.ru_maxrss, used.ru_utime + used.ru_stime, duration]))";
 
 /// How a program ended and what it took.
 #[derive(serde::Deserialize)]
@@ -31,6 +35,8 @@ struct Run {
     memory_kib: i64,
     /// Processor time of all its processes.
     seconds: f64,
+    /// From its start to its end.
+    duration: f64,
 }
 
 fn mtok(args: &[&str]) -> Run {
@@ -71,7 +77,13 @@ pub(crate) fn accepted(args: &[&str]) -> String {
 /// Runs mtok, which must refuse with this exit code and words, within the limits.
 #[track_caller]
 pub(crate) fn refused_with(code: i32, args: &[&str], words: &[&str]) {
-    let run = mtok(args);
+    let mut run = mtok(args);
+    for _ in 1..TRIES {
+        if run.duration < SECONDS {
+            break;
+        }
+        run = mtok(args);
+    }
     let talk = &run.talk;
     assert_eq!(run.code, code, "{args:?}: {talk}");
     assert_eq!(run.data, "", "data of a refusal: {args:?}");
@@ -91,6 +103,11 @@ pub(crate) fn refused_with(code: i32, args: &[&str], words: &[&str]) {
         assert!(lines[0].contains(word), "{word:?} is not in: {talk}");
     }
     assert!(run.seconds < SECONDS, "{} s for: {talk}", run.seconds);
+    let duration = run.duration;
+    assert!(
+        duration < SECONDS,
+        "{duration} s in each of {TRIES} tries for: {talk}"
+    );
     let memory = run.memory_kib - base_memory();
     assert!(
         memory < MEMORY_KIB,

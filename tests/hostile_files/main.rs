@@ -1,6 +1,6 @@
 //! Files that lie, through the command line: each is refused with exit code 4 in one line that names the
-//! place, in less than a second of processor time, with less than 64 MiB of memory more than a sound model
-//! takes, and without a panic.
+//! place, in less than a second, with less than 64 MiB of memory more than a sound model takes, and without a
+//! panic.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,3 +15,4 @@ mod prompts;
 mod safetensors;
 mod sound;
 mod tokenizer;
+mod vocabulary;

@@ -29,7 +29,9 @@ pub(crate) fn mtok(client: &Client) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mtok"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy().to_uppercase();
-        if text.starts_with("HF_") || text.starts_with("HUGGING") || text.ends_with("_PROXY") {
+        let of_the_network = ["_PROXY", "_CERT_FILE", "_CA_BUNDLE"];
+        let of_the_network = of_the_network.iter().any(|end| text.ends_with(end));
+        if text.starts_with("HF_") || text.starts_with("HUGGING") || of_the_network {
             command.env_remove(name);
         }
     }

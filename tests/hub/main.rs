@@ -5,8 +5,10 @@
 mod cli;
 mod hostile;
 mod model;
+mod network;
 mod secrets;
 mod server;
+mod tls;
 mod transfer;
 
 use std::collections::BTreeMap;

@@ -1,12 +1,15 @@
 //! A Hub on this machine, over real sockets: honest, unless a test says where it shall not be.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
+
+use crate::tls;
 
 pub(crate) const COMMIT: &str = "c1899de289a04d12100db370d81485cdf75e47ca";
 
@@ -81,13 +84,22 @@ struct State {
 /// A Hub that holds the model `test/tiny`.
 pub(crate) struct Server {
     port: u16,
+    scheme: &'static str,
     state: Arc<Mutex<State>>,
 }
 
 impl Server {
     /// A server with these files, small ones in git and safetensors in large file storage.
     pub(crate) fn with(files: &BTreeMap<String, Vec<u8>>) -> Self {
-        let server = Self::empty();
+        Self::empty().holding(files)
+    }
+
+    /// The same over TLS.
+    pub(crate) fn secure(files: &BTreeMap<String, Vec<u8>>) -> Self {
+        Self::listening(Some(Arc::new(tls::config()))).holding(files)
+    }
+
+    fn holding(self, files: &BTreeMap<String, Vec<u8>>) -> Self {
         for (path, content) in files {
             let large = [".safetensors", ".gguf"]
                 .iter()
@@ -96,29 +108,44 @@ impl Server {
                 content: content.clone(),
                 storage: if large { Storage::Large } else { Storage::Git },
             };
-            server.state().files.insert(path.clone(), stored);
+            self.state().files.insert(path.clone(), stored);
         }
-        server
+        self
     }
 
     /// A server without a model.
     pub(crate) fn empty() -> Self {
+        Self::listening(None)
+    }
+
+    fn listening(secure: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
+        let scheme = if secure.is_some() { "https" } else { "http" };
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let state = Arc::clone(&shared);
-                std::thread::spawn(move || serve(stream, &state));
+                let (state, secure) = (Arc::clone(&shared), secure.clone());
+                std::thread::spawn(move || match secure {
+                    None => serve(stream, &state),
+                    Some(config) => {
+                        let connection = ServerConnection::new(config).unwrap();
+                        serve(StreamOwned::new(connection, stream), &state);
+                    }
+                });
             }
         });
-        Self { port, state }
+        Self {
+            port,
+            scheme,
+            state,
+        }
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, or `https`.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.host())
+        format!("{}://{}", self.scheme, self.host())
     }
 
     /// `127.0.0.1:PORT`.
@@ -184,8 +211,8 @@ impl Answer {
     }
 }
 
-fn serve(stream: TcpStream, state: &Mutex<State>) {
-    let Some(seen) = read_request(&stream) else {
+fn serve(mut stream: impl Read + Write, state: &Mutex<State>) {
+    let Some(seen) = read_request(&mut stream) else {
         return;
     };
     let (answer, fault) = {
@@ -203,10 +230,11 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
     };
     let is_head = seen.line.starts_with("HEAD");
     // A client that has gone away is the client's affair.
-    let _ = send(stream, answer, fault, is_head, &seen.line);
+    let _ = send(&mut stream, answer, fault, is_head, &seen.line);
 }
 
-fn read_request(stream: &TcpStream) -> Option<Seen> {
+/// The head of a request; none of those that arrive here has a body.
+pub(crate) fn read_request(stream: &mut impl Read) -> Option<Seen> {
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
     reader.read_line(&mut first).ok()?;
@@ -314,7 +342,7 @@ fn content(state: &State, content: &[u8], seen: &Seen) -> Answer {
 }
 
 fn send(
-    mut stream: TcpStream,
+    stream: &mut (impl Read + Write),
     mut answer: Answer,
     fault: Option<Fault>,
     is_head: bool,
@@ -348,10 +376,11 @@ fn send(
     stream.write_all(head.as_bytes())?;
     stream.write_all(b"\r\n")?;
     if is_head {
-        return Ok(());
+        return stream.flush();
     }
     let (length, stalls) = sent.unwrap_or((answer.body.len(), false));
     stream.write_all(&answer.body[..length])?;
+    stream.flush()?;
     if stalls {
         // Ends when the client closes the connection.
         stream.read_to_end(&mut Vec::new())?;

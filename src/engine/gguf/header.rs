@@ -69,6 +69,7 @@ pub(crate) fn read(file: &[u8]) -> Result<Header, Refusal> {
         values.insert(key.clone(), start..reader.position);
         metadata.insert(key, value);
     }
+    refuse_part(&metadata)?;
     let alignment = alignment_of(&metadata)?;
     let mut declared = BTreeMap::new();
     for _ in 0..tensor_count {
@@ -288,6 +289,18 @@ fn place_tensors(
             format!("overlaps tensor {}", pair[0].name),
         )),
         None => Ok(tensors),
+    }
+}
+
+/// Refuses one of several files, of which only the first knows what the model is.
+fn refuse_part(metadata: &BTreeMap<String, Value>) -> Result<(), Refusal> {
+    const KEY: &str = "split.count";
+    match metadata.get(KEY).and_then(Value::number) {
+        Some(parts) if parts > 1.0 => Err(Refusal::new(
+            format!("key {KEY}"),
+            format!("one of {parts} files; join them with llama-gguf-split --merge"),
+        )),
+        Some(_) | None => Ok(()),
     }
 }
 

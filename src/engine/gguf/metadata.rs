@@ -242,18 +242,6 @@ impl<'a> Keys<'a> {
 
     /// Refuses what the architecture allows and the decoder does not compute.
     fn refuse_variants(&self) -> Result<(), Refusal> {
-        if let Some(parts) = self
-            .header
-            .metadata
-            .get("split.count")
-            .and_then(Value::number)
-            && parts > 1.0
-        {
-            return Err(Refusal::new(
-                "key split.count",
-                format!("one of {parts} files; join them with llama-gguf-split --merge"),
-            ));
-        }
         if let Some(experts) = self.float("expert_count").filter(|experts| *experts > 0.0) {
             return Err(self.refuse(
                 "expert_count",

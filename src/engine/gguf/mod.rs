@@ -4,6 +4,7 @@
 //! neighbours; they are put back in the order that rotates halves. Blocks run along columns, so whole
 //! rows move and nothing is quantized again.
 
+mod entries;
 pub(crate) mod export;
 mod form;
 mod header;
@@ -12,6 +13,7 @@ mod metadata;
 mod original;
 mod pieces;
 mod reader;
+mod tokenizer;
 mod vocabulary;
 mod write;
 
@@ -21,11 +23,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use tokenizers::Tokenizer;
 
+use self::entries::Entries;
 use self::form::Form;
 use self::header::Header;
-use self::reader::Refusal;
+pub(crate) use self::reader::Refusal;
+pub(crate) use self::tokenizer::StoredTemplate;
+use self::tokenizer::Vocabulary;
 use super::cards::Architecture;
+use super::tokenizer::contained;
 use super::weights::assembly::{Supply, assemble};
 use super::weights::files::{self, Mapping};
 use super::weights::floats::{self, FloatKind, Floats};
@@ -50,12 +57,7 @@ impl GgufFile {
     /// Opens a file and validates it, without reading weights.
     pub(crate) fn open(path: &Path) -> Result<Self, EngineError> {
         let bytes = Mapping::open(path)?;
-        let (header, architecture) = validate(&bytes).map_err(|refusal| {
-            EngineError::model(
-                format!("{}: {}", path.display(), refusal.place),
-                refusal.reason,
-            )
-        })?;
+        let (header, architecture) = validate(&bytes).map_err(|refusal| refused(path, refusal))?;
         Ok(Self {
             native: most_frequent(&header, &architecture),
             architecture,
@@ -73,6 +75,30 @@ impl GgufFile {
             name.to_string_lossy().into_owned(),
             digest,
         )]))
+    }
+
+    /// The tokenizer in the metadata.
+    pub(crate) fn tokenizer(&self) -> Result<Tokenizer, EngineError> {
+        let vocabulary =
+            Vocabulary::read(self.entries()).map_err(|refusal| refused(&self.path, refusal))?;
+        contained(move || vocabulary.build())
+            .map_err(|reason| EngineError::model(self.path.display(), reason))
+    }
+
+    /// SHA-256 of the keys and values of the tokenizer.
+    pub(crate) fn tokenizer_digest(&self) -> String {
+        let entries = self.entries().under(tokenizer::KEYS);
+        let bytes = entries.flat_map(|(key, value)| [key.as_bytes(), value]);
+        files::sha256_of(&bytes.collect::<Vec<&[u8]>>().concat())
+    }
+
+    /// The chat template in the metadata and the texts of the tokens that it is called with.
+    pub(crate) fn chat_template(&self) -> Result<Option<StoredTemplate>, EngineError> {
+        StoredTemplate::read(self.entries()).map_err(|refusal| refused(&self.path, refusal))
+    }
+
+    fn entries(&self) -> Entries<'_> {
+        Entries::new(&self.bytes, &self.header)
     }
 
     /// Places the weights on the device.
@@ -128,6 +154,18 @@ impl GgufFile {
             Slot::Embedding | Slot::Layer(..) | Slot::Norm | Slot::Head => None,
         }
     }
+}
+
+fn refused(path: &Path, refusal: Refusal) -> EngineError {
+    let place = format!("{}: {}", path.display(), refusal.place);
+    EngineError::model(place, refusal.reason)
+}
+
+/// What is checked of a tokenizer and a template before they are made.
+pub(crate) fn check_texts(bytes: &[u8], header: &Header) -> Result<(), Refusal> {
+    let entries = Entries::new(bytes, header);
+    Vocabulary::read(entries)?;
+    StoredTemplate::read(entries).map(drop)
 }
 
 /// Everything that is checked before weights are read.

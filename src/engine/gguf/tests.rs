@@ -203,7 +203,6 @@ fn metadata_that_cannot_be_run_are_refused() {
             "supported are llama, qwen2, qwen3",
         ),
         ("general.architecture", Value::Integer(1), "not a text"),
-        ("split.count", Value::Integer(3), "join them"),
         ("llama.expert_count", Value::Integer(8), "8 experts"),
         (
             "llama.attention.causal",

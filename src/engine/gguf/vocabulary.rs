@@ -11,7 +11,7 @@ use super::pieces;
 use super::write::Meta;
 
 /// Patterns that split text into words, with the name that llama.cpp knows each by.
-const PATTERNS: [(&str, &str); 2] = [
+pub(super) const PATTERNS: [(&str, &str); 2] = [
     (
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
         "llama-bpe",

@@ -107,7 +107,12 @@ impl Address {
 
     /// Whether a secret may travel there: encrypted, or not at all over a network.
     pub(super) fn keeps_secrets(&self) -> bool {
-        self.scheme == Scheme::Https || self.is_loopback()
+        self.is_https() || self.is_loopback()
+    }
+
+    /// Whether it is asked over TLS.
+    pub(super) fn is_https(&self) -> bool {
+        self.scheme == Scheme::Https
     }
 
     /// Whether the host is this machine.

@@ -123,6 +123,10 @@ impl HubError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Setting { .. } => "correct the environment variable or unset it".to_owned(),
+            Self::Unreachable { reason, .. } if reason.contains("certificate") => {
+                "if a proxy signs with a certificate of its own, name its file in SSL_CERT_FILE"
+                    .to_owned()
+            }
             Self::Unreachable { .. } | Self::Status { .. } => {
                 "check the network and HF_ENDPOINT; what was fetched so far is kept".to_owned()
             }

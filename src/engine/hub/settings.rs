@@ -9,6 +9,7 @@ use base64::Engine as _;
 
 use super::address::{Address, Parsed};
 use super::error::HubError;
+use super::network::Network;
 
 /// The Hub itself.
 const HUB: &str = "https://huggingface.co";
@@ -90,6 +91,7 @@ pub struct Settings {
     cache: PathBuf,
     offline: bool,
     patience: Patience,
+    pub(super) network: Network,
 }
 
 impl Settings {
@@ -97,19 +99,25 @@ impl Settings {
     pub fn from_variables(
         lookup: &dyn Fn(&'static str) -> Option<OsString>,
     ) -> Result<Self, HubError> {
-        let variables = Variables(lookup);
+        let variables = Variables::new(lookup);
         let Parsed { address, user } = endpoint(&variables)?;
         let (mut credential, mut token) = token(&variables)?;
         if credential.is_some() && !address.keeps_secrets() {
             (credential, token) = (None, TokenState::Withheld);
         }
         let user = user.filter(|_| credential.is_none() && address.keeps_secrets());
+        let offline = variables.is_on("HF_HUB_OFFLINE");
         Ok(Self {
+            network: if offline {
+                Network::default()
+            } else {
+                Network::to(&address, &variables)?
+            },
             credential: credential.or_else(|| user.as_deref().map(Credential::basic)),
             endpoint: address,
             token,
             cache: cache(&variables)?,
-            offline: variables.is_on("HF_HUB_OFFLINE"),
+            offline,
             patience: Patience {
                 read: read_timeout(&variables)?,
                 ..Patience::default()
@@ -144,6 +152,11 @@ impl Settings {
         self.endpoint.to_string().trim_end_matches('/').to_owned()
     }
 
+    /// The variables that say how the Hub is reached: through a proxy, by other certificates.
+    pub fn ways(&self) -> &[&'static str] {
+        &self.network.variables
+    }
+
     /// Waits and attempts.
     pub fn patience(&self) -> Patience {
         self.patience
@@ -151,15 +164,21 @@ impl Settings {
 }
 
 /// Environment variables, of which an empty one counts as absent.
-struct Variables<'a>(&'a dyn Fn(&'static str) -> Option<OsString>);
+pub(super) struct Variables<'a>(&'a dyn Fn(&'static str) -> Option<OsString>);
 
-impl Variables<'_> {
+impl<'a> Variables<'a> {
+    /// Variables that `lookup` finds.
+    pub(super) fn new(lookup: &'a dyn Fn(&'static str) -> Option<OsString>) -> Self {
+        Self(lookup)
+    }
+
     fn path(&self, name: &'static str) -> Option<PathBuf> {
         let value = (self.0)(name).filter(|value| !value.is_empty())?;
         Some(PathBuf::from(value))
     }
 
-    fn text(&self, name: &'static str) -> Result<Option<String>, HubError> {
+    /// A value without the space around it.
+    pub(super) fn text(&self, name: &'static str) -> Result<Option<String>, HubError> {
         let Some(value) = (self.0)(name) else {
             return Ok(None);
         };

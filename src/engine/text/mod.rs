@@ -9,7 +9,6 @@ pub(crate) mod passages;
 mod template;
 
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
@@ -17,25 +16,14 @@ use tokenizers::Tokenizer;
 use self::lines::{Line, Message, Prompt};
 use self::passages::{Cut, Passage, Passages};
 use self::template::ChatTemplate;
+pub use super::tokenizer::TokenizerOf;
 use super::weights::files;
-use super::{EngineError, TokenId, config, gguf, tokenizer};
+use super::{EngineError, tokenizer};
 use crate::record::prompts::{PromptFacts, TextFacts};
-use crate::study::model::ModelSource;
 use crate::study::prompts::{Dress, PromptChoice};
 
-/// The file that holds a tokenizer.
-const TOKENIZER: &str = "tokenizer.json";
 /// Largest file of prompts or text that is read: a few million tokens.
 const TEXT_LIMIT: u64 = 16 << 20;
-
-/// The tokenizer of a model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenizerOf {
-    /// Its file.
-    pub path: PathBuf,
-    /// Rows of the model's embedding, which its ids must stay below.
-    pub rows: u32,
-}
 
 /// What is to be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,32 +76,9 @@ impl From<EngineError> for Failure {
     }
 }
 
-/// The tokenizer of a model; `None` where it has none.
-pub fn tokenizer_of(source: &ModelSource) -> Result<Option<TokenizerOf>, EngineError> {
-    let (folder, rows) = match source {
-        ModelSource::Tiny | ModelSource::Card(_) | ModelSource::Hub(_) => return Ok(None),
-        ModelSource::Dir(folder) => {
-            if !folder.join(TOKENIZER).exists() {
-                return Ok(None);
-            }
-            (folder.as_path(), config::of_folder(folder)?.shape.vocab)
-        }
-        ModelSource::Gguf(path) => {
-            let folder = path.parent().unwrap_or(Path::new(""));
-            if !folder.join(TOKENIZER).exists() {
-                return Ok(None);
-            }
-            let file = gguf::GgufFile::open(path)?;
-            (folder, file.architecture.shape.vocab)
-        }
-    };
-    let path = folder.join(TOKENIZER);
-    Ok(Some(TokenizerOf { path, rows }))
-}
-
 /// Checks the tokenizer and reads the texts.
 pub fn read(order: &ReadOrder) -> Result<TextSeen, EngineError> {
-    let tokenizer = tokenizer::check(&order.tokenizer.path, order.tokenizer.rows)?;
+    let tokenizer = order.tokenizer.read()?;
     match texts(order, &tokenizer) {
         Ok(None) => Ok(TextSeen::Checked),
         Ok(Some(texts)) => Ok(TextSeen::Prompts(texts)),
@@ -136,14 +101,13 @@ fn texts(order: &ReadOrder, tokenizer: &Tokenizer) -> Result<Option<Texts>, Fail
     })?;
     let sha256 = files::sha256_of(&bytes);
     let text = String::from_utf8(bytes).map_err(|_| unfit("not UTF-8".to_owned()))?;
-    let folder = order.tokenizer.path.parent().unwrap_or(Path::new(""));
     let template = match dress {
         Dress::Plain => None,
-        Dress::Chat => Some(ChatTemplate::read(folder)?),
+        Dress::Chat => Some(ChatTemplate::read(&order.tokenizer)?),
     };
     let maker = Maker {
         tokenizer,
-        path: &order.tokenizer.path,
+        place: order.tokenizer.place(),
         template: template.as_ref(),
         longest: order.lengths.iter().map(|length| length.get()).max(),
     };
@@ -167,7 +131,7 @@ fn texts(order: &ReadOrder, tokenizer: &Tokenizer) -> Result<Option<Texts>, Fail
         sha256,
         texts: passages.all.len() as u64,
         tokens: passages.tokens(),
-        tokenizer_sha256: files::sha256(&order.tokenizer.path)?,
+        tokenizer_sha256: order.tokenizer.sha256()?,
         template_sha256: template.map(|template| files::sha256_of(template.source.as_bytes())),
     };
     let facts = match passages.cut {
@@ -180,16 +144,11 @@ fn texts(order: &ReadOrder, tokenizer: &Tokenizer) -> Result<Option<Texts>, Fail
 /// Makes passages of texts.
 struct Maker<'a> {
     tokenizer: &'a Tokenizer,
-    path: &'a Path,
+    /// Where the tokenizer is.
+    place: String,
     template: Option<&'a ChatTemplate>,
     /// No prompt needs more tokens than this.
     longest: Option<u32>,
-}
-
-/// Ids of a text, those that the tokenizer puts before it apart.
-struct Encoded {
-    special: Vec<TokenId>,
-    ids: Vec<TokenId>,
 }
 
 impl Maker<'_> {
@@ -253,10 +212,11 @@ impl Maker<'_> {
 
     /// A text as the tokenizer has it.
     fn plain(&self, text: &str) -> Result<Passage, Failure> {
-        let Encoded { special, ids } = self.encode(text, Special::Added)?;
+        let encoded =
+            tokenizer::encode(self.tokenizer, text).map_err(|reason| self.refuse(reason))?;
         Ok(Passage {
-            head: special,
-            body: ids,
+            head: encoded.before,
+            body: encoded.ids,
             tail: Vec::new(),
         })
     }
@@ -269,7 +229,10 @@ impl Maker<'_> {
         text: &str,
     ) -> Result<Passage, Failure> {
         let frame = template.frame(messages)?;
-        let ids = |text: &str| Ok::<_, Failure>(self.encode(text, Special::Written)?.ids);
+        let ids = |text: &str| {
+            let ids = tokenizer::ids(self.tokenizer, text);
+            ids.map_err(|reason| self.refuse(reason))
+        };
         Ok(Passage {
             head: ids(&frame.head)?,
             body: ids(text)?,
@@ -277,51 +240,9 @@ impl Maker<'_> {
         })
     }
 
-    fn encode(&self, text: &str, special: Special) -> Result<Encoded, EngineError> {
-        let refuse = |error: tokenizers::Error| {
-            let words = error
-                .to_string()
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ");
-            EngineError::model(
-                self.path.display(),
-                format!("cannot encode a text: {words}"),
-            )
-        };
-        match special {
-            Special::Written => {
-                let encoding = self.tokenizer.encode_fast(text, false).map_err(refuse)?;
-                Ok(Encoded {
-                    special: Vec::new(),
-                    ids: encoding.get_ids().to_vec(),
-                })
-            }
-            Special::Added => {
-                let encoding = self.tokenizer.encode_fast(text, true).map_err(refuse)?;
-                let (ids, mask) = (encoding.get_ids(), encoding.get_special_tokens_mask());
-                let before = mask.iter().take_while(|special| **special == 1).count();
-                let after = mask[before..]
-                    .iter()
-                    .rev()
-                    .take_while(|special| **special == 1)
-                    .count();
-                Ok(Encoded {
-                    special: ids[..before].to_vec(),
-                    ids: ids[before..ids.len() - after].to_vec(),
-                })
-            }
-        }
+    fn refuse(&self, reason: String) -> EngineError {
+        EngineError::model(&self.place, reason)
     }
-}
-
-/// Who puts the special tokens around a text.
-#[derive(Clone, Copy)]
-enum Special {
-    /// The tokenizer.
-    Added,
-    /// They are in the text already.
-    Written,
 }
 
 #[cfg(test)]

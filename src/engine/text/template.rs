@@ -1,14 +1,16 @@
 //! The chat template of a model: Jinja from a stranger, rendered with bounded fuel.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 use serde::Deserialize;
 
 use super::lines::Message;
-use crate::engine::EngineError;
+use crate::engine::gguf::{GgufFile, StoredTemplate};
+use crate::engine::tokenizer::TokenizerOf;
 use crate::engine::weights::files;
+use crate::engine::{EngineError, tiny};
 
 /// A template in a file of its own, as transformers writes it since 4.52.
 const OWN_FILE: &str = "chat_template.jinja";
@@ -30,8 +32,8 @@ const MARK: &str = "\u{f8f0}text\u{f8f1}";
 /// A chat template and what it is called with.
 #[derive(Debug)]
 pub(crate) struct ChatTemplate {
-    /// The file that it was read from.
-    pub(crate) path: PathBuf,
+    /// Where it was read.
+    pub(crate) place: String,
     /// Its text.
     pub(crate) source: String,
     bos: String,
@@ -92,8 +94,35 @@ impl<'de> Deserialize<'de> for SpecialToken {
 }
 
 impl ChatTemplate {
+    /// The template that comes with a tokenizer.
+    pub(crate) fn read(tokenizer: &TokenizerOf) -> Result<Self, EngineError> {
+        match tokenizer {
+            TokenizerOf::File { path, .. } => {
+                Self::of_folder(path.parent().unwrap_or(Path::new("")))
+            }
+            TokenizerOf::Gguf { path } => Self::of_gguf(path),
+            TokenizerOf::Tiny => Err(none(tiny::NAME)),
+        }
+    }
+
+    /// The template in the metadata of a GGUF file.
+    fn of_gguf(path: &Path) -> Result<Self, EngineError> {
+        let stored = GgufFile::open(path)?.chat_template()?;
+        let StoredTemplate { source, bos, eos } = stored.ok_or_else(|| none(path.display()))?;
+        if source.len() as u64 > TEMPLATE_LIMIT {
+            let reason = format!("chat template of {} bytes; leave out --chat", source.len());
+            return Err(EngineError::model(path.display(), reason));
+        }
+        Ok(Self {
+            place: path.display().to_string(),
+            source,
+            bos,
+            eos,
+        })
+    }
+
     /// The template of the model whose files lie in `folder`.
-    pub(crate) fn read(folder: &Path) -> Result<Self, EngineError> {
+    fn of_folder(folder: &Path) -> Result<Self, EngineError> {
         let path = folder.join(TOKENIZER_CONFIG);
         let config = if path.exists() {
             let bytes = files::read(&path, CONFIG_LIMIT)?;
@@ -110,20 +139,11 @@ impl ChatTemplate {
             (own, text)
         } else {
             let source = config.chat_template.and_then(Templates::chosen);
-            let source = source.ok_or_else(|| {
-                EngineError::model(
-                    folder.display(),
-                    format!(
-                        "has no chat template in {OWN_FILE} or {TOKENIZER_CONFIG}; leave out --chat or \
-                         use the instruction-tuned model"
-                    ),
-                )
-            })?;
-            (path, source)
+            (path, source.ok_or_else(|| none(folder.display()))?)
         };
         let text = |token: Option<SpecialToken>| token.map_or(String::new(), |token| token.0);
         Ok(Self {
-            path,
+            place: path.display().to_string(),
             source,
             bos: text(config.bos_token),
             eos: text(config.eos_token),
@@ -134,7 +154,7 @@ impl ChatTemplate {
     pub(crate) fn frame(&self, messages: &[Message]) -> Result<Frame, EngineError> {
         let refuse = |reason: String| {
             let reason = format!("chat template: {reason}; leave out --chat to go without it");
-            EngineError::model(self.path.display(), reason)
+            EngineError::model(&self.place, reason)
         };
         let mut marked = messages.to_vec();
         if let Some(last) = marked.last_mut() {
@@ -185,6 +205,14 @@ impl ChatTemplate {
     }
 }
 
+/// The refusal of a model without a template.
+fn none(place: impl std::fmt::Display) -> EngineError {
+    EngineError::model(
+        place,
+        "has no chat template; leave out --chat or use the instruction-tuned model",
+    )
+}
+
 /// A message as templates see it.
 fn value_of(message: &Message) -> Value {
     Value::from_pairs([
@@ -220,7 +248,7 @@ mod tests {
 
     fn template(source: &str) -> ChatTemplate {
         ChatTemplate {
-            path: "tokenizer_config.json".into(),
+            place: "tokenizer_config.json".to_owned(),
             source: source.to_owned(),
             bos: "<s>".to_owned(),
             eos: "</s>".to_owned(),
@@ -311,23 +339,23 @@ mod tests {
     #[test]
     fn the_template_is_found_where_models_keep_it() {
         let one = r#"{"chat_template": "T", "bos_token": {"content": "<b>"}, "eos_token": "<e>"}"#;
-        let read = ChatTemplate::read(folder(&[(TOKENIZER_CONFIG, one)]).path()).unwrap();
+        let read = ChatTemplate::of_folder(folder(&[(TOKENIZER_CONFIG, one)]).path()).unwrap();
         assert_eq!(
             (read.source.as_str(), read.bos.as_str(), read.eos.as_str()),
             ("T", "<b>", "<e>")
         );
         let named = r#"{"chat_template": [{"name": "tool_use", "template": "A"}, {"name": "default", "template": "B"}], "bos_token": null}"#;
-        let read = ChatTemplate::read(folder(&[(TOKENIZER_CONFIG, named)]).path()).unwrap();
+        let read = ChatTemplate::of_folder(folder(&[(TOKENIZER_CONFIG, named)]).path()).unwrap();
         assert_eq!(read.source, "B");
         let both = folder(&[(TOKENIZER_CONFIG, one), (OWN_FILE, "C")]);
-        let read = ChatTemplate::read(both.path()).unwrap();
+        let read = ChatTemplate::of_folder(both.path()).unwrap();
         assert_eq!((read.source.as_str(), read.bos.as_str()), ("C", "<b>"));
         for files in [
             &[][..],
             &[(TOKENIZER_CONFIG, "{}")],
             &[(TOKENIZER_CONFIG, "[")],
         ] {
-            assert!(ChatTemplate::read(folder(files).path()).is_err());
+            assert!(ChatTemplate::of_folder(folder(files).path()).is_err());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From a folder's files to ids, with a tokenizer whose ids can be read.
 
 use super::*;
+use crate::engine::tokenizer::TOKENIZER;
 
 /// Words `w0` to `w29` have the ids 3 to 32, `<s>` is put before every text, `<u>` and `</u>` are special.
 const ROWS: u32 = 40;
@@ -46,7 +47,7 @@ impl Folder {
 
     fn order(&self, prompts: PromptChoice, length: u32) -> ReadOrder {
         ReadOrder {
-            tokenizer: TokenizerOf {
+            tokenizer: TokenizerOf::File {
                 path: self.0.path().join(TOKENIZER),
                 rows: ROWS,
             },
@@ -89,8 +90,13 @@ fn without_a_text_the_tokenizer_alone_is_checked() {
     let folder = Folder::new(&[]);
     let order = folder.order(PromptChoice::RandomIds, 4);
     assert_eq!(read(&order).unwrap(), TextSeen::Checked);
-    let mut small = order;
-    small.tokenizer.rows = 32;
+    let small = ReadOrder {
+        tokenizer: TokenizerOf::File {
+            path: folder.0.path().join(TOKENIZER),
+            rows: 32,
+        },
+        ..order
+    };
     let message = read(&small).unwrap_err().to_string();
     assert!(
         message.contains("id 32, but the embedding has 32 rows"),
@@ -200,4 +206,61 @@ fn files_that_cannot_serve_are_told_with_the_remedy() {
     std::fs::write(folder.0.path().join("latin.txt"), b"caf\xe9").unwrap();
     unfit(folder.text("latin.txt", Dress::Plain, 4), "not UTF-8");
     unfit(folder.text(".", Dress::Plain, 4), "not a file");
+}
+
+/// An order for prompts of a text for a model that carries its own tokenizer.
+fn carried(tokenizer: TokenizerOf, file: &std::path::Path, dress: Dress) -> ReadOrder {
+    ReadOrder {
+        tokenizer,
+        prompts: PromptChoice::Text {
+            file: file.to_owned(),
+            dress,
+        },
+        lengths: vec![NonZeroU32::new(8).unwrap()],
+        batch: 1,
+    }
+}
+
+#[test]
+fn the_tokenizer_and_the_template_of_a_gguf_file_serve_as_any_other() {
+    let folder = Folder::new(&[("book.txt", "In the beginning God created the heaven")]);
+    let book = folder.0.path().join("book.txt");
+    let fixture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/gguf/words-llama-bpe.gguf"
+    );
+    let gguf = |dress| {
+        let path = fixture.into();
+        read(&carried(TokenizerOf::Gguf { path }, &book, dress)).unwrap()
+    };
+    let plain = passages(gguf(Dress::Plain));
+    let chat = passages(gguf(Dress::Chat));
+    assert_eq!((plain[0].head.len(), plain[0].tail.len()), (1, 0));
+    // The template writes the same beginning, and an end.
+    assert_eq!((&chat[0].head, chat[0].tail.len()), (&plain[0].head, 1));
+    assert_eq!(chat[0].body, plain[0].body);
+    let TextSeen::Prompts(texts) = gguf(Dress::Chat) else {
+        panic!("the text fits")
+    };
+    let PromptFacts::Text(facts) = texts.facts else {
+        panic!("windows of a text")
+    };
+    assert_eq!(facts.tokenizer_sha256.len(), 64);
+    assert!(facts.template_sha256.is_some());
+}
+
+#[test]
+fn the_small_model_reads_texts_too() {
+    let folder = Folder::new(&[(
+        "book.txt",
+        "In the beginning God created the heaven and the earth",
+    )]);
+    let book = folder.0.path().join("book.txt");
+    let seen = read(&carried(TokenizerOf::Tiny, &book, Dress::Plain)).unwrap();
+    assert!(passages(seen)[0].body.len() > 8);
+    let error = read(&carried(TokenizerOf::Tiny, &book, Dress::Chat)).unwrap_err();
+    assert!(
+        error.to_string().contains("has no chat template"),
+        "{error}"
+    );
 }

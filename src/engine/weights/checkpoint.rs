@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use candle_core::quantized::QTensor;
-use serde::Deserialize;
 
 use super::assembly::{Supply, assemble};
 use super::files::Mapping;
 use super::floats::{self, FloatKind, Floats};
+use super::index::{self, INDEX, IndexFile, SINGLE};
 use super::placement::{Placement, placing_failed};
-use super::shard::{Entry, Shard, Unique};
+use super::shard::{Entry, Shard};
 use super::slot::{Dims, Slot};
 use super::{Matrix, Stack, Wanted, Weights, files};
 use crate::engine::cards::Architecture;
@@ -23,12 +23,6 @@ use crate::engine::{EngineError, Progress, quantize, tiny};
 use crate::study::model::{Precision, Shape};
 
 const TOKENIZER: &str = "tokenizer.json";
-const INDEX: &str = "model.safetensors.index.json";
-const SINGLE: &str = "model.safetensors";
-/// Largest index that is read; that of a 405-billion-parameter model has 200 KiB.
-const INDEX_LIMIT: u64 = 1 << 20;
-/// Missing shards that are named.
-const NAMED_SHARDS: usize = 8;
 
 /// An opened and validated model folder.
 pub(crate) struct Checkpoint {
@@ -49,13 +43,6 @@ struct Place {
     entry: usize,
 }
 
-/// `model.safetensors.index.json`
-#[derive(Deserialize)]
-pub(crate) struct IndexFile {
-    /// The shard of each tensor.
-    pub(crate) weight_map: Unique<String>,
-}
-
 impl Checkpoint {
     /// Opens a folder and checks its files against each other, without reading weights.
     pub(crate) fn open(folder: &Path) -> Result<Self, EngineError> {
@@ -69,11 +56,11 @@ impl Checkpoint {
         if folder.join(TOKENIZER).exists() {
             files.push(TOKENIZER.to_owned());
         }
-        let index = read_index(folder)?;
+        let index = index::of_folder(folder)?;
         let names = match &index {
             Some(index) => {
                 files.push(INDEX.to_owned());
-                shards_of(folder, index)?
+                index::shards(folder, index)?
             }
             None => vec![SINGLE.to_owned()],
         };
@@ -237,70 +224,6 @@ impl Checkpoint {
 fn is_harmless(name: &str, shape: &Shape) -> bool {
     name.ends_with(".rotary_emb.inv_freq")
         || (shape.tied_embeddings && name == Slot::Head.checkpoint_name())
-}
-
-/// The index, unless the folder holds a single file.
-fn read_index(folder: &Path) -> Result<Option<IndexFile>, EngineError> {
-    let path = folder.join(INDEX);
-    if folder.join(SINGLE).exists() {
-        return Ok(None);
-    }
-    if !path.exists() {
-        return Err(EngineError::model(
-            folder.display(),
-            format!("has neither {SINGLE} nor {INDEX}"),
-        ));
-    }
-    let bytes = files::read(&path, INDEX_LIMIT)?;
-    parse_index(&bytes)
-        .map(Some)
-        .map_err(|reason| EngineError::model(path.display(), reason))
-}
-
-/// Reads the index and refuses shards that are not files of the folder itself.
-pub(crate) fn parse_index(bytes: &[u8]) -> Result<IndexFile, String> {
-    let index: IndexFile = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    let is_plain = |name: &str| Path::new(name).file_name().is_some_and(|file| file == name);
-    match index.weight_map.0.values().find(|name| !is_plain(name)) {
-        Some(name) => Err(format!(
-            "shard {name:?} is not the name of a file in this folder"
-        )),
-        None => Ok(index),
-    }
-}
-
-/// The shards that the index names, all of which must be there.
-fn shards_of(folder: &Path, index: &IndexFile) -> Result<Vec<String>, EngineError> {
-    let place = folder.join(INDEX);
-    let names: BTreeSet<&String> = index.weight_map.0.values().collect();
-    let missing: Vec<&str> = names
-        .iter()
-        .map(|name| name.as_str())
-        .filter(|name| !folder.join(name).exists())
-        .collect();
-    if names.is_empty() || !missing.is_empty() {
-        return Err(EngineError::model(
-            place.display(),
-            format!(
-                "missing shards: {}; download them",
-                if names.is_empty() {
-                    "all".to_owned()
-                } else {
-                    listed(&missing)
-                }
-            ),
-        ));
-    }
-    Ok(names.into_iter().cloned().collect())
-}
-
-/// Names in a row, the first few of many.
-fn listed(names: &[&str]) -> String {
-    let (shown, rest) = names.split_at(names.len().min(NAMED_SHARDS));
-    match rest.len() {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }
 
 /// Where each tensor is; a tensor in two shards is refused.

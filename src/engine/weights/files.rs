@@ -10,6 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::EngineError;
 
+/// What git keeps in place of a large file until git-lfs fetches it.
+const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
 /// Bytes hashed at a time.
 const HASH_BUFFER: usize = 1 << 20;
 
@@ -35,7 +38,17 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, EngineError> {
             format!("larger than the {limit} bytes that such a file may have"),
         ));
     }
+    refuse_pointer(path, &bytes)?;
     Ok(bytes)
+}
+
+/// Refuses the pointer that a repository cloned without git-lfs has in place of a file.
+fn refuse_pointer(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
+    if bytes.starts_with(POINTER) {
+        let reason = "a Git LFS pointer in place of the file; fetch it with git lfs pull";
+        return Err(EngineError::model(path.display(), reason));
+    }
+    Ok(())
 }
 
 /// A file in memory for reading.
@@ -55,9 +68,11 @@ impl Mapping {
         // changes meanwhile gives other numbers, and one that is truncated raises SIGBUS: weights are
         // read in the worker process, whose death is recorded as the outcome.
         let mapped = unsafe { Mmap::map(&file) };
-        mapped.map(Self::Mapped).map_err(|error| {
+        let mapped = mapped.map_err(|error| {
             EngineError::model(path.display(), format!("cannot be mapped: {error}"))
-        })
+        })?;
+        refuse_pointer(path, &mapped)?;
+        Ok(Self::Mapped(mapped))
     }
 
     /// Takes pages that have been read out of resident memory; reading them again brings them back.

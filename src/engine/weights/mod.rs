@@ -26,6 +26,7 @@ pub(crate) mod assembly;
 pub(crate) mod checkpoint;
 pub(crate) mod files;
 pub(crate) mod floats;
+pub(crate) mod index;
 pub(crate) mod placement;
 mod random;
 pub(crate) mod shard;

@@ -144,11 +144,15 @@ pub(super) fn tokenize(order: &TextOrder) -> Result<Tokenized, EngineError> {
         }
         EngineKind::Decoder | EngineKind::Stock => {
             let tokenizer = match &order.tokenizer {
-                Some(path) => tokenizer::load(path)?,
+                Some(path) => tokenizer::in_place_of(&model.source, path)?,
                 None => tokenizer::of_model(&model.source)?,
             };
-            let (ids, begin) = tokenizer::encode(&tokenizer, &order.text)?;
-            Ok(Tokenized { ids, begin })
+            let encoded = tokenizer::encode(&tokenizer, &order.text)
+                .map_err(|reason| EngineError::model("tokenizer", reason))?;
+            Ok(Tokenized {
+                begin: encoded.before.first().copied(),
+                ids: encoded.ids,
+            })
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
 use super::generations;
-use crate::record::observation::Record;
+use crate::record::observation::{Record, Session};
 
 /// `prev` of the first line.
 pub(super) const NOTHING_BEFORE: &str = "0000000000000000";
@@ -169,7 +169,13 @@ fn record(kind: Kind, line: &[u8]) -> Result<Record, Unreadable> {
             if schema > crate::record::schema::VERSION {
                 return Err(Unreadable::Newer(schema));
             }
-            Ok(Record::Session(Box::new(read(line)?)))
+            let session: Box<Session> = Box::new(read(line)?);
+            // The points of a sweep are as many as the product of its lists.
+            if session.study.sweep.is_too_large() {
+                let reason = "its sweep has more points than a study may have";
+                return Err(Unreadable::NotARecord(reason.to_owned()));
+            }
+            Ok(Record::Session(session))
         }
         Kind::Device => Ok(Record::Device(Box::new(read(line)?))),
         Kind::Peak => Ok(Record::Peak(read(line)?)),

@@ -428,6 +428,33 @@ fn a_file_without_a_session_or_with_facts_after_the_end_is_found() {
     assert_intact(&file);
 }
 
+/// Points are the product of four lists: one line could ask for more of them than any memory holds.
+#[test]
+fn a_sweep_of_more_points_than_a_study_may_have_is_no_record() {
+    let (_folder, file) = folder();
+    let mut run = sample::run(1);
+    let Record::Session(session) = &mut run[0] else {
+        panic!("a run begins with its session")
+    };
+    let sweep = &mut session.study.sweep;
+    for axis in [&mut sweep.batch, &mut sweep.isl, &mut sweep.osl] {
+        *axis = vec![axis[0]; 5_000];
+    }
+    write(&file, &run);
+    let seen = verify(&file).unwrap();
+    let first = &seen.findings[0];
+    assert!(
+        first
+            .to_string()
+            .contains("more points than a study may have"),
+        "{first}"
+    );
+    assert!(matches!(
+        read(&file),
+        Err(StoreError::Malformed { line: 1, .. })
+    ));
+}
+
 #[test]
 fn a_newer_schema_is_refused_by_name() {
     let (_folder, file) = folder();

@@ -2,12 +2,18 @@
 
 use std::cell::RefCell;
 use std::io::{Seek as _, Write as _};
+use std::time::Duration;
 
 use mtok::cost::scenario::Document;
 use mtok::engine::untrusted;
 use mtok::record::store;
 use mtok::study::input;
 use mtok::study::spec::{StudyFile, Target as Device};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Processor time that an input may take, of all threads, with coverage and hardly optimized. Inputs have
+/// a few thousand bytes, and the slowest takes a hundredth of it.
+const LIMIT: Duration = Duration::from_secs(1);
 
 /// A reader under its name, which is also that of its folder of inputs.
 pub struct Target {
@@ -52,6 +58,28 @@ pub const TARGETS: [Target; 7] = [
 /// The reader of this name.
 pub fn find(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
+}
+
+/// Reads an input within the limit on processor time; wall time would measure the neighbours too.
+///
+/// # Panics
+/// When the limit does not hold.
+pub fn timed(target: &Target, bytes: &[u8]) -> bool {
+    let before = processor_time();
+    let accepted = (target.read)(bytes);
+    let taken = processor_time().saturating_sub(before);
+    assert!(
+        taken < LIMIT,
+        "{}: {taken:?} for {} bytes",
+        target.name,
+        bytes.len()
+    );
+    accepted
+}
+
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).expect("processor time is not negative")
 }
 
 fn read_study(bytes: &[u8]) -> bool {

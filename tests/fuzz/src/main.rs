@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use mtok_fuzz::{Target, find};
+use mtok_fuzz::{Target, find, timed};
 
 static TARGET: OnceLock<&'static Target> = OnceLock::new();
 
@@ -14,5 +14,5 @@ fuzz_target!(|bytes: &[u8]| {
         let name = std::env::var("MTOK_FUZZ_TARGET").unwrap_or_default();
         find(&name).unwrap_or_else(|| panic!("MTOK_FUZZ_TARGET={name:?} names no target"))
     });
-    (target.read)(bytes);
+    timed(target, bytes);
 });

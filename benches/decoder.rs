@@ -204,6 +204,7 @@ impl Pair {
             engine: EngineKind::Decoder,
             device: DeviceChoice::Cpu,
             precision,
+            kv: None,
             seed: 1,
             holding: Holding::default(),
         };

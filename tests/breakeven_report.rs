@@ -12,6 +12,7 @@ use mtok::cost::scenario::{Document, MeetsQuality};
 use mtok::cost::trace::Trace;
 use mtok::report::breakeven::{to_csv, to_html, to_markdown};
 use mtok::study::model::{ModelCard, Precision, Shape};
+use mtok::study::variant::Variant;
 
 /// The model cards of this repository, and nothing else.
 struct Cards;
@@ -35,15 +36,20 @@ impl Evidence for Cards {
             repetitions: 14,
         };
         let shape: Shape = toml::from_str(TINY).map_err(|error| error.to_string())?;
+        if path == "lengths" {
+            return Ok(of_several_lengths(shape));
+        }
         Ok(Measured {
             source: path.to_owned(),
             date: None,
             gpu: None,
             gpus: 1,
+            simulated: false,
             model: Some("tiny".to_owned()),
             shape: Some(shape),
             points: vec![MeasuredPoint {
                 precision: Precision::Q4K,
+                kv: None,
                 batch: 4.0,
                 isl: 128.0,
                 osl: 32.0,
@@ -60,8 +66,40 @@ impl Evidence for Cards {
         Err(format!("no trace {path} here"))
     }
 
-    fn quality(&self, path: &str, _: Precision) -> Result<MeetsQuality, String> {
+    fn quality(&self, path: &str, _: Variant) -> Result<MeetsQuality, String> {
         Err(format!("no study {path} here"))
+    }
+}
+
+/// A study in which an input token takes 1 ms, an output token 10 ms and a call 50 ms.
+fn of_several_lengths(shape: Shape) -> Measured {
+    let exact = |value: f64| Estimate {
+        value,
+        low: value * 0.99,
+        high: value * 1.01,
+        repetitions: 14,
+    };
+    let point = |isl: f64, osl: f64| MeasuredPoint {
+        precision: Precision::F16,
+        kv: None,
+        batch: 1.0,
+        isl,
+        osl,
+        prefill_tokens_per_second: exact(1_000.0),
+        decode_tokens_per_second: Some(exact(100.0)),
+        output_tokens_per_second: exact(osl / (0.001 * isl + 0.01 * osl + 0.05)),
+        ttft_ms: Some(38.0),
+        tpot_ms: Some(10.0),
+    };
+    Measured {
+        source: "lengths".to_owned(),
+        date: None,
+        gpu: None,
+        gpus: 1,
+        simulated: false,
+        model: Some("tiny".to_owned()),
+        shape: Some(shape),
+        points: vec![point(500.0, 150.0), point(100.0, 150.0), point(500.0, 10.0)],
     }
 }
 
@@ -485,6 +523,106 @@ fn every_method_stands_in_the_table_and_the_one_that_bills_twice_is_marked() {
         assert_eq!(part.matches(method).count(), 1, "{method}");
     }
     assert_eq!(part.matches("NO: BILLS TWICE").count(), 1);
+}
+
+#[test]
+fn a_study_of_several_lengths_prices_one_more_token() {
+    let text = "[traffic]\nrequests_per_day = 10_000\nuser_tokens = 500\noutput_tokens = 150\n[api]\ninput_usd_per_mtok = 2\noutput_usd_per_mtok = 10\n[self_hosted]\nusd_per_gpu_hour = 3.60\ngpus_per_replica = 1\nresults = \"lengths\"\n";
+    let report = to_markdown(&solve(text));
+    let row = report
+        .lines()
+        .find(|line| line.starts_with("| G "))
+        .unwrap();
+    // 0.001 USD a second: 1 USD per million input tokens and 10 per million output tokens.
+    assert!(row.contains("| $1.00 | $10.00 |"), "{row}");
+    assert!(
+        row.contains("3 pairs of lengths") && row.contains("0.05 s besides"),
+        "{row}"
+    );
+}
+
+#[test]
+fn what_pays_at_any_volume_or_at_none_is_said_without_empty_numbers() {
+    let guide = scenario("guide-chatbot");
+    let fee = guide.replace(
+        "[api]\nmodel = \"gpt-4o\"",
+        "[api]\nmodel = \"gpt-4o\"\nfixed_usd_per_month = 5_000",
+    );
+    let always = to_markdown(&solve(&fee));
+    assert!(always.contains("**any volume**"), "{always}");
+    assert!(!always.contains("0.00×") && !always.contains("falls under 0 "));
+    let free = guide.replace(
+        "[api]\nmodel = \"gpt-4o\"",
+        "[api]\ninput_usd_per_mtok = 0\noutput_usd_per_mtok = 0",
+    );
+    let never = to_markdown(&solve(&free));
+    assert!(never.contains("none, whatever the cards cost"), "{never}");
+    assert!(!never.contains("less than —") && !never.contains("under —"));
+}
+
+#[test]
+fn what_pays_at_small_volumes_alone_is_said_to() {
+    let cheap = scenario("guide-chatbot").replace(
+        "[api]\nmodel = \"gpt-4o\"",
+        "[api]\ninput_usd_per_mtok = 0.01\noutput_usd_per_mtok = 0.01\nfixed_usd_per_month = 5_000",
+    );
+    let text = to_markdown(&solve(&cheap));
+    let row = text
+        .lines()
+        .find(|line| line.starts_with("| best for"))
+        .unwrap();
+    assert!(
+        row.contains("above ") && row.contains("only volumes under "),
+        "{row}"
+    );
+}
+
+#[test]
+fn a_price_that_may_fall_is_not_said_to_rise() {
+    let text = to_markdown(ready("guide-rag-10-chunks"));
+    assert!(
+        text.contains("flips when they fall under 0.63 times"),
+        "{text}"
+    );
+    let text = to_markdown(ready("guide-chatbot"));
+    assert!(
+        text.contains("flips when they rise above 3.49 times"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_very_same_model_decides_whether_the_hosting_bill_does() {
+    let text = to_markdown(ready("guide-rag-10-chunks"));
+    let claim = "| self-hosting wins once the API bill passes the hosting bill | no |";
+    assert!(text.contains(claim), "{text}");
+}
+
+#[test]
+fn break_evens_of_fewer_draws_are_said_to_be() {
+    let hours = ["1"; 23].join(", ");
+    let text = format!(
+        "[traffic]\nrequests_per_day = 10_000_000\nuser_tokens = 500\noutput_tokens = 150\nhourly = [{hours}, 3]\n[api]\nmodel = \"gpt-4o\"\n[self_hosted]\nusd_per_gpu_hour = 2\noutput_tokens_per_second = 750\nfleet = \"autoscaled\"\n[uncertainty]\ndraws = 2_000\n[[uncertainty.input]]\nkey = \"self_hosted.usd_per_gpu_hour\"\ndistribution = \"uniform\"\nlow = 1\nhigh = 3\n"
+    );
+    let hourly = to_markdown(&solve(&text));
+    assert!(
+        hourly.contains("those of the first 1,000 draws"),
+        "{hourly}"
+    );
+    let fixed = to_markdown(&solve(&text.replace("autoscaled", "static")));
+    assert!(!fixed.contains("those of the first"));
+}
+
+#[test]
+fn the_age_of_the_prices_is_that_of_the_oldest() {
+    let text = to_markdown(ready("bursty"));
+    assert!(text.contains("the oldest was read on 2026-09-25"), "{text}");
+}
+
+#[test]
+fn a_long_address_breaks_instead_of_pushing_its_table_off_the_page() {
+    let html = to_html(ready("tiny-breakeven"));
+    assert!(html.contains("<td class=\"long\">https://github.com/skypilot-org/"));
 }
 
 #[test]

@@ -167,6 +167,7 @@ impl Loaded {
             engine: EngineKind::Decoder,
             device: DeviceChoice::Cpu,
             precision,
+            kv: None,
             seed: 1,
             holding: Holding::default(),
         };
@@ -193,6 +194,7 @@ impl Loaded {
         let block = BlockOrder {
             point: PointId {
                 precision,
+                kv: None,
                 batch: count(2),
                 isl: count(48),
                 osl: count(2),

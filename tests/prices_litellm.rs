@@ -327,10 +327,11 @@ fn refused(json: &str, line: u64, reason: &str) {
     match import(json.as_bytes(), Implausible::Quarantine).unwrap_err() {
         ImportError::Malformed {
             line: found,
+            column,
             reason: why,
-            ..
         } => {
             assert_eq!(found, line, "{why}");
+            assert!(column >= 1, "{why}");
             assert!(why.contains(reason), "{why}");
         }
         ImportError::Empty { .. } => panic!("it was read and found empty"),
@@ -364,6 +365,16 @@ fn malformed_lists_are_refused_with_line_and_column() {
     refused("", 1, "EOF");
     let deep = format!("{{\"a\": {{\"x\": {}", "[".repeat(100_000));
     refused(&deep, 1, "EOF");
+}
+
+#[test]
+fn an_entry_without_a_name_is_skipped() {
+    let json =
+        br#"{"": {"mode": "chat", "input_cost_per_token": 1e-6, "output_cost_per_token": 1e-6},
+        "b": {"mode": "chat", "input_cost_per_token": 1e-6, "output_cost_per_token": 1e-6}}"#;
+    let import = import(json, Implausible::Allow).unwrap();
+    assert_eq!(import.summary.skipped["no name"], 1);
+    assert_eq!(import.file.apis.len(), 1);
 }
 
 #[test]

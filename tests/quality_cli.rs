@@ -145,6 +145,54 @@ fn one_run_measures_speed_and_quality() {
 }
 
 #[test]
+fn each_type_of_the_cache_is_measured_and_judged_with_each_precision() {
+    let desk = Desk::new();
+    let study = "[sweep]\nprecision = [\"q8_0\", \"q4_k\"]\nkv = [\"f16\", \"q8_0\"]\n\
+        batch = [1]\nisl = [8]\nosl = [4]\n\
+        [measure]\nlaunches = 1\n[quality]\ntext = \"text.txt\"\ncontext = 16\n";
+    std::fs::write(desk.path("study.toml"), study).unwrap();
+    let answer = json(&desk.mtok("run", &["study.toml", "--json"]));
+    let held = |list: &str| -> Vec<String> {
+        let rows = answer[list].as_array().unwrap().iter();
+        let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+        rows.map(|row| text(row, "precision") + " " + &text(row, "kv_dtype"))
+            .collect()
+    };
+    let all = ["q8_0 f16", "q8_0 q8_0", "q4_k f16", "q4_k q8_0"];
+    assert_eq!(held("points"), all);
+    assert_eq!(held("precisions"), all);
+    let kld = |row: usize| answer["precisions"][row]["kld_mean"].as_f64().unwrap();
+    assert!(kld(0) < kld(1) && kld(2) < kld(3), "{answer}");
+    assert_eq!(
+        answer["points"][1]["kld_mean"],
+        answer["precisions"][1]["kld_mean"]
+    );
+    let report = std::fs::read_to_string(desk.path("study/report.md")).unwrap();
+    assert!(report.contains("| q4_k kv q8_0 |"), "{report}");
+    assert!(
+        report.contains("combination of weights and KV cache within a perplexity ratio"),
+        "{report}"
+    );
+
+    // All of it is on record, so that nothing is left to do; another axis is another study.
+    let record = || std::fs::read_to_string(desk.path("study/run.jsonl")).unwrap();
+    let blocks = record().matches("\"type\":\"block\"").count();
+    json(&desk.mtok("run", &["study.toml", "--resume", "--json"]));
+    assert_eq!(record().matches("\"type\":\"block\"").count(), blocks);
+    let other = desk.mtok("run", &["study.toml", "--resume", "--kv", "f16"]);
+    assert_eq!(other.status.code(), Some(3), "{other:?}");
+    assert!(String::from_utf8_lossy(&other.stderr).contains("the study's sweep"));
+
+    let compared = Command::new(env!("CARGO_BIN_EXE_mtok"))
+        .current_dir(desk.0.path())
+        .args(["compare", "study", "study", "--json"])
+        .output()
+        .unwrap();
+    let compared = json(&compared).to_string();
+    assert!(compared.contains("q4_k kv q8_0 b1 8/4"), "{compared}");
+}
+
+#[test]
 fn what_cannot_be_judged_is_refused_before_a_model_is_loaded() {
     let desk = Desk::new();
     let ends = |arguments: &[&str], code: i32, words: &str| {

@@ -155,8 +155,8 @@ fn importances_are_collected_from_a_text_and_heeded() {
 #[test]
 fn a_run_holds_its_cache_as_asked_and_says_so() {
     let folder = TempDir::new().unwrap();
-    let study = "[model]\nkv = \"q8_0\"\ndevice = \"cpu\"\n\
-        [sweep]\nprecision = [\"q8_0\"]\nbatch = [1]\nisl = [8]\nosl = [4]\n\
+    let study = "[model]\ndevice = \"cpu\"\n\
+        [sweep]\nprecision = [\"q8_0\"]\nkv = [\"q8_0\"]\nbatch = [1]\nisl = [8]\nosl = [4]\n\
         [measure]\nmin_blocks = 2\nmax_blocks = 2\nmin_block_seconds = 0.01\nmax_seconds = 5\n\
         warmup_seconds = 0\nlaunches = 1\ntarget_ci = 0.9\n";
     std::fs::write(folder.path().join("study.toml"), study).unwrap();

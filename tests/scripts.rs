@@ -232,6 +232,10 @@ fn acceptance(machine: &Machine, fake: &str, stop_at: &str) -> Output {
         .args(["--rehearse", "--out", "carried", "--mtok"])
         .arg(machine.programs().join("mtok"))
         .current_dir(machine.root.path())
+        .env(
+            "PATH",
+            format!("{}:/usr/bin:/bin", machine.programs().display()),
+        )
         .env("CALLS", machine.root.path().join("calls"))
         .env("STOP_AT", stop_at)
         .output()
@@ -329,4 +333,45 @@ fn acceptance_keeps_going_after_a_stage_that_failed_and_says_so() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("== stock: exit code 4"), "{text}");
     assert!(text.trim_end().ends_with("failed or left: stock"), "{text}");
+}
+
+#[test]
+fn acceptance_tries_a_stage_again_that_found_no_device() {
+    let machine = Machine::ready();
+    // The program locks its file before it looks for the device.
+    let absent = "case \"$*\" in *\"/stock \"*) : >\"$4/run.jsonl\"; exit 5 ;; esac";
+    let first = acceptance(&machine, &format!("{absent}\n{FAKE_MTOK}"), "nowhere");
+    assert_eq!(first.status.code(), Some(1));
+    let second = acceptance(&machine, FAKE_MTOK, "nowhere");
+    let text = String::from_utf8(second.stdout).unwrap();
+    assert_eq!(second.status.code(), Some(0), "{text}");
+}
+
+#[test]
+fn acceptance_stops_at_a_signal_and_goes_on_from_there() {
+    let machine = Machine::ready();
+    // The script's own shell is the parent of `timeout`, which is the program's.
+    let signal = "case \"$*\" in *\"/decoder \"*) \
+        kill -INT \"$(cut -d ' ' -f 4 /proc/$PPID/stat)\"; STOP_AT=decoder ;; esac";
+    let first = acceptance(&machine, &format!("{signal}\n{FAKE_MTOK}"), "nowhere");
+    let text = String::from_utf8(first.stdout).unwrap();
+    assert_eq!(first.status.code(), Some(1), "{text}");
+    assert!(text.contains("== decoder: stopped"), "{text}");
+    let calls = fs::read_to_string(machine.root.path().join("calls")).unwrap();
+    assert!(
+        !calls.contains("/stock "),
+        "nothing begins after it: {calls}"
+    );
+    let second = acceptance(&machine, FAKE_MTOK, "nowhere");
+    assert_eq!(second.status.code(), Some(0));
+}
+
+#[test]
+fn acceptance_keeps_a_stage_that_cannot_be_packed() {
+    let machine = Machine::ready();
+    machine.program("tar", "exit 1");
+    let first = acceptance(&machine, FAKE_MTOK, "nowhere");
+    assert_ne!(first.status.code(), Some(0));
+    let carried = machine.root.path().join("carried");
+    assert!(carried.join("doctor/doctor.json").exists());
 }

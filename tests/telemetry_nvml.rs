@@ -303,6 +303,7 @@ fn a_field_that_is_not_supported_costs_itself_alone() {
         Fault::fails("clock:2", 3),
         Fault::fails("nvmlDeviceGetTemperature", 4),
         Fault::fails("nvmlDeviceGetUtilizationRates", 999),
+        Fault::fails("nvmlDeviceGetMemoryInfo_v2", 25),
     ];
     let driver = Driver::new(&Script {
         faults,
@@ -330,6 +331,12 @@ fn a_field_that_is_not_supported_costs_itself_alone() {
     assert_eq!(
         reading.value(Sensor::GpuUtilization),
         Err(Absence::Driver("an internal error of the driver"))
+    );
+    assert_eq!(
+        reading.value(Sensor::MemoryUsed),
+        Err(Absence::Driver(
+            "the driver knows another version of the question"
+        ))
     );
     shows(
         &reading,
@@ -489,6 +496,25 @@ fn the_worker_that_the_driver_does_not_list_has_no_memory_of_its_own() {
     let driver = Driver::new(&script(card));
     let mut probe = driver.open().unwrap();
     assert_eq!(memory(&mut probe, Some(4_242)), Err(Absence::NotTold));
+}
+
+#[test]
+fn a_process_counts_once_and_one_without_an_id_for_itself() {
+    let mut card = busy();
+    let entry = |pid| Process {
+        owner: Owner::Pid(pid),
+        ..busy().processes[0].clone()
+    };
+    card.processes = [4_242, 4_242, 7, 0, 0].map(entry).to_vec();
+    let driver = Driver::new(&script(card));
+    let reading = driver.open().unwrap().read(Some(4_242));
+    shows(
+        &reading,
+        &[
+            (Sensor::ProcessCount, 4),
+            (Sensor::ProcessMemory, 2 * 19_000 * MIB),
+        ],
+    );
 }
 
 /// The script cannot know the worker's id before it runs, so it may list whatever the caller starts.
@@ -723,6 +749,10 @@ fn a_divided_card_whose_slice_is_not_known_shows_nothing_of_all_slices() {
     let findings = examine(&driver.access, &first());
     assert_eq!(finding(&findings, "MIG").state, "on");
     assert!(finding(&findings, "MIG").remedy.is_some());
+    let shared = "the card gives it for all MIG slices together";
+    assert_eq!(finding(&findings, "GPM").state, format!("— ({shared})"));
+    let sensors = &finding(&findings, "sensors").state;
+    assert_eq!(sensors.matches(shared).count(), 1, "{sensors}");
 }
 
 #[test]
@@ -730,7 +760,13 @@ fn without_a_driver_the_diagnosis_is_one_line() {
     let driver = Driver::new(&failing(vec![Fault::fails("nvmlInit_v2", 9)]));
     let findings = examine(&driver.access, &first());
     assert_eq!(findings.len(), 1);
-    assert_eq!(findings[0].state, "the NVIDIA driver is not loaded");
+    assert!(
+        findings[0]
+            .state
+            .starts_with("the NVIDIA driver is not loaded; a report lacks"),
+        "{}",
+        findings[0].state
+    );
 }
 
 /// The dynamic loader reads `LD_LIBRARY_PATH` when a process starts, so this test runs itself again

@@ -14,9 +14,11 @@ use fake_nvml::install::install;
 use fake_nvml::script::{Card, Event, Fault, Owner, Process, Script, Sensors, Series};
 use serde_json::Value;
 
-/// 5 ms of prefill and 5 ms per step on a card that the default script of the driver has.
+/// 5 ms of prefill and 5 ms per step on a card that the default script of the driver has. A step reads
+/// 2 GB, which is 80 % of what the card can read.
 const ENGINE: &str = "[model]\nload_ms = 1.0\n\
-    [time]\nclock = \"machine\"\nprefill_us = 5000.0\nprefill_us_per_token = 0.0\nstep_us = 5000.0\n";
+    [time]\nclock = \"machine\"\nprefill_us = 5000.0\nprefill_us_per_token = 0.0\nstep_us = 5000.0\n\
+    [peaks]\nread_bytes_per_second = 0.5e12\n";
 
 /// Two points, three blocks of 0.2 s each.
 const STUDY: &str = "[sweep]\nprecision = [\"bf16\"]\nbatch = [1, 2]\nisl = [16]\nosl = [4]\n\
@@ -85,6 +87,22 @@ impl Bench {
         Self::lacking(script, &[])
     }
 
+    /// The engine with other numbers.
+    fn with_engine(self, from: &str, to: &str) -> Self {
+        let engine = ENGINE.replace(from, to);
+        assert_ne!(engine, ENGINE, "{from}");
+        std::fs::write(self.folder.path().join("engine.toml"), engine).unwrap();
+        self
+    }
+
+    /// The study with other settings.
+    fn with_study(self, from: &str, to: &str) -> Self {
+        let study = STUDY.replace(from, to);
+        assert_ne!(study, STUDY, "{from}");
+        std::fs::write(self.folder.path().join("study.toml"), study).unwrap();
+        self
+    }
+
     fn lacking(script: &Script, missing: &[&str]) -> Self {
         let bench = Self::bare();
         install(bench.folder.path(), script, missing).unwrap();
@@ -136,10 +154,16 @@ impl Bench {
         records
     }
 
+    /// What `mtok verify` says of the folder, which is in order.
     #[track_caller]
-    fn verifies(&self) {
+    fn verifies(&self) -> String {
         let output = self.mtok(&["verify", self.out().to_str().unwrap()]);
         assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn report(&self) -> String {
+        std::fs::read_to_string(self.out().join("report.md")).unwrap()
     }
 }
 
@@ -300,10 +324,8 @@ fn a_sensor_that_is_missing_costs_itself_alone_and_says_why() {
 
 #[track_caller]
 fn ends_the_card(script: &Script, reason: &str) {
-    let bench = Bench::new(script);
     // Longer blocks, so that the end comes within one.
-    let study = STUDY.replace("min_block_seconds = 0.2", "min_block_seconds = 4");
-    std::fs::write(bench.folder.path().join("study.toml"), study).unwrap();
+    let bench = Bench::new(script).with_study("min_block_seconds = 0.2", "min_block_seconds = 4");
     let ran = bench.run(&[]);
     assert_eq!(ran.code, 8, "{}", ran.said);
     let records = bench.records();
@@ -364,12 +386,35 @@ fn a_card_that_is_lost_from_the_start_begins_nothing() {
     assert!(ran.said.contains("the card is lost"), "{}", ran.said);
 }
 
+#[test]
+fn a_card_that_is_lost_at_rest_begins_nothing() {
+    let script = with(|card| {
+        card.events = vec![Event {
+            at_ms: 1_000,
+            xid: 79,
+        }];
+    });
+    let bench = Bench::new(&script);
+    let ran = bench.run(&[]);
+    assert_eq!(ran.code, 5, "{}", ran.said);
+    assert!(ran.said.contains("XID 79"), "{}", ran.said);
+    assert_eq!(bench.records(), Vec::<Value>::new());
+}
+
 // A card that is not at its best.
 
 /// Runs under `--strict` and finds the warning.
 #[track_caller]
 fn doubts(script: &Script, code: &str, message: &str) {
-    let bench = Bench::new(script);
+    refuses(&Bench::new(script), code, message);
+}
+
+/// What may be said of a simulated run on a machine that does other work.
+const BESIDE: [&str; 2] = ["simulated", "telemetry_degraded"];
+
+/// Refuses the result under `--strict`, for this reason alone.
+#[track_caller]
+fn refuses(bench: &Bench, code: &str, message: &str) {
     let ran = bench.run(&["--strict"]);
     assert_eq!(ran.code, 6, "{} {}", ran.json, ran.said);
     let warnings = ran.warnings(code);
@@ -377,6 +422,11 @@ fn doubts(script: &Script, code: &str, message: &str) {
         warnings.iter().any(|warning| warning.contains(message)),
         "{warnings:?}"
     );
+    for warning in ran.json["warnings"].as_array().unwrap() {
+        let other = warning["code"].as_str().unwrap();
+        assert!(other == code || BESIDE.contains(&other), "{warning}");
+        assert!(warning["remedy"].as_str().is_some_and(|it| !it.is_empty()));
+    }
     bench.verifies();
 }
 
@@ -436,11 +486,24 @@ fn a_card_that_works_before_the_worker_does_is_foreign_use() {
 }
 
 #[test]
-fn a_driver_that_hides_processes_cannot_tell_and_that_is_no_fault_of_the_number() {
+fn a_driver_that_hides_processes_cannot_tell() {
     let script = with(|card| card.processes.clear());
-    let ran = Bench::new(&script).run(&[]);
-    assert_eq!(ran.code, 0);
-    assert!(ran.warnings("foreign_use_unknown")[0].contains("cannot tell"));
+    doubts(&script, "foreign_use_unknown", "cannot tell");
+}
+
+#[test]
+fn a_process_beside_the_worker_is_foreign_use() {
+    // From within the first block to before the end, so that only the blocks tell.
+    let script = with(|card| {
+        card.processes.push(Process {
+            owner: Owner::Pid(1),
+            memory_bytes: None,
+            from_ms: 3_500,
+            to_ms: Some(8_000),
+        });
+    });
+    let bench = Bench::new(&script).with_study("min_block_seconds = 0.2", "min_block_seconds = 2");
+    refuses(&bench, "foreign_use", "1 other processes used the card");
 }
 
 #[test]
@@ -461,36 +524,71 @@ fn an_xid_that_ends_a_program_is_doubted() {
 }
 
 #[test]
-fn memory_near_the_limit_is_said_and_leaves_the_number_alone() {
+fn memory_near_the_limit_is_doubted() {
     let full = Series::steps(&[(0, 600_000_000), (2_100, 84_000_000_000), (60_000, 1)]);
     let script = with(|card| card.sensors.memory_used_bytes = full);
-    let ran = Bench::new(&script).run(&[]);
-    assert_eq!(ran.code, 0, "{}", ran.said);
+    let ran = Bench::new(&script).run(&["--strict"]);
+    assert_eq!(ran.code, 6, "{}", ran.said);
     assert!(ran.warnings("memory_near_limit")[0].contains("98.2 %"));
+}
+
+#[test]
+fn a_card_that_waits_for_the_host_is_doubted() {
+    let script = with(|card| card.sensors.gpu_percent = Series::Constant(4));
+    // The same step on a card that reads six times as fast.
+    let bench = Bench::new(&script).with_engine("0.5e12", "3.0e12");
+    let message = "busy 4.0 % of the time at 13";
+    refuses(&bench, "host_bound", message);
+}
+
+#[test]
+fn a_step_that_reads_more_than_the_card_can_is_impossible() {
+    let bench = Bench::new(&driver(working())).with_engine("0.5e12", "0.2e12");
+    refuses(&bench, "impossible", "times the memory bandwidth");
+}
+
+#[test]
+fn fewer_blocks_than_asked_for_are_doubted() {
+    let bench = Bench::new(&driver(working())).with_study("max_seconds = 20", "max_seconds = 0.5");
+    refuses(&bench, "too_few_samples", "2 blocks instead of 3");
+}
+
+#[test]
+fn an_interval_wider_than_asked_for_is_doubted() {
+    let bench = Bench::new(&driver(working()))
+        .with_engine("step_us = 5000.0", "step_us = 5000.0\nnoise = 0.3");
+    let study = STUDY.replace("target_ci = 0.9", "target_ci = 0.001");
+    std::fs::write(bench.folder.path().join("study.toml"), study).unwrap();
+    let ran = bench.run(&["--strict"]);
+    assert_eq!(ran.code, 6, "{}", ran.said);
+    assert!(ran.warnings("wide_interval")[0].contains("instead of ± 0.1 %"));
 }
 
 #[test]
 fn a_sampler_that_was_held_up_is_degraded_telemetry() {
     // The 60th reading, 3 s after the first, takes 0.6 s.
     let script = failing(vec![Fault::hangs("nvmlDeviceGetUtilizationRates", 60, 600)]);
-    let bench = Bench::new(&script);
-    let study = STUDY.replace("min_block_seconds = 0.2", "min_block_seconds = 1");
-    std::fs::write(bench.folder.path().join("study.toml"), study).unwrap();
-    let ran = bench.run(&["--strict"]);
-    assert_eq!(ran.code, 6, "{}", ran.said);
-    assert!(
-        !ran.warnings("telemetry_degraded").is_empty(),
-        "{}",
-        ran.json
-    );
-    bench.verifies();
+    let bench = Bench::new(&script).with_study("min_block_seconds = 0.2", "min_block_seconds = 1");
+    refuses(&bench, "telemetry_degraded", "no reading for 1");
+}
+
+#[test]
+fn a_driver_that_falls_silent_does_not_hold_the_run_up() {
+    // An hour, from 3 s after the first reading on.
+    let silent = Fault::hangs("nvmlDeviceGetPowerUsage", 60, 3_600_000);
+    let bench = Bench::new(&failing(vec![silent]))
+        .with_study("min_block_seconds = 0.2", "min_block_seconds = 1");
+    refuses(&bench, "telemetry_degraded", "no reading for");
+    let blocks = bench.blocks();
+    assert_eq!(blocks.len(), 7, "three of each point, and the drift");
+    let absent = &blocks[6]["sensors"]["absent"]["sm_clock_mhz"];
+    let reason = "since it was asked for power_mw";
+    assert!(absent.as_str().unwrap().contains(reason), "{absent}");
 }
 
 #[test]
 fn scripted_time_has_no_readings_and_says_so() {
-    let bench = Bench::new(&driver(working()));
-    let engine = ENGINE.replace("clock = \"machine\"\n", "");
-    std::fs::write(bench.folder.path().join("engine.toml"), engine).unwrap();
+    let bench = Bench::new(&driver(working())).with_engine("clock = \"machine\"\n", "");
     let ran = bench.run(&[]);
     assert_eq!(ran.code, 0, "{}", ran.said);
     assert!(ran.warnings("telemetry_missing")[0].contains("scripted"));
@@ -578,7 +676,7 @@ fn energy_is_shown_per_phase_gross_and_net() {
         Value::Null,
         "simulated"
     );
-    let report = std::fs::read_to_string(bench.out().join("report.md")).unwrap();
+    let report = bench.report();
     assert!(report.contains("the card drew 100.0 W"), "{report}");
     let html = std::fs::read_to_string(bench.out().join("report.html")).unwrap();
     assert!(html.contains("power over the time of bf16 b2 16/32"));
@@ -593,7 +691,7 @@ fn is_integrated(card: Card, missing: &[&str], reason: &str) {
         assert!(point[format!("{phase}_joules_per_token")].as_f64().unwrap() > 0.0);
         assert_eq!(point[format!("{phase}_energy_disagreement")], Value::Null);
     }
-    let report = std::fs::read_to_string(bench.out().join("report.md")).unwrap();
+    let report = bench.report();
     assert!(report.contains(reason), "{report}");
 }
 
@@ -617,13 +715,43 @@ fn without_any_power_energy_is_absent_with_its_reason() {
     ] {
         assert_eq!(ran.json["points"][0][column], Value::Null, "{column}");
     }
-    let report = std::fs::read_to_string(bench.out().join("report.md")).unwrap();
+    let report = bench.report();
     assert!(
         report.contains("— (energy_mj: the driver is too old"),
         "{report}"
     );
     let table = std::fs::read_to_string(bench.out().join("points.csv")).unwrap();
     assert!(!table.contains("NaN"));
+}
+
+fn a_resumed_run_makes_up_the_energy_that_it_did_not_come_to() {
+    let bench = Bench::new(&driver(warming()));
+    let study = ENERGY_STUDY.replace("warmup_seconds = 0", "warmup_seconds = 2");
+    std::fs::write(bench.folder.path().join("study.toml"), study).unwrap();
+    // A tenth of a minute is enough for the blocks and not for those of energy.
+    let ran = bench.run(&["--max-minutes", "0.1"]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    let reason = "no block shows this phase alone";
+    assert!(bench.report().contains(reason), "{}", bench.report());
+    assert!(bench.verifies().contains("0 of 2 energies derivable"));
+    let measured = bench.blocks().len();
+
+    let ran = bench.run(&["--resume"]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    assert!(bench.verifies().contains("2 of 2 energies derivable"));
+    let blocks = bench.blocks();
+    assert_eq!(blocks.len(), measured + 2);
+    for block in &blocks[measured..] {
+        assert_eq!(block["purpose"], "energy");
+    }
+    let point = &ran.json["points"][0];
+    is_near(&point["idle_watts"], 100.0);
+    for phase in ["prefill", "decode"] {
+        let column = |name: &str| point[format!("{phase}_{name}")].as_f64().unwrap();
+        let net = column("net_joules_per_token") / column("joules_per_token");
+        assert!((net - 0.75).abs() < 0.02, "{net}");
+    }
+    assert!(!bench.report().contains(reason));
 }
 
 /// Half a minute each, so all at once.
@@ -634,6 +762,7 @@ fn energy_comes_from_the_counter_or_else_from_power_or_else_not_at_all() {
         .collect();
     std::thread::scope(|scope| {
         scope.spawn(energy_is_shown_per_phase_gross_and_net);
+        scope.spawn(a_resumed_run_makes_up_the_energy_that_it_did_not_come_to);
         scope.spawn(|| {
             let mut card = working();
             card.sensors.energy_mj = Series::lines(&sawtooth, 20);
@@ -668,7 +797,8 @@ fn the_doctor_names_what_a_report_would_lack() {
         "350 of 700 W",
         "NVIDIA H100 80GB HBM3",
         "0.6 of 85.5 GB in use",
-        "gpm_sm_activity_permille: not supported by this card",
+        "gpm_sm_activity_permille, gpm_sm_occupancy_permille, gpm_tensor_activity_permille, \
+         gpm_dram_bandwidth_permille: not supported by this card",
         "GPM",
         "nvidia-persistenced",
         "ECC",

@@ -45,6 +45,7 @@ fn order(script: &str) -> (TempDir, Order) {
         engine: EngineKind::Sim(path),
         device: DeviceChoice::Auto,
         precision: Precision::F16,
+        kv: None,
         seed: 1,
         holding: Holding::default(),
     };
@@ -77,6 +78,7 @@ fn a_block_in_a_process_is_the_same_as_one_in_this_process() {
     let block = BlockOrder {
         point: PointId {
             precision: Precision::F16,
+            kv: None,
             batch: count(2),
             isl: count(8),
             osl: count(4),

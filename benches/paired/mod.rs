@@ -90,6 +90,7 @@ pub(crate) fn order() -> Order {
         engine: EngineKind::Decoder,
         device: DeviceChoice::Cpu,
         precision: Precision::F32,
+        kv: None,
         seed: SEED,
         holding: Holding::default(),
     }
@@ -117,6 +118,7 @@ pub(crate) fn block(worker: &mut dyn Worker, generations: u32, seed: u64) -> Blo
     let order = BlockOrder {
         point: PointId {
             precision: Precision::F32,
+            kv: None,
             batch: count(BATCH),
             isl: count(ISL),
             osl: count(OSL),

@@ -89,9 +89,9 @@ pub(super) struct StudyArgs {
     /// auto, cpu or cuda:N.
     #[arg(long, value_name = "DEVICE")]
     pub(super) device: Option<DeviceChoice>,
-    /// How keys and values are cached: f32, f16, bf16 or q8_0.
-    #[arg(long, value_name = "TYPE")]
-    pub(super) kv: Option<CacheType>,
+    /// How keys and values are cached: f32, f16, bf16 or q8_0; each with every precision.
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub(super) kv: Option<Vec<CacheType>>,
     /// Importance matrix that the k-quants heed, from mtok imatrix or llama.cpp.
     #[arg(long, value_name = "FILE")]
     pub(super) imatrix: Option<PathBuf>,
@@ -102,19 +102,19 @@ pub(super) struct StudyArgs {
     #[arg(long, value_name = "ID")]
     pub(super) gpu: Option<String>,
     /// Price of one hour of the device.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(super) usd_per_hour: Option<Decimal>,
     /// Price of one kilowatt-hour; the cost of energy stands beside the rental.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(super) usd_per_kwh: Option<Decimal>,
     /// Energy of the building per energy of the card, 1 or more (default: the card alone).
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(super) pue: Option<Decimal>,
     /// Seed of prompts, order and random weights.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
     /// Stop starting new work after this many minutes.
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", allow_negative_numbers = true)]
     pub(super) max_minutes: Option<f64>,
     /// Print one JSON document and nothing else.
     #[arg(long)]
@@ -126,7 +126,12 @@ pub(super) struct StudyArgs {
     #[arg(long)]
     pub(super) require_telemetry: bool,
     /// Give up a worker that makes no step for this long.
-    #[arg(long, value_name = "S", default_value_t = 120.0)]
+    #[arg(
+        long,
+        value_name = "S",
+        default_value_t = 120.0,
+        allow_negative_numbers = true
+    )]
     pub(super) no_progress_timeout: f64,
     /// The study folder.
     #[arg(long, value_name = "DIR")]
@@ -164,11 +169,11 @@ impl StudyArgs {
                 source: self.model.clone(),
                 engine: self.engine.clone(),
                 device: self.device,
-                kv: self.kv,
                 imatrix: self.imatrix.clone(),
             },
             sweep: SweepSection {
                 precision: self.precision.clone(),
+                kv: self.kv.clone(),
                 batch: counts(&self.batch),
                 isl: counts(&self.isl),
                 osl: counts(&self.osl),
@@ -186,6 +191,27 @@ impl StudyArgs {
             },
             quality: None,
         }
+    }
+}
+
+impl StudyArgs {
+    /// An error of the study, with the name of the file where the file alone gives the same one.
+    pub(super) fn locate(&self, error: CliError) -> CliError {
+        let Some(path) = &self.study else {
+            return error;
+        };
+        let alone = read_study(path).ok().and_then(|file| {
+            let target = target(file.model.device);
+            file.resolved(target).err()
+        });
+        if alone.is_some_and(|alone| alone.to_string() == error.error.to_string()) {
+            let context = path.display().to_string();
+            return CliError {
+                error: error.error.context(context),
+                ..error
+            };
+        }
+        error
     }
 }
 

@@ -14,7 +14,8 @@ use crate::cost::resolve::{Evidence, Sources};
 use crate::cost::scenario::{Document, MeetsQuality, ScenarioError};
 use crate::cost::trace::Trace;
 use crate::report::escape::inert;
-use crate::study::model::{ModelCard, Precision};
+use crate::study::model::ModelCard;
+use crate::study::variant::Variant;
 
 /// Exit codes of this verb, as the command line documents them.
 const DONE: u8 = 0;
@@ -58,7 +59,7 @@ pub struct Outside<'a> {
     /// A study folder.
     pub measured: &'a dyn Fn(&Path) -> Result<Measured, String>,
     /// Whether a study finds the model good enough at a precision.
-    pub quality: &'a dyn Fn(&Path, Precision) -> Result<MeetsQuality, String>,
+    pub quality: &'a dyn Fn(&Path, Variant) -> Result<MeetsQuality, String>,
     /// Writes the reports of an answer into a folder.
     pub report: &'a dyn Fn(&Answer, &Path) -> anyhow::Result<()>,
     /// The present day, against which prices age on the terminal alone.
@@ -260,8 +261,8 @@ impl Evidence for Files<'_> {
         read_trace(&self.find(path))
     }
 
-    fn quality(&self, path: &str, precision: Precision) -> Result<MeetsQuality, String> {
-        (self.outside.quality)(&self.find(path), precision)
+    fn quality(&self, path: &str, variant: Variant) -> Result<MeetsQuality, String> {
+        (self.outside.quality)(&self.find(path), variant)
     }
 }
 

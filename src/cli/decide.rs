@@ -7,6 +7,7 @@ use super::breakeven::{self, Outside, Streams};
 use super::catalog_files;
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
+use super::output::with_causes;
 use super::{host, reports};
 use crate::catalog::book::PriceBook;
 use crate::catalog::{Catalog, gpus};
@@ -15,9 +16,10 @@ use crate::cost::measured::{Estimate, Measured, MeasuredPoint};
 use crate::cost::scenario::MeetsQuality;
 use crate::engine::cards;
 use crate::metrics::stats;
+use crate::record::observation::DeviceKind;
 use crate::record::store;
 use crate::report::document::{self, Document};
-use crate::study::model::Precision;
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::units::TokensPerSecond;
 
@@ -60,7 +62,7 @@ pub(super) fn run(args: &BreakevenVerb) -> Result<Exit, CliError> {
 fn with_imported(catalog: &Catalog) -> Result<Option<Box<dyn PriceBook>>, String> {
     match catalog_files::with_users(catalog.clone()) {
         Ok(catalog) => Ok(Some(Box::new(catalog))),
-        Err(error) => Err(format!("{:#}", error.error)),
+        Err(error) => Err(with_causes(&error.error)),
     }
 }
 
@@ -70,8 +72,8 @@ fn outside(catalog: &Catalog) -> Outside<'_> {
         book: catalog,
         further: &|| Ok(None),
         card: &|name| cards::find(name).map_err(|error| error.to_string()),
-        measured: &|folder| measured(folder).map_err(|error| format!("{:#}", error.error)),
-        quality: &|folder, precision| quality(folder, precision),
+        measured: &|folder| measured(folder).map_err(|error| with_causes(&error.error)),
+        quality: &|folder, variant| quality(folder, variant),
         report: &write_reports,
         today: host::today(),
     }
@@ -105,24 +107,23 @@ fn write_reports(answer: &Answer, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a precision keeps the budget that a study of quality states for its loss.
-fn quality(folder: &Path, precision: Precision) -> Result<MeetsQuality, String> {
+/// Whether a variant keeps the budget that a study of quality states for its loss.
+fn quality(folder: &Path, variant: Variant) -> Result<MeetsQuality, String> {
     let name = folder.display();
     let records = store::read(&StudyFolder::new(folder.to_owned()).record())
         .map_err(|error| error.to_string())?;
-    let document =
-        reports::conclude(&records, None).map_err(|error| format!("{:#}", error.error))?;
+    let document = reports::conclude(&records, None).map_err(|error| with_causes(&error.error))?;
     let Some(precisions) = document.precisions else {
         return Err(format!(
             "{name}: quality was not asked for there; run mtok quality, or state \
              decision.self_hosted_meets_quality"
         ));
     };
-    match precisions.keeps_budget(precision) {
+    match precisions.keeps_budget(variant) {
         Some(true) => Ok(MeetsQuality::Yes),
         Some(false) => Ok(MeetsQuality::No),
         None => Err(format!(
-            "{name}: {precision} was not judged there; judge it, or set self_hosted.precision to one that was"
+            "{name}: {variant} was not judged there; judge it, or set self_hosted.precision to one that was"
         )),
     }
 }
@@ -139,6 +140,7 @@ fn measured(folder: &Path) -> Result<Measured, CliError> {
         date: session.map(|session| session.run_date),
         gpu: asked.or_else(|| recognised.map(|card| card.id.clone())),
         gpus: 1,
+        simulated: device.is_some_and(|device| device.kind == DeviceKind::Sim),
         model: session.map(|session| session.model.name.clone()),
         shape: session.map(|session| session.model.shape.clone()),
         points: points(&document),
@@ -163,6 +165,7 @@ fn point(id: PointId, measured: &document::Measured) -> MeasuredPoint {
     let latency = &measured.latency;
     MeasuredPoint {
         precision: id.precision,
+        kv: id.kv,
         batch: f64::from(id.batch.get()),
         isl: f64::from(id.isl.get()),
         osl: f64::from(id.osl.get()),

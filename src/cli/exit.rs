@@ -139,6 +139,15 @@ fn remedy(place: &str, reason: &str) -> Option<&'static str> {
     if reason.contains("; ") {
         return None;
     }
+    let elsewhere = ["No such file", "not a folder", "not a file"];
+    if elsewhere
+        .iter()
+        .any(|beginning| reason.starts_with(beginning))
+    {
+        return Some(
+            "check the path: dir: takes a folder with config.json and safetensors, gguf: a file",
+        );
+    }
     Some(if place.contains(".gguf") {
         "download the file again, or convert the model again with a current llama.cpp"
     } else {
@@ -155,5 +164,25 @@ impl From<StudyError> for CliError {
 impl From<ParseError> for CliError {
     fn from(error: ParseError) -> Self {
         Self::new(Exit::Usage, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_leads_nowhere_is_no_reason_to_download_again() {
+        let hint = |place: &str, reason: &str| {
+            let error = EngineError::Model {
+                place: place.to_owned(),
+                reason: reason.to_owned(),
+            };
+            CliError::from(error).hint.unwrap_or_default()
+        };
+        assert!(hint("/nope", "not a folder").starts_with("check the path"));
+        let missing = "No such file or directory (os error 2)";
+        assert!(hint("/nope.gguf", missing).starts_with("check the path"));
+        assert!(hint("x/model.safetensors", "too short").starts_with("download"));
     }
 }

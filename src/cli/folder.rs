@@ -17,21 +17,40 @@ impl StudyFolder {
         Self { root }
     }
 
-    /// The folder where nothing was asked for: `mtok-runs/<model>-<date>`, numbered from the second
-    /// run of a day on.
-    pub(super) fn default_for(source: &ModelSource, date: jiff::civil::Date) -> Self {
-        let base = Path::new("mtok-runs").join(format!("{}-{date}", slug(source)));
-        let numbered = |n: u32| {
-            let name = base
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned());
-            base.with_file_name(format!("{}-{n}", name.unwrap_or_default()))
-        };
-        let mut candidates = std::iter::once(base.clone()).chain((2..).map(numbered));
-        let free = candidates.find(|path| !path.join("run.jsonl").exists());
-        Self {
-            root: free.unwrap_or(base),
-        }
+    /// The folder where nothing was asked for: `<model>-<date>` under `runs`, numbered from the second run
+    /// of a day on.
+    pub(super) fn next_in(runs: &Path, source: &ModelSource, date: jiff::civil::Date) -> Self {
+        let mut free = Self::of_a_day(runs, source, date).filter(|folder| !folder.is_begun());
+        free.next().expect("there are more numbers than folders")
+    }
+
+    /// The last run of a day under `runs`.
+    pub(super) fn last_in(
+        runs: &Path,
+        source: &ModelSource,
+        date: jiff::civil::Date,
+    ) -> Option<Self> {
+        Self::of_a_day(runs, source, date)
+            .take_while(Self::is_begun)
+            .last()
+    }
+
+    fn of_a_day(
+        runs: &Path,
+        source: &ModelSource,
+        date: jiff::civil::Date,
+    ) -> impl Iterator<Item = Self> {
+        let name = format!("{}-{date}", slug(source));
+        let first = runs.join(&name);
+        let numbered = (2_u64..).map({
+            let runs = runs.to_owned();
+            move |n| runs.join(format!("{name}-{n}"))
+        });
+        std::iter::once(first).chain(numbered).map(Self::new)
+    }
+
+    fn is_begun(&self) -> bool {
+        self.record().exists()
     }
 
     /// Creates the folder and its parents.
@@ -108,6 +127,22 @@ fn replace(path: &Path, fresh: &Path, text: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_has_one_folder_per_run_and_the_last_is_gone_on_with() {
+        let runs = tempfile::tempdir().unwrap();
+        let date = jiff::civil::date(2026, 11, 28);
+        let next = || StudyFolder::next_in(runs.path(), &ModelSource::Tiny, date);
+        let last = || StudyFolder::last_in(runs.path(), &ModelSource::Tiny, date);
+        assert!(last().is_none());
+        for name in ["tiny-2026-11-28", "tiny-2026-11-28-2", "tiny-2026-11-28-3"] {
+            let folder = next();
+            assert_eq!(folder.root(), runs.path().join(name));
+            folder.create().unwrap();
+            std::fs::write(folder.record(), "").unwrap();
+            assert_eq!(last().unwrap().root(), folder.root());
+        }
+    }
 
     #[test]
     fn a_source_becomes_a_plain_folder_name() {

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write as _};
 
 use super::exit::{CliError, Exit};
+use crate::report::escape::harmless;
 
 /// Writes data to stdout. A reader that went away (`| head`) ends the program quietly.
 pub(super) fn data(text: &str) -> Result<(), CliError> {
@@ -32,14 +33,14 @@ pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", printable(text));
 }
 
-/// Text without control characters, which a hostile name could use to rewrite the terminal.
+/// Text without characters that a hostile name could use to rewrite the terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| {
-            if c.is_control() && c != '\n' && c != '\t' {
-                '\u{fffd}'
-            } else {
+            if c == '\n' || c == '\t' {
                 c
+            } else {
+                harmless(c)
             }
         })
         .collect()
@@ -70,7 +71,7 @@ pub(super) fn complain(error: &CliError) {
 }
 
 /// An error and its causes in one line; one that its effect has told already is not told again.
-fn with_causes(error: &anyhow::Error) -> String {
+pub(super) fn with_causes(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for told in error.chain().map(ToString::to_string) {
         if text.is_empty() {
@@ -102,6 +103,7 @@ mod tests {
     #[test]
     fn a_name_cannot_move_the_cursor() {
         assert_eq!(printable("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\n");
+        assert_eq!(printable("3\u{202e}5\t1"), "3\u{fffd}5\t1");
     }
 
     #[test]

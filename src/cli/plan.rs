@@ -12,13 +12,14 @@ use super::pricing::{self, Priced};
 use super::{host, output, text};
 use crate::catalog::Catalog;
 use crate::catalog::book::PriceBook as _;
+use crate::engine::config;
 use crate::engine::gguf::importance::Importance;
 use crate::engine::text::Texts;
 use crate::engine::text::passages::Passages;
 use crate::engine::weights;
 use crate::record::observation::Model;
 use crate::record::prompts::PromptFacts;
-use crate::study::model::ModelSource;
+use crate::study::model::{EngineKind, ModelSource};
 use crate::study::plan::{Machine, Plan, Subject};
 use crate::study::spec::{Study, StudyError, StudyFile, Target};
 use crate::units::{Bytes, Seconds, Usd};
@@ -69,9 +70,10 @@ pub(super) struct Asked {
 /// Reads the study. What makes no sense is found here, before a model is fetched for it.
 pub(super) fn ask(args: &StudyArgs, prompts: &PromptArgs) -> Result<Asked, CliError> {
     let written = prompts.over(args.written()?);
+    let asked = ask_written(written, Seconds::new(args.no_progress_timeout));
     Ok(Asked {
         kept: args.keep_quantized.then(kept_folder).transpose()?,
-        ..ask_written(written, Seconds::new(args.no_progress_timeout))?
+        ..asked.map_err(|error| args.locate(error))?
     })
 }
 
@@ -97,6 +99,9 @@ impl Asked {
         // First, because a model's files are hashed and that takes its time.
         let texts = text::read(&located.files, &study, self.patience)?;
         let mut model = located.inspect()?;
+        if study.engine == EngineKind::Decoder {
+            config::only_ours(model.family)?;
+        }
         if let Some(path) = &self.study.imatrix {
             Importance::read(path)?;
             let digest = weights::files::sha256(path)?;
@@ -148,6 +153,7 @@ fn machine(study: &Study, catalog: &Catalog) -> Result<Machine, CliError> {
         let card = catalog.gpu(id)?;
         let sheet = pricing::data_sheet(&card);
         return Ok(Machine {
+            target: Target::Cuda,
             memory: Bytes::new((card.vram_mib << 20) as f64),
             bandwidth: sheet.bandwidth,
             arithmetic: sheet
@@ -158,6 +164,7 @@ fn machine(study: &Study, catalog: &Catalog) -> Result<Machine, CliError> {
         });
     }
     Ok(Machine {
+        target: target(Some(study.device)),
         memory: Bytes::new(host::memory_bytes().unwrap_or(0) as f64),
         bandwidth: None,
         arithmetic: None,
@@ -185,7 +192,6 @@ pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
         shape: &model.shape,
         native: model.native,
         file_bytes: prepared.file_bytes,
-        kv: prepared.study.kv,
     };
     let plan = Plan::new(&prepared.study, subject, machine);
     if args.study.json {
@@ -224,7 +230,14 @@ fn answer<'a>(model: &'a str, plan: &'a Plan, priced: &Priced) -> Answer<'a> {
 fn render(model: &str, plan: &Plan, priced: &Priced) -> String {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["point", "weights", "KV cache", "in all", "outcome"]);
+    table.set_header([
+        "point",
+        "weights",
+        "KV cache",
+        "activations",
+        "in all",
+        "outcome",
+    ]);
     let gib = |bytes: u64| format!("{:.2} GiB", bytes as f64 / f64::from(1_u32 << 30));
     for planned in &plan.points {
         let memory = planned.memory;
@@ -236,15 +249,30 @@ fn render(model: &str, plan: &Plan, priced: &Priced) -> String {
             planned.point.to_string(),
             gib(memory.weight_bytes),
             gib(memory.kv_bytes),
+            gib(memory.activation_bytes),
             gib(memory.total()),
             outcome,
         ]);
     }
+    format!(
+        "{}\n\n{table}\n\n{}",
+        output::printable(model),
+        expected(plan, priced)
+    )
+}
+
+/// How long it may take and for how much.
+fn expected(plan: &Plan, priced: &Priced) -> String {
     let (low, high) = (plan.duration.low, plan.duration.high);
     let minutes = |hours: crate::units::Hours| hours.seconds().value() / 60.0;
-    let mut text = format!("{}\n\n{table}\n\n", output::printable(model));
-    text += &format!(
-        "expected: {:.0} to {:.0} minutes (an estimate from the roofline, not a measurement)\n",
+    let known = plan.points.iter().all(|p| p.generation_seconds.is_some());
+    let basis = if known {
+        "an estimate from the roofline, not a measurement"
+    } else {
+        "the machine's speed is not known: from the fewest blocks to all the time that points may take"
+    };
+    let mut text = format!(
+        "expected: {:.0} to {:.0} minutes ({basis})\n",
         minutes(low).ceil(),
         minutes(high).ceil()
     );

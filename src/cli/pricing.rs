@@ -53,9 +53,12 @@ pub(super) fn look_up(
         Some(rate) => Some(user_rate(rate)?),
         None => offer.map(|offer| catalog_rate(&offer)).transpose()?,
     };
+    // A card that is asked for is no sheet of the CPU that was measured.
+    let measured = device.is_none_or(|device| device.kind == DeviceKind::Cuda);
+    let sheet = card.filter(|_| measured);
     Ok(Priced {
         price,
-        sheet: card.as_ref().map(data_sheet),
+        sheet: sheet.as_ref().map(data_sheet),
     })
 }
 
@@ -184,6 +187,22 @@ mod tests {
             label(&Price::default(), &device(DeviceKind::Cpu, "x", Some(500))),
             None
         );
+    }
+
+    #[test]
+    fn a_cpu_has_no_data_sheet_of_a_card() {
+        let asked = Price {
+            gpu: Some("h100-sxm".to_owned()),
+            ..Price::default()
+        };
+        let sheet = |kind| {
+            let device = device(kind, "x", Some(2));
+            look_up(&asked, Some(&device), &Catalog::bundled())
+                .unwrap()
+                .sheet
+        };
+        assert!(sheet(DeviceKind::Cuda).is_some());
+        assert_eq!(sheet(DeviceKind::Cpu), None);
     }
 
     #[test]

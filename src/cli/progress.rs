@@ -8,13 +8,14 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use super::output;
 use super::watch::Watch;
 use crate::measure::Event;
+use crate::measure::stopping::Estimate;
 use crate::quality::{self, Role};
-use crate::record::observation::Block;
-use crate::study::model::Precision;
+use crate::record::quantizing::Quantizing;
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::telemetry::sampler::Latest;
 use crate::telemetry::sensor::Sensor;
-use crate::units::{Seconds, Tokens};
+use crate::units::Seconds;
 
 /// How often the line is drawn again.
 const TICK: Duration = Duration::from_millis(500);
@@ -24,7 +25,7 @@ pub(super) struct Progress {
     bar: ProgressBar,
     /// Blocks recorded of the present load, and blocks it is going to have.
     round: u32,
-    /// Output throughput of the last block.
+    /// Output throughput of the point that had the last block.
     rate: String,
 }
 
@@ -60,16 +61,27 @@ impl Progress {
     /// Shows an event.
     pub(super) fn show(&mut self, event: &Event<'_>) {
         match event {
-            Event::Loading { precision, launch } => {
-                self.line(&format!("loading {precision} (launch {})", launch + 1));
+            Event::Loading { variant, launch } => {
+                self.line(&format!("loading {variant} (launch {})", launch + 1));
             }
             Event::Untimed { point } => self.message(&format!("untimed pass: {point}")),
             Event::Load(load) => {
                 let gib = load.engine.weight_bytes as f64 / f64::from(1_u32 << 30);
                 let seconds = load.duration_ns.seconds().value();
+                let quantizing = match load.quantizing {
+                    Some(Quantizing::Done { duration_ns }) => {
+                        format!(
+                            ", of which quantizing {:.1} s",
+                            duration_ns.seconds().value()
+                        )
+                    }
+                    Some(Quantizing::Kept) => ", quantized before".to_owned(),
+                    None => String::new(),
+                };
                 self.line(&format!(
-                    "loaded {}: {:.2} bits per weight, {gib:.3} GiB, in {seconds:.1} s",
-                    load.precision, load.engine.bits_per_weight
+                    "loaded {}: {:.2} bits per weight, {gib:.3} GiB, in {seconds:.1} s{quantizing}",
+                    load.variant(),
+                    load.engine.bits_per_weight
                 ));
             }
             Event::Round { round, points } => {
@@ -84,10 +96,11 @@ impl Progress {
                 block,
                 blocks,
                 goal,
+                estimate,
                 ahead,
                 ..
             } => {
-                self.rate = rate(block);
+                self.rate = estimate.map_or_else(String::new, running);
                 self.message(&format!(
                     "{}  {}  block {blocks} of {goal}  {} to go",
                     self.rate,
@@ -98,36 +111,36 @@ impl Progress {
             Event::Failed(failure) => {
                 let what = failure
                     .point
-                    .map_or_else(|| failure.precision.to_string(), name);
+                    .map_or_else(|| failure.variant().to_string(), name);
                 self.line(&format!("failed {what}: {}", failure.reason));
             }
             Event::Skipped(skip) => {
                 self.line(&format!("skipped {}: {}", skip.point, skip.reason));
             }
-            Event::WorkerLost { precision, reason } => {
-                self.line(&format!("worker of {precision} lost: {reason}"));
+            Event::WorkerLost { variant, reason } => {
+                self.line(&format!("worker of {variant} lost: {reason}"));
             }
         }
     }
 
     /// Shows how judging goes on.
     pub(super) fn judged(&self, event: &quality::Event<'_>) {
-        let name = |precision: Precision, role: Role| match role {
-            Role::Reference => format!("reference {precision}"),
-            Role::Judged => precision.to_string(),
+        let name = |variant: Variant, role: Role| match role {
+            Role::Reference => format!("reference {variant}"),
+            Role::Judged => variant.to_string(),
         };
         match event {
-            quality::Event::Loading { precision, role } => {
-                self.line(&format!("loading {} for quality", name(*precision, *role)));
+            quality::Event::Loading { variant, role } => {
+                self.line(&format!("loading {} for quality", name(*variant, *role)));
             }
             quality::Event::Windows {
-                precision,
+                variant,
                 role,
                 done,
                 of,
                 ahead,
             } => {
-                let (name, ahead) = (name(*precision, *role), duration(*ahead));
+                let (name, ahead) = (name(*variant, *role), duration(*ahead));
                 let text = format!("quality of {name}  window {done} of {of}  {ahead} to go");
                 self.message(&text);
                 if done == of && self.bar.is_hidden() {
@@ -140,7 +153,8 @@ impl Progress {
             quality::Event::Unscored(unscored) => {
                 self.line(&format!(
                     "no quality of {}: {}",
-                    unscored.precision, unscored.reason
+                    unscored.variant(),
+                    unscored.reason
                 ));
             }
         }
@@ -188,24 +202,13 @@ fn name(point: PointId) -> String {
     point.to_string()
 }
 
-/// Output throughput of one block, which is a single observation and no estimate.
-fn rate(block: &Block) -> String {
-    let time: Seconds = block
-        .generations
-        .iter()
-        .map(|generation| {
-            generation
-                .steps_ns
-                .iter()
-                .copied()
-                .sum::<crate::units::Nanos>()
-        })
-        .map(crate::units::Nanos::seconds)
-        .sum();
-    let tokens = f64::from(block.point.batch.get())
-        * f64::from(block.point.osl.get())
-        * block.generations.len() as f64;
-    format!("{:.0} output tok/s", (Tokens::new(tokens) / time).value())
+/// The output throughput of a point so far, with its interval once there are blocks enough for one.
+fn running(estimate: Estimate) -> String {
+    let rate = format!("{:.0} output tok/s", estimate.mean.recip());
+    match estimate.half_width {
+        Some(half) => format!("{rate} ± {:.1} %", half / estimate.mean * 100.0),
+        None => rate,
+    }
 }
 
 fn duration(seconds: Seconds) -> String {
@@ -218,6 +221,14 @@ mod tests {
     use super::*;
     use crate::telemetry::sensor::{Absence, Reading};
     use crate::units::Nanos;
+
+    #[test]
+    fn the_running_estimate_has_an_interval_from_the_second_block_on() {
+        let shown = |blocks: &[f64]| running(Estimate::of(blocks).unwrap());
+        assert_eq!(shown(&[0.004]), "250 output tok/s");
+        // t(0.975, 1) = 12.706; s/√2 = 0.0001.
+        assert_eq!(shown(&[0.0039, 0.0041]), "250 output tok/s ± 31.8 %");
+    }
 
     #[test]
     fn the_live_line_shows_what_answers_and_a_dash_for_the_rest() {

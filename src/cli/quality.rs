@@ -6,6 +6,7 @@ use super::args::QualityArgs;
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
 use super::hub::{self, Need};
+use super::opening;
 use super::plan::{Prepared, ask_written};
 use super::progress::Progress;
 use super::signals::Interrupts;
@@ -33,25 +34,26 @@ pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
     let asked = ask_written(
         args.written()?,
         Seconds::new(args.study.no_progress_timeout),
-    )?;
+    )
+    .map_err(|error| args.study.locate(error))?;
     pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
-    let folder = run::folder(&args.study, &asked.study.source);
-    run::make_sure_of_room(&folder, args.study.resume)?;
+    let folder = opening::folder(&args.study, &asked.study.source)?;
+    opening::make_sure_of_room(&folder, args.study.resume)?;
     let mut prepared = asked.prepare(Need::Files)?;
     // Nothing is timed, so no point is planned.
     prepared.study.sweep.batch.clear();
     let text = read(&prepared)?;
     let interrupts = Interrupts::listen()?;
-    let (mut writer, before) = run::open(&folder, args.study.resume)?;
-    run::write_study(&folder, &prepared)?;
+    let (mut writer, before) = opening::open(&folder, args.study.resume)?;
+    opening::write_study(&folder, &prepared)?;
 
     let progress = Progress::new();
-    let mut processes = run::processes(&args.study, &interrupts);
+    let mut processes = opening::processes(&args.study, &interrupts);
     let target = run::target(&prepared);
     let seed = prepared.study.measure.seed;
-    let first = prepared.study.sweep.precision[0];
+    let first = prepared.study.sweep.variants()[0];
     let device = processes.launch()?.identify(&target.order(first, seed))?;
-    let session = run::session(&prepared)?;
+    let session = opening::session(&prepared)?;
     if let (Some(session_before), Some(device_before)) = reports::identity(&before) {
         check_resume((session_before, device_before), (&session, &device))
             .map_err(|difference| CliError::new(Exit::Input, difference))?;
@@ -214,7 +216,7 @@ pub(super) fn judge(
     let (Some(asked), Some(text)) = (&prepared.study.quality, text) else {
         return Ok(nothing);
     };
-    let model = run::target(prepared).order(Precision::Native, prepared.study.measure.seed);
+    let model = run::target(prepared).order(Precision::Native.into(), prepared.study.measure.seed);
     let reference = reference(&model, &asked.reference)?;
     let tokenized = around.processes.launch()?.tokenize(&TextOrder {
         model: model.clone(),
@@ -233,7 +235,7 @@ pub(super) fn judge(
     file.remove();
     let job = Job {
         model: &model,
-        precisions: &prepared.study.sweep.precision,
+        variants: &prepared.study.sweep.variants(),
         reference: &reference,
         text: &cut,
         ids: &ids,
@@ -259,8 +261,7 @@ fn reference(model: &Order, choice: &ReferenceChoice) -> Result<Order, CliError>
         ReferenceChoice::Precision(precision) => Order {
             precision: *precision,
             holding: Holding {
-                // What a choice of either costs is told against the model without it.
-                kv: None,
+                // What it costs or saves is told against the model without it.
                 imatrix: None,
                 kept: model.holding.kept.clone(),
             },

@@ -1,39 +1,32 @@
 //! `mtok run`: measure a model and price its tokens.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::args::{RunArgs, StudyArgs};
+use super::args::RunArgs;
 use super::exit::{CliError, Exit};
-use super::folder::{StudyFolder, write_whole};
+use super::folder::StudyFolder;
 use super::hub::Need;
+use super::opening;
 use super::plan::{Prepared, ask};
 use super::pricing;
 use super::progress::Progress;
 use super::signals::Interrupts;
 use super::watch::{Requirement, Watch};
 use super::{host, output, quality, reports};
-use crate::catalog::{self, Catalog};
+use crate::catalog::Catalog;
 use crate::clock::{Clock as _, Monotonic};
-use crate::engine::worker::{
-    Escort, Holding, Launcher as _, Processes, Prompted, Unescorted, WorkerCommand, WorkerError,
-};
+use crate::engine::worker::{Escort, Holding, Launcher as _, Prompted, WorkerError};
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
-use crate::record::observation::{
-    Device, DeviceKind, EndStatus, Limit, Moment, Peak, Record, Session,
-};
-use crate::record::schema;
+use crate::record::observation::{Device, DeviceKind, EndStatus, Limit, Peak, Record};
 use crate::record::store::{StoreError, Writer, check_resume};
 use crate::report::document::{Document, Status};
 use crate::report::{json, terminal};
-use crate::study::model::{ModelSource, Precision};
+use crate::study::model::Precision;
 use crate::study::plan::{Machine, Plan, Subject};
-use crate::study::spec::{Measure, StudyFile};
+use crate::study::spec::{self, Measure};
+use crate::telemetry::unavailable::Unavailable;
 use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Nanos, Seconds};
-
-/// Path of this executable, which is also the worker.
-const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
 /// How long the card is read before the first and after the last worker: twice the second over which
 /// the driver averages.
@@ -45,17 +38,17 @@ const IDLE_FOR_ENERGY: Duration = Duration::from_secs(6);
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let asked = ask(&args.study, &args.prompts)?;
     pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
-    let folder = folder(&args.study, &asked.study.source);
-    make_sure_of_room(&folder, args.study.resume)?;
+    let folder = opening::folder(&args.study, &asked.study.source)?;
+    opening::make_sure_of_room(&folder, args.study.resume)?;
     let prepared = asked.prepare(Need::Files)?;
     let interrupts = Interrupts::listen()?;
     let text = quality::read(&prepared)?;
-    let (mut writer, before) = open(&folder, args.study.resume)?;
-    write_study(&folder, &prepared)?;
+    let (mut writer, before) = opening::open(&folder, args.study.resume)?;
+    opening::write_study(&folder, &prepared)?;
 
     let progress = Progress::new();
     let mut processes = Prompted {
-        processes: processes(&args.study, &interrupts),
+        processes: opening::processes(&args.study, &interrupts),
         passages: prepared.passages(),
     };
     let (seen, watch) = look(args, (&prepared, &before), &mut processes, &progress)
@@ -106,14 +99,18 @@ fn look(
     progress: &Progress,
 ) -> Result<(Seen, Arc<Watch>), CliError> {
     let study = &prepared.study;
-    let order = target(prepared).order(study.sweep.precision[0], study.measure.seed);
+    let order = target(prepared).order(study.sweep.variants()[0], study.measure.seed);
     let device = processes.launch()?.identify(&order)?;
     let watch = Arc::new(Watch::start(&device, requirement(args))?);
     processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
     progress.watch(&watch);
     let device = look_at_card(device, &watch, study.measure.energy, progress);
+    if let Some(cause) = watch.lost() {
+        let error = anyhow::anyhow!("{}: {cause}", device.name);
+        return Err(CliError::new(Exit::Device, error).hint(Unavailable::CardLost.remedy()));
+    }
     let mut peaks = Vec::new();
-    if before.is_empty() && device.kind != DeviceKind::Sim {
+    if before.is_empty() {
         progress.line(&format!("measuring the limits of {}", device.name));
         let dtypes = [Precision::F32, Precision::F16, Precision::Bf16];
         peaks = processes.launch()?.peaks(&order, &dtypes)?;
@@ -127,7 +124,7 @@ fn begin(
     (prepared, before): (&Prepared, &[Record]),
     seen: &Seen,
 ) -> Result<(), CliError> {
-    let session = session(prepared)?;
+    let session = opening::session(prepared)?;
     if let (Some(session_before), Some(device_before)) = reports::identity(before) {
         check_resume((session_before, device_before), (&session, &seen.device))
             .map_err(|difference| CliError::new(Exit::Input, difference))?;
@@ -188,69 +185,12 @@ fn verdict(document: &Document, args: &RunArgs) -> Exit {
     }
 }
 
-pub(super) fn folder(args: &StudyArgs, source: &ModelSource) -> StudyFolder {
-    match &args.out {
-        Some(path) => StudyFolder::new(path.clone()),
-        None => StudyFolder::default_for(source, host::today()),
-    }
-}
-
-/// Refuses a folder that cannot be written or holds a run, before a model is fetched for it.
-pub(super) fn make_sure_of_room(folder: &StudyFolder, resume: bool) -> Result<(), CliError> {
-    if !resume && folder.record().exists() {
-        Writer::create(&folder.record())?;
-    }
-    let was_there = folder.root().exists();
-    folder.create()?;
-    if !was_there {
-        // A model that is refused leaves nothing behind.
-        let root = folder.root();
-        std::fs::remove_dir(root).map_err(|error| CliError::storage(root, error))?;
-    }
-    Ok(())
-}
-
-/// The file of facts and what it holds already.
-pub(super) fn open(folder: &StudyFolder, resume: bool) -> Result<(Writer, Vec<Record>), CliError> {
-    folder.create()?;
-    if resume {
-        let resumed = Writer::resume(&folder.record())?;
-        return Ok((resumed.writer, resumed.records));
-    }
-    Ok((Writer::create(&folder.record())?, Vec::new()))
-}
-
-/// Keeps what was asked beside what is seen, unless the folder's own study is what was asked.
-pub(super) fn write_study(folder: &StudyFolder, prepared: &Prepared) -> Result<(), CliError> {
-    let path = folder.study();
-    if path.exists() {
-        return Ok(());
-    }
-    if prepared.written == StudyFile::default() {
-        return write_whole(&path, "# everything by default; see `mtok schema study`\n");
-    }
-    let text =
-        toml::to_string(&prepared.written).map_err(|error| CliError::new(Exit::Failure, error))?;
-    write_whole(&path, &text)
-}
-
-pub(super) fn processes(args: &StudyArgs, interrupts: &Interrupts) -> Processes {
-    Processes {
-        command: WorkerCommand::new(THIS_EXECUTABLE, ["worker"], std::env::vars_os()),
-        no_progress_timeout: Seconds::new(args.no_progress_timeout),
-        clock: Arc::new(Monotonic),
-        interrupt: Arc::clone(&interrupts.count),
-        escort: Arc::new(Unescorted),
-    }
-}
-
 pub(super) fn target(prepared: &Prepared) -> Target {
     Target {
         source: prepared.files.clone(),
         engine: prepared.study.engine.clone(),
         device: prepared.study.device,
         holding: Holding {
-            kv: prepared.study.kv,
             imatrix: prepared.study.imatrix.clone(),
             kept: prepared.kept.clone(),
         },
@@ -320,25 +260,6 @@ fn measurable(measure: &Measure, watch: &Watch) -> Measure {
     }
 }
 
-pub(super) fn session(prepared: &Prepared) -> Result<Session, CliError> {
-    let clock = Monotonic;
-    Ok(Session {
-        schema: schema::VERSION,
-        started: Moment {
-            monotonic_ns: clock.now(),
-            realtime_ns: clock.realtime(),
-        },
-        run_date: host::today(),
-        harness: host::harness(&PathBuf::from(THIS_EXECUTABLE))?,
-        engine: prepared.study.engine.clone(),
-        model: prepared.model.clone(),
-        study: prepared.study.clone(),
-        prompts: prepared.prompts(),
-        catalog_sha256: catalog::sha256(),
-        host: host::host(),
-    })
-}
-
 /// The plan for the device as it was found.
 fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
     let earlier = before.iter().filter_map(|record| {
@@ -356,6 +277,10 @@ fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
         rates.max_by(f64::total_cmp)
     };
     let machine = Machine {
+        target: match seen.device.kind {
+            DeviceKind::Cuda => spec::Target::Cuda,
+            DeviceKind::Cpu | DeviceKind::Sim => spec::Target::Cpu,
+        },
         memory: Bytes::new(seen.device.memory_bytes as f64),
         bandwidth: best(|limit| matches!(limit, Limit::Read { .. })).map(BytesPerSecond::new),
         arithmetic: best(|limit| matches!(limit, Limit::Matmul { .. })).map(FlopPerSecond::new),
@@ -364,7 +289,6 @@ fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
         shape: &prepared.model.shape,
         native: prepared.model.native,
         file_bytes: prepared.file_bytes,
-        kv: prepared.study.kv,
     };
     Plan::new(&prepared.study, subject, machine)
 }

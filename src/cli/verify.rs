@@ -16,7 +16,15 @@ impl From<StoreError> for CliError {
             StoreError::NewerSchema { .. } => Exit::Input,
             StoreError::Malformed { .. } => Exit::NotValid,
         };
-        Self::new(exit, error)
+        let full = matches!(
+            &error,
+            StoreError::Io { cause, .. } if cause.kind() == std::io::ErrorKind::StorageFull
+        );
+        let refused = Self::new(exit, error);
+        if full {
+            return refused.hint("make room; --resume goes on with what was measured");
+        }
+        refused
     }
 }
 
@@ -40,6 +48,10 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Exit, CliError> {
             "{}: the last line is torn ({bytes} bytes), as a crash leaves it; nothing before it is lost",
             file.display()
         ));
+    }
+    if verification.records == 0 {
+        output::say(&format!("{}: holds no record", file.display()));
+        return Ok(Exit::NotValid);
     }
     if !verification.findings.is_empty() {
         return Ok(Exit::NotValid);

@@ -6,7 +6,7 @@ use super::case::Case;
 use super::comparison::Comparison;
 use super::resolve::{Resolved, Sources, Used, resolve_scenario};
 use super::resolve_api::resolve_alternative;
-use super::scenario::edit::states_throughput;
+use super::scenario::edit::{is_throughput, states_throughput};
 use super::scenario::parse::Refusal;
 use super::scenario::{Api, Document, ScenarioError, Side};
 use super::warning::Warning;
@@ -20,10 +20,11 @@ pub(super) struct Other {
 /// One row for each lever of the scenario.
 pub(super) fn what_ifs(
     document: &Document,
-    base: &Case,
+    base: &mut Resolved,
     sources: Sources<'_>,
 ) -> Result<Vec<WhatIfAnswer>, ScenarioError> {
-    let today = Comparison::new(base);
+    let case = base.case.clone();
+    let today = Comparison::new(&case);
     let bill = |api: &Option<ApiAnswer>| api.as_ref().map(|api| api.usd_per_month);
     let host_bill = |host: &Option<HostAnswer>| host.as_ref().map(|host| host.usd_per_month);
     let change = |now: Option<f64>, then: Option<f64>| Some(then? - now?);
@@ -33,9 +34,13 @@ pub(super) fn what_ifs(
         let resolved = resolve_scenario(&scenario, sources).map_err(|refusal| {
             document.place(Refusal {
                 key: format!("what_if.{index}.set"),
-                ..refusal
+                problem: format!("what-if `{}`: {}", what_if.name, refusal.problem),
+                hint: refusal.hint,
             })
         })?;
+        if !what_if.set.keys().any(|key| is_throughput(key)) && runs_elsewhere(base, &resolved) {
+            base.warnings.push(inherited_throughput(&what_if.name));
+        }
         let then = Comparison::new(&resolved.case);
         let found = then.break_even.as_ref();
         rows.push(WhatIfAnswer {
@@ -50,6 +55,18 @@ pub(super) fn what_ifs(
             utilization: then.host.as_ref().map(|host| host.utilization),
             cheaper_now: then.cheaper,
         });
+        let own = format!("what_if.{index}.");
+        let used = resolved
+            .used
+            .into_iter()
+            .filter(|used| !base.used.contains(used));
+        let used: Vec<Used> = used
+            .map(|used| Used {
+                key: format!("{own}{}", used.key),
+                ..used
+            })
+            .collect();
+        base.adopt(&what_if.name, resolved.warnings, used);
     }
     Ok(rows)
 }
@@ -92,11 +109,7 @@ pub(super) fn alternatives(
             })
         })?;
         if !states_throughput(document, index) && runs_elsewhere(resolved, &other) {
-            resolved.warnings.push(Warning::new(
-                "inherited_throughput",
-                format!("`{name}` has the throughput of the base case, which another configuration reached"),
-                "measure it and state its own rates or results",
-            ));
+            resolved.warnings.push(inherited_throughput(&name));
         }
         let own = format!("self_hosted.alternative.{index}.");
         let used = other.used.into_iter().filter_map(|used| {
@@ -111,6 +124,16 @@ pub(super) fn alternatives(
         }));
     }
     Ok(rows)
+}
+
+fn inherited_throughput(name: &str) -> Warning {
+    Warning::new(
+        "inherited_throughput",
+        format!(
+            "`{name}` has the throughput of the base case, which another configuration reached"
+        ),
+        "measure it and state its own rates or results",
+    )
 }
 
 /// Whether an alternative runs the model in a way that changes how fast it is.

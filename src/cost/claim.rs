@@ -19,15 +19,23 @@ pub(super) fn refuse_impossible(
     let (Some(roofline), true) = (facts.roofline, stated || facts.measured.is_some()) else {
         return Ok(());
     };
-    let per_call = work.output_tokens / work.calls;
     let decode = roofline.decode_tokens_per_second;
+    // A call takes both of its phases, so the tighter bound holds.
+    let calls = |rate: Option<f64>, tokens: f64| {
+        rate.filter(|_| tokens > 0.0)
+            .map(|rate| rate / (tokens / work.calls))
+    };
+    let calls = [
+        calls(Some(decode), work.output_tokens),
+        calls(roofline.prefill_tokens_per_second, work.uncached_tokens),
+    ];
     let claims = [
         ("output_tokens_per_second", host.rates.output, Some(decode)),
         ("decode_tokens_per_second", host.rates.decode, Some(decode)),
         (
             "requests_per_second",
             host.rates.goodput.filter(|_| work.calls > 0.0),
-            (per_call > 0.0).then(|| decode / per_call),
+            calls.into_iter().flatten().reduce(f64::min),
         ),
         (
             "input_tokens_per_second",
@@ -70,20 +78,23 @@ fn above_roofline(
         facts.precision,
         host.batch_size.unwrap_or(1.0),
     );
-    Refusal::new(place, problem).with_hint(format!(
-        "every step reads the weights once for the whole batch; {}use fewer bits per weight, or correct the rate",
-        enough(facts, claim)
-    ))
+    Refusal::new(place, problem).with_hint(way_out(facts, key, value))
 }
 
-/// The batch at which a decode rate would be within the roofline.
-fn enough(facts: &HostFacts, claim: (&str, f64, f64)) -> String {
-    let (key, value, _) = claim;
+/// What bounds a rate, and what would raise the bound.
+fn way_out(facts: &HostFacts, key: &str, value: f64) -> String {
     match (facts.roofline, key) {
         (Some(roofline), "output_tokens_per_second" | "decode_tokens_per_second") => {
             let batch = roofline.step.least_batch(value);
-            format!("raise batch_size to {batch} or more, ")
+            format!(
+                "every step reads the weights once for the whole batch; raise batch_size to {batch} or more, use fewer bits per weight, or correct the rate"
+            )
         }
-        _ => String::new(),
+        (_, "input_tokens_per_second" | "prefill_tokens_per_second") => {
+            "the cards multiply no faster than their data sheet says; use more of them, or correct the rate".to_owned()
+        }
+        (_, _) => {
+            "a call reads its input and writes its output at rates that the cards bound; raise batch_size, use more cards, or correct the rate".to_owned()
+        }
     }
 }

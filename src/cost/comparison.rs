@@ -75,7 +75,15 @@ fn host_answer(evaluation: &Evaluation<'_>) -> Option<HostAnswer> {
     let bill = fleet.bill(requests);
     let shared = evaluation.shared.month_usd(requests);
     let split = Split::new(evaluation, bill.usd())?;
-    let full = |price: Option<f64>| price.map(|price| price * bill.utilization);
+    // Of a fully used hour everything costs the same but the traffic out, which grows with the tokens.
+    let egress = requests * fleet.marginal_usd();
+    let of_bill = if egress > 0.0 {
+        egress / bill.usd()
+    } else {
+        0.0
+    };
+    let at_full_load = bill.utilization * (1.0 - of_bill) + of_bill;
+    let full = |price: Option<f64>| price.map(|price| price * at_full_load);
     let seconds = fleet.capacity.seconds_per_request;
     Some(HostAnswer {
         usd_per_month: bill.usd() + shared,

@@ -7,6 +7,7 @@ use super::answer::{
 use super::budget;
 use super::case::{Case, Evaluation};
 use super::comparison::{Comparison, cheaper};
+use super::conversation::calls;
 use super::copula::{Copula, Pair};
 use super::distribution::Distribution;
 use super::horizon;
@@ -17,6 +18,7 @@ use super::resolve::{Resolved, Sources, resolve};
 use super::scenario::parse::Refusal;
 use super::scenario::{Document, MeetsQuality, Scenario, ScenarioError, Side};
 use super::sensitivity::tornado;
+use super::traffic::Demand;
 use super::uncertainty::{Drawn, Experiment, UncertaintyAnswer, draw};
 use super::verdict::{Grounds, verdict};
 use super::view::View;
@@ -38,7 +40,7 @@ pub fn answer(document: &Document, sources: Sources<'_>) -> Result<Answer, Scena
         drawn
     });
     let others = alternatives(document, &mut resolved, sources)?;
-    let what_if = what_ifs(document, &resolved.case, sources)?;
+    let what_if = what_ifs(document, &mut resolved, sources)?;
     let comparison = Comparison::new(&resolved.case);
     let mut warnings = resolved.warnings.clone();
     warnings.extend(doubts(scenario, &comparison, &resolved));
@@ -196,6 +198,10 @@ fn experiment(scenario: &Scenario, resolved: &mut Resolved) -> Result<Experiment
             .map_err(|error| Refusal::new(format!("{prefix}.key"), error.to_string()))?;
         let distribution = Distribution::new(input)
             .map_err(|error| Refusal::new(prefix.as_str(), error.to_string()))?;
+        resolved.warnings.extend(
+            out_of_range(&parameter, &distribution)
+                .map_err(|problem| Refusal::new(prefix.as_str(), problem))?,
+        );
         inputs.push(Drawn {
             parameter,
             distribution,
@@ -227,6 +233,33 @@ fn experiment(scenario: &Scenario, resolved: &mut Resolved) -> Result<Experiment
         .map_err(|error| Refusal::new("uncertainty.correlation", error.to_string()))?;
     experiment.throughput = throughput(scenario, resolved);
     Ok(experiment)
+}
+
+/// A distribution that leaves the range of its input, all of it but for one draw in a thousand at
+/// either end: what lies outside is moved to the end of the range.
+fn out_of_range(
+    parameter: &Parameter,
+    distribution: &Distribution,
+) -> Result<Option<Warning>, String> {
+    let (key, low, high) = (parameter.key, parameter.low, parameter.high);
+    let ends = [0.001, 0.999].map(|share| distribution.quantile(share));
+    let range = if high > 1e6 {
+        format!("{low} or more")
+    } else {
+        format!("from {low} to {high}")
+    };
+    if ends[1] < low || ends[0] > high {
+        let problem = format!("every draw of `{key}` lies outside its range; it must be {range}");
+        return Err(problem);
+    }
+    let inside = ends.iter().all(|end| (low..=high).contains(end));
+    Ok((!inside).then(|| {
+        Warning::new(
+            "draws_out_of_range",
+            format!("some draws of `{key}` lie outside its range, {range}, and count as its end"),
+            "choose a distribution within that range, such as beta or triangular",
+        )
+    }))
 }
 
 /// A measured throughput varies by its repetitions and from host to host.
@@ -286,11 +319,23 @@ fn doubts(scenario: &Scenario, comparison: &Comparison<'_>, resolved: &Resolved)
             "set redundant_replicas = 1, or say who serves while it is down",
         ));
     }
-    if demand.input_token_limit > 0.0
-        && demand.input_tokens_cv <= 0.0
-        && demand.conversation.is_none()
-        && comparison.evaluation.work.input_tokens > 0.0
-    {
+    warnings.extend(limits(demand));
+    if host_cv(scenario, resolved).is_some() && scenario.uncertainty.between_host_cv.is_none() {
+        warnings.push(Warning::new(
+            "between_host_cv_assumed",
+            "one host was measured; 5 % variation between hosts is assumed",
+            "measure several hosts and set uncertainty.between_host_cv",
+        ));
+    }
+    warnings
+}
+
+/// Limits that do nothing as they are stated.
+fn limits(demand: &Demand) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let limit = demand.input_token_limit;
+    let spread = demand.input_tokens_cv > 0.0 || demand.conversation.is_some();
+    if limit > 0.0 && !spread && calls(demand).iter().all(|call| call.input <= limit) {
         warnings.push(Warning::new(
             "limit_without_spread",
             "a limit on the input does nothing to a mean below it",
@@ -302,13 +347,6 @@ fn doubts(scenario: &Scenario, comparison: &Comparison<'_>, resolved: &Resolved)
             "limit_without_session",
             "session_token_limit needs conversations",
             "describe them under [traffic.conversation]",
-        ));
-    }
-    if host_cv(scenario, resolved).is_some() && scenario.uncertainty.between_host_cv.is_none() {
-        warnings.push(Warning::new(
-            "between_host_cv_assumed",
-            "one host was measured; 5 % variation between hosts is assumed",
-            "measure several hosts and set uncertainty.between_host_cv",
         ));
     }
     warnings

@@ -2,6 +2,7 @@
 
 use super::capacity::Work;
 use super::case::{Case, HostCase};
+use super::measured::Measured;
 use super::resolve::Desk;
 use super::resolve_host::HostFacts;
 use super::scenario::{FleetMode, SelfHosted};
@@ -68,6 +69,48 @@ impl Desk<'_> {
                 "no_profile",
                 "an autoscaled fleet follows hours, and only the peak is given: it counts as static",
                 "give traffic.hourly or a trace",
+            ));
+        }
+    }
+
+    /// A study of another machine or model says little about this one.
+    pub(super) fn doubt_study(&mut self, study: &Measured, facts: &HostFacts, gpus: u32) {
+        let remedy = "measure the very machine and model that would serve";
+        let card = facts.card.as_ref();
+        let was_on = study
+            .gpu
+            .as_deref()
+            .unwrap_or("a machine that is no listed card");
+        let another = card.is_some_and(|card| study.gpu.as_ref() != Some(&card.id));
+        if another || gpus != study.gpus {
+            self.warnings.push(Warning::new(
+                "measured_elsewhere",
+                format!(
+                    "{} was measured on {} x {was_on}, and a replica here is {gpus} x {}",
+                    study.source, study.gpus, facts.gpu
+                ),
+                remedy,
+            ));
+        }
+        // Names differ by where a model was loaded from; sizes do not.
+        let sizes = facts.shape.as_ref().zip(study.shape.as_ref());
+        if sizes.is_some_and(|(shape, measured)| shape.parameters() != measured.parameters()) {
+            let measured = study.model.as_deref().unwrap_or("another model");
+            let model = facts.model.as_deref().unwrap_or("the model here");
+            self.warnings.push(Warning::new(
+                "another_model_measured",
+                format!("{} measured {measured}, not {model}", study.source),
+                remedy,
+            ));
+        }
+        if study.simulated {
+            self.warnings.push(Warning::new(
+                "simulated_study",
+                format!(
+                    "the times of {} come from a script: nothing was measured",
+                    study.source
+                ),
+                remedy,
             ));
         }
     }

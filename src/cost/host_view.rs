@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
+use super::regression::Regression;
 use super::resolve_host::HostFacts;
-use crate::study::model::Precision;
+use crate::study::model::{CacheType, Precision};
+use crate::study::variant::Variant;
 
 /// What is self-hosted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,6 +29,9 @@ pub struct MeasuredView {
     pub study: String,
     /// How weights were held.
     pub precision: Precision,
+    /// How keys and values were cached, where the study says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv: Option<CacheType>,
     /// Sequences decoded together.
     pub batch: f64,
     /// Input length.
@@ -37,6 +42,18 @@ pub struct MeasuredView {
     pub output_tokens_per_second: [f64; 3],
     /// Independent observations.
     pub repetitions: u32,
+    /// Time by token, where the study measured enough pairs of lengths.
+    pub regression: Option<Regression>,
+}
+
+impl MeasuredView {
+    /// What was loaded.
+    pub const fn variant(&self) -> Variant {
+        Variant {
+            precision: self.precision,
+            kv: self.kv,
+        }
+    }
 }
 
 impl HostView {
@@ -46,11 +63,13 @@ impl HostView {
             MeasuredView {
                 study: study.clone(),
                 precision: point.precision,
+                kv: point.kv,
                 batch: point.batch,
                 isl: point.isl,
                 osl: point.osl,
                 output_tokens_per_second: [rate.value, rate.low, rate.high],
                 repetitions: rate.repetitions,
+                regression: facts.regression,
             }
         });
         Self {

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::answer::{Assumption, Kind};
-use super::resolve::Resolved;
+use super::resolve::{Resolved, Used};
 use super::scenario::Document;
+use super::traffic::Profile;
 
 /// Sections whose entries are compared, edited or drawn, not assumed.
 const SKIPPED: [&str; 6] = [
@@ -17,7 +18,7 @@ const SKIPPED: [&str; 6] = [
 ];
 
 /// Endings of keys and the units they stand for; the first that fits.
-const UNITS: [(&str, &str); 24] = [
+const UNITS: [(&str, &str); 25] = [
     ("usd_per_mtok_hour", "USD/Mtok-h"),
     ("usd_per_mtok", "USD/Mtok"),
     ("usd_per_gpu_hour", "USD/GPU-h"),
@@ -41,6 +42,7 @@ const UNITS: [(&str, &str); 24] = [
     ("months", "months"),
     ("gib_per_gpu", "GiB"),
     ("tokens", "tokens"),
+    ("token_limit", "tokens"),
     ("kw", "kW"),
 ];
 
@@ -51,52 +53,115 @@ pub(crate) fn ledger(
     resolved: &Resolved,
     spread: Option<f64>,
 ) -> Vec<Assumption> {
+    let source = |key: &str| {
+        if document.states(key) {
+            "scenario"
+        } else {
+            "default"
+        }
+    };
+    let date = document.scenario.as_of.map(|date| date.to_string());
+    let assumed = |key: &str, value: Value, source: &str| Assumption {
+        key: key.to_owned(),
+        value,
+        unit: unit(key),
+        source: source.to_owned(),
+        date: date.clone(),
+        kind: Kind::Assumed,
+    };
     let scenario = serde_json::to_value(&document.scenario).unwrap_or(Value::Null);
     let mut lines = Vec::new();
     flatten("", &scenario, &mut |key, value| {
-        lines.push(Assumption {
-            key: key.to_owned(),
-            value: value.clone(),
-            unit: unit(key),
-            source: if document.states(key) {
-                "scenario".to_owned()
-            } else {
-                "default".to_owned()
-            },
-            date: document.scenario.as_of.map(|date| date.to_string()),
-            kind: Kind::Assumed,
-        });
+        lines.push(assumed(key, value.clone(), source(key)));
     });
-    if let Some(cv) = spread {
-        lines.push(Assumption {
-            key: "uncertainty.between_host_cv".to_owned(),
-            value: serde_json::json!(cv),
-            unit: "",
-            source: if document.states("uncertainty.between_host_cv") {
-                "scenario".to_owned()
-            } else {
-                "default".to_owned()
-            },
-            date: document.scenario.as_of.map(|date| date.to_string()),
-            kind: Kind::Assumed,
-        });
+    let spread = spread.map(|cv| {
+        let key = "uncertainty.between_host_cv";
+        Settled::new(key, cv, source(key))
+    });
+    for input in settled(document, resolved).into_iter().chain(spread) {
+        if lines.iter().all(|line| line.key != input.key) {
+            lines.push(assumed(input.key, input.value, input.source));
+        }
     }
     for used in &resolved.used {
         lines.retain(|line| line.key != used.key);
-        lines.push(Assumption {
-            key: used.key.clone(),
-            value: serde_json::json!(used.value),
-            unit: used.unit,
-            source: used.source.clone(),
-            date: used.date.map(|date| date.to_string()),
-            kind: if used.measured {
-                Kind::Measured
-            } else {
-                Kind::Assumed
-            },
-        });
+        lines.push(looked_up(used));
     }
     lines
+}
+
+fn looked_up(used: &Used) -> Assumption {
+    Assumption {
+        key: used.key.clone(),
+        value: serde_json::json!(used.value),
+        unit: used.unit,
+        source: used.source.clone(),
+        date: used.date.map(|date| date.to_string()),
+        kind: if used.measured {
+            Kind::Measured
+        } else {
+            Kind::Assumed
+        },
+    }
+}
+
+/// An input that the scenario may leave open and that is settled when it is worked out.
+struct Settled<'a> {
+    key: &'static str,
+    value: Value,
+    source: &'a str,
+}
+
+impl<'a> Settled<'a> {
+    fn new(key: &'static str, value: impl Into<Value>, source: &'a str) -> Self {
+        Self {
+            key,
+            value: value.into(),
+            source,
+        }
+    }
+}
+
+/// What is in use where the scenario is silent: defaults that depend on something else, and what a
+/// rental or a study brings along.
+fn settled<'a>(document: &'a Document, resolved: &Resolved) -> Vec<Settled<'a>> {
+    let mut settled = Vec::new();
+    let demand = &resolved.case.demand;
+    if let Profile::Peak(peak) = demand.profile {
+        settled.push(Settled::new("traffic.peak_to_average", peak, "default"));
+    }
+    settled.push(Settled::new(
+        "traffic.cache.prefix_hit_rate",
+        demand.prefix_hit_rate,
+        "default",
+    ));
+    let section = document.scenario.self_hosted.as_ref();
+    if let (Some(section), Some(host), Some(facts)) = (section, &resolved.case.host, &resolved.host)
+    {
+        let rental = section.rental.as_deref();
+        let study = section.results.as_deref();
+        let machine = rental.or(study).unwrap_or("default");
+        let fleet = &host.fleet;
+        settled.push(Settled::new("self_hosted.gpu", facts.gpu.as_str(), machine));
+        settled.push(Settled::new(
+            "self_hosted.gpus_per_replica",
+            fleet.gpus_per_replica,
+            study.unwrap_or("default"),
+        ));
+        settled.push(Settled::new(
+            "self_hosted.billing_quantum_gpus",
+            fleet.quantum,
+            rental.unwrap_or("default"),
+        ));
+        if facts.shape.is_some() {
+            settled.push(Settled::new(
+                "self_hosted.precision",
+                facts.precision.word(),
+                study.unwrap_or("default"),
+            ));
+        }
+    }
+    settled
 }
 
 fn unit(key: &str) -> &'static str {

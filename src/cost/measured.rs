@@ -3,8 +3,10 @@
 use jiff::civil::Date;
 
 use super::capacity::{Rates, Work};
+use super::regression::{Regression, Timed};
 use super::scenario::self_hosted::Slo;
-use crate::study::model::{Precision, Shape};
+use crate::study::model::{CacheType, Precision, Shape};
+use crate::study::variant::Variant;
 
 /// A measured value with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,6 +26,8 @@ pub struct Estimate {
 pub struct MeasuredPoint {
     /// How weights were held.
     pub precision: Precision,
+    /// How keys and values were cached, where the study says.
+    pub kv: Option<CacheType>,
     /// Sequences decoded together.
     pub batch: f64,
     /// Input length.
@@ -53,6 +57,8 @@ pub struct Measured {
     pub gpu: Option<String>,
     /// Cards that one copy of the model ran on.
     pub gpus: u32,
+    /// Whether its times come from a script instead of a machine.
+    pub simulated: bool,
     /// The model.
     pub model: Option<String>,
     /// Its shape.
@@ -70,6 +76,14 @@ impl Estimate {
 }
 
 impl MeasuredPoint {
+    /// What was loaded for it.
+    pub const fn variant(&self) -> Variant {
+        Variant {
+            precision: self.precision,
+            kv: self.kv,
+        }
+    }
+
     /// The rates of a replica. Prefill and decode of a closed batch follow each other, so they are
     /// rates measured apart, and together they give the measured mix back.
     pub fn rates(&self) -> Rates {
@@ -103,6 +117,20 @@ impl MeasuredPoint {
 }
 
 impl Measured {
+    /// The time of a call by its tokens, from every pair of lengths measured like a point.
+    pub fn regression(&self, like: &MeasuredPoint) -> Option<Regression> {
+        let same = |point: &&MeasuredPoint| {
+            point.precision == like.precision && point.batch.total_cmp(&like.batch).is_eq()
+        };
+        let timed = |point: &MeasuredPoint| Timed {
+            input: point.isl,
+            output: point.osl,
+            seconds: point.osl / point.output_tokens_per_second.value,
+        };
+        let points: Vec<Timed> = self.points.iter().filter(same).map(timed).collect();
+        Regression::fit(&points)
+    }
+
     /// The point that serves the workload with least replica time among those that meet the
     /// objective and, where it is stated, the precision.
     pub fn cheapest(

@@ -35,6 +35,7 @@ pub mod parts;
 pub mod piece;
 mod price_row;
 pub mod rate;
+pub mod regression;
 pub mod reserve;
 pub mod resolve;
 mod resolve_api;

@@ -32,6 +32,8 @@ pub struct OperatingPoint {
     pub queue_seconds_at_target_load: Option<f64>,
     /// Dollars of a replica hour, cards and fixed costs.
     pub usd_per_replica_hour: f64,
+    /// Dollars for the traffic out of a replica hour at full load.
+    pub egress_usd_per_replica_hour: f64,
     /// What the API would charge for what a replica hour produces at full load.
     pub api_value_usd_per_replica_hour: Option<f64>,
     /// Tokens that no engine on these cards exceeds.
@@ -69,7 +71,9 @@ pub(super) fn operating_point(
         peak_load: busy / working.max(1.0),
         peak_load_one_lost: (bill.replicas > 1.0).then(|| busy / (bill.replicas - 1.0)),
         queue_seconds_at_target_load: queue_seconds(evaluation, working.max(1.0)),
-        usd_per_replica_hour: bill.usd() / bill.replica_hours,
+        usd_per_replica_hour: (bill.usd() - evaluation.requests * fleet.marginal_usd())
+            / bill.replica_hours,
+        egress_usd_per_replica_hour: fleet.marginal_usd() * 3_600.0 / seconds,
         api_value_usd_per_replica_hour: value,
         roofline_output_tokens_per_second: facts?
             .roofline

@@ -98,6 +98,8 @@ pub(super) fn volumes(base: &Evaluation<'_>) -> Vec<VolumeOfInterest> {
         });
     }
     let permanent = base.break_even().and_then(|found| found.permanent);
+    // Against a fixed fee self-hosting can pay at any volume; nothing breaks even at none.
+    let permanent = permanent.filter(|point| point.requests_per_month > 0.0);
     volumes.extend(permanent.map(|point| VolumeOfInterest {
         kind: VolumeKind::BreakEven,
         requests_per_month: point.requests_per_month,

@@ -126,49 +126,31 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         "turns",
         1.0,
         10_000.0,
-        |case| case
-            .demand
-            .conversation
-            .as_mut()
-            .map(|talk| &mut talk.turns)
+        |case| talk(case).map(|talk| &mut talk.turns)
     ),
     parameter!(
         "traffic.conversation.user_tokens",
         "tokens",
         0.0,
         1e9,
-        |case| case
-            .demand
-            .conversation
-            .as_mut()
-            .map(|talk| &mut talk.user_tokens)
+        |case| talk(case).map(|talk| &mut talk.user_tokens)
     ),
     parameter!(
         "traffic.conversation.answer_tokens",
         "tokens",
         LEAST,
         1e9,
-        |case| case
-            .demand
-            .conversation
-            .as_mut()
-            .map(|talk| &mut talk.answer_tokens)
+        |case| talk(case).map(|talk| &mut talk.answer_tokens)
     ),
-    parameter!("traffic.retrieval.chunks", "chunks", 0.0, 1e9, |case| case
-        .demand
-        .retrieval
-        .as_mut()
-        .map(|retrieval| &mut retrieval.chunks)),
+    parameter!("traffic.retrieval.chunks", "chunks", 0.0, 1e9, |case| {
+        retrieval(case).map(|retrieval| &mut retrieval.chunks)
+    }),
     parameter!(
         "traffic.retrieval.tokens_per_chunk",
         "tokens",
         0.0,
         1e9,
-        |case| case
-            .demand
-            .retrieval
-            .as_mut()
-            .map(|retrieval| &mut retrieval.tokens_per_chunk)
+        |case| retrieval(case).map(|retrieval| &mut retrieval.tokens_per_chunk)
     ),
     parameter!(
         "traffic.retrieval.query_tokens",
@@ -380,10 +362,12 @@ pub(super) static PARAMETERS: &[Parameter] = &[
         case
     )
     .map(|fleet| &mut fleet.fixed.one_off_usd)),
-    parameter!("self_hosted.spot.share", "share", 0.0, 1.0, |case| fleet(
-        case
-    )
-    .map(|fleet| &mut fleet.spot.share)),
+    parameter!("self_hosted.spot.share", "share", 0.0, 1.0, |case| {
+        fleet(case)
+            .map(|fleet| &mut fleet.spot)
+            .filter(|spot| spot.usd_per_gpu_hour > 0.0)
+            .map(|spot| &mut spot.share)
+    }),
     parameter!(
         "self_hosted.spot.usd_per_gpu_hour",
         "USD/GPU-h",

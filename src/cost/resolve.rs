@@ -14,7 +14,8 @@ use super::trace::Trace;
 use super::traffic::Demand;
 use super::warning::Warning;
 use crate::catalog::book::{PriceBook, Provenance};
-use crate::study::model::{ModelCard, Precision};
+use crate::study::model::ModelCard;
+use crate::study::variant::Variant;
 
 /// Days after which a price is old.
 const OLD_AFTER_DAYS: i32 = 90;
@@ -28,7 +29,7 @@ pub trait Evidence {
     /// A file of arrivals.
     fn trace(&self, path: &str) -> Result<Trace, String>;
     /// Whether a study finds the self-hosted model good enough at a precision.
-    fn quality(&self, path: &str, precision: Precision) -> Result<MeetsQuality, String>;
+    fn quality(&self, path: &str, variant: Variant) -> Result<MeetsQuality, String>;
 }
 
 /// Everything outside the scenario.
@@ -139,7 +140,7 @@ pub(crate) fn resolve_scenario(
     let quality = match (&scenario.decision.quality, &host) {
         (Some(path), Some(host)) => sources
             .evidence
-            .quality(path, host.precision)
+            .quality(path, host.variant())
             .map_err(|problem| Refusal::new("decision.quality", problem))?,
         (_, None) | (None, _) => scenario.decision.self_hosted_meets_quality,
     };

@@ -164,18 +164,6 @@ impl Desk<'_> {
         if let Some(date) = inline.as_of {
             self.age(prefix, date);
         }
-        let batch = (inline.batch_input.is_some() || inline.batch_output.is_some()).then(|| {
-            // A side without a batch price of its own has the discount of the workload.
-            let ratio = |batch: Option<f64>, live: f64| match batch {
-                Some(batch) if live > 0.0 => batch / live,
-                Some(_) | None => demand.batch.multiplier,
-            };
-            BatchRates {
-                input: ratio(inline.batch_input, input),
-                output: ratio(inline.batch_output, output),
-                cached: None,
-            }
-        });
         Ok(Prices {
             name: "inline prices".into(),
             rates: TokenRates {
@@ -186,11 +174,28 @@ impl Desk<'_> {
             },
             cache_min_tokens: inline.cache_min.unwrap_or(0.0),
             cache_storage: inline.storage,
-            batch,
+            batch: inline_batch(inline, [input, output], demand),
             tiers: Vec::new(),
             off_peak: None,
         })
     }
+}
+
+/// Stated batch prices over the live ones; a side without one has the discount of the workload.
+fn inline_batch(inline: &Inline<'_>, live: [f64; 2], demand: &Demand) -> Option<BatchRates> {
+    let stated = [inline.batch_input, inline.batch_output];
+    if stated.iter().all(Option::is_none) {
+        return None;
+    }
+    let ratio = |side: usize| match stated[side] {
+        Some(batch) if live[side] > 0.0 => batch / live[side],
+        Some(_) | None => demand.batch.multiplier,
+    };
+    Some(BatchRates {
+        input: ratio(0),
+        output: ratio(1),
+        cached: None,
+    })
 }
 
 impl ApiCase {

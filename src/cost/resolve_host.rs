@@ -8,6 +8,7 @@ use super::measured::{Measured, MeasuredPoint};
 use super::memory::{Fit, Footprint, Room, gib};
 use super::owned::OwnedRate;
 use super::price_row::number;
+use super::regression::Regression;
 use super::resolve::{Desk, Used};
 use super::roofline::Roofline;
 use super::scenario::parse::Refusal;
@@ -16,10 +17,11 @@ use super::scenario::{FleetMode, SelfHosted};
 use super::warning::Warning;
 use crate::catalog::book::{GpuCard, Rental};
 use crate::study::model::{Precision, Shape};
+use crate::study::variant::Variant;
 
-/// A costed mix further from the measured one than this is worth a warning.
 /// The name of a machine that a study ran on where neither it nor the scenario names a card.
 const MEASURED_MACHINE: &str = "the measured machine";
+/// A costed mix further from the measured one than this is worth a warning.
 const FAR_MIX: f64 = 0.2;
 const BYTES_PER_GB: f64 = 1e9;
 const MINUTES_PER_HOUR: f64 = 60.0;
@@ -45,6 +47,8 @@ pub struct HostFacts {
     pub roofline: Option<Roofline>,
     /// The measured point, with the study's name.
     pub measured: Option<(String, MeasuredPoint)>,
+    /// Time by token over the lengths that the study measured like that point.
+    pub regression: Option<Regression>,
     /// Months one is bound.
     pub commitment_months: f64,
 }
@@ -64,31 +68,15 @@ impl Desk<'_> {
             None => None,
         };
         let rental = self.rental(section)?;
-        let stated = section
-            .gpu
-            .clone()
-            .or_else(|| rental.as_ref().map(|rental| rental.gpu.clone()))
-            .or_else(|| study.as_ref().and_then(|study| study.gpu.clone()));
-        // A study on a machine that is no listed card was not measured on the default card.
-        let assumed = if study.is_some() {
-            MEASURED_MACHINE
-        } else {
-            DEFAULT_GPU
-        };
-        let gpu = stated.unwrap_or_else(|| assumed.to_owned());
-        let card = match self.sources.book.gpu(&gpu) {
-            Ok(card) => Some(card),
-            // What rents out a whole machine names no card.
-            Err(missing) if section.gpu.is_some() => {
-                return Err(Refusal::new("self_hosted.gpu", missing.to_string()));
-            }
-            Err(_) => None,
-        };
+        let (gpu, card) = self.machine(section, rental.as_ref(), study.as_ref())?;
         let gpus = section
             .gpus_per_replica
             .or(study.as_ref().map(|study| study.gpus))
             .unwrap_or(DEFAULT_GPUS_PER_REPLICA);
         let mut facts = self.facts(section, (&gpu, card, gpus), study.as_ref(), measured)?;
+        if let Some(study) = &study {
+            self.doubt_study(study, &facts, gpus);
+        }
         let fleet = self.fleet(section, gpus, rental.as_ref(), &gpu)?;
         let host = HostCase {
             rates: rates(section, &facts),
@@ -107,6 +95,35 @@ impl Desk<'_> {
         super::claim::refuse_impossible(section, &host, &facts, &work)?;
         self.doubt_host(section, (&host, &facts), case, &work);
         Ok((host, facts))
+    }
+
+    /// The machine of a replica and, where it is a listed card, its sheet.
+    fn machine(
+        &self,
+        section: &SelfHosted,
+        rental: Option<&Rental>,
+        study: Option<&Measured>,
+    ) -> Result<(String, Option<GpuCard>), Refusal> {
+        let stated = section
+            .gpu
+            .clone()
+            .or_else(|| rental.map(|rental| rental.gpu.clone()))
+            .or_else(|| study.and_then(|study| study.gpu.clone()));
+        // A study on a machine that is no listed card was not measured on the default card.
+        let assumed = if study.is_some() {
+            MEASURED_MACHINE
+        } else {
+            DEFAULT_GPU
+        };
+        let gpu = stated.unwrap_or_else(|| assumed.to_owned());
+        match self.sources.book.gpu(&gpu) {
+            Ok(card) => Ok((gpu, Some(card))),
+            // What rents out a whole machine names no card.
+            Err(missing) if section.gpu.is_some() => {
+                Err(Refusal::new("self_hosted.gpu", missing.to_string()))
+            }
+            Err(_) => Ok((gpu, None)),
+        }
     }
 
     fn study(&self, section: &SelfHosted) -> Result<Option<Measured>, Refusal> {
@@ -137,12 +154,12 @@ impl Desk<'_> {
         };
         self.used.push(Used {
             key: "self_hosted.results".to_owned(),
-            name: format!("{} batch {}", point.precision, point.batch),
+            name: format!("{} batch {}", point.variant(), point.batch),
             value: point.output_tokens_per_second.value,
             unit: "output tokens/s",
             source: study.source.clone(),
             date: study.date,
-            measured: true,
+            measured: !study.simulated,
         });
         let distance = point.distance(work);
         if distance > FAR_MIX {
@@ -223,6 +240,9 @@ impl Desk<'_> {
             precision: precision.or(section.precision).unwrap_or(Precision::F16),
             kv_precision: section.kv_precision,
             roofline: None,
+            regression: study
+                .zip(measured.as_ref())
+                .and_then(|(study, point)| study.regression(point)),
             measured: study.map(|study| study.source.clone()).zip(measured),
             commitment_months: section.commitment_months,
         })
@@ -304,6 +324,12 @@ impl Desk<'_> {
 }
 
 impl HostFacts {
+    /// What runs: as the measured point was loaded, else the precision with the engine's own cache.
+    pub fn variant(&self) -> Variant {
+        let measured = self.measured.as_ref();
+        measured.map_or(Variant::from(self.precision), |(_, point)| point.variant())
+    }
+
     fn fit(&self, gpus: u32) -> Option<Fit> {
         let footprint = self.footprint(gpus)?;
         Some(footprint.fit(self.room?))

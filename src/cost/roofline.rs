@@ -2,7 +2,7 @@
 
 use super::memory::bits;
 use crate::catalog::book::GpuCard;
-use crate::study::model::{Precision, Shape};
+use crate::study::model::{Numbers, Precision, Shape};
 
 /// Share of the arithmetic peak that prefill reaches on a well-tuned engine.
 const EXPECTED_OF_ARITHMETIC: f64 = 0.5;
@@ -107,20 +107,11 @@ pub struct Cards {
 impl Cards {
     /// `gpus` cards running weights of a precision.
     pub fn new(card: &GpuCard, gpus: f64, precision: Precision) -> Self {
-        let dtype = match precision {
-            Precision::F16 => Some("f16"),
-            Precision::Bf16 | Precision::Native => Some("bf16"),
-            Precision::F32 => Some("f32"),
-            Precision::Q8_0
-            | Precision::Q6K
-            | Precision::Q5K
-            | Precision::Q4K
-            | Precision::Q3K
-            | Precision::Q2K
-            | Precision::Q5_1
-            | Precision::Q5_0
-            | Precision::Q4_1
-            | Precision::Q4_0 => None,
+        let dtype = match precision.numbers() {
+            Numbers::F16 => Some("f16"),
+            Numbers::Bf16 | Numbers::Own => Some("bf16"),
+            Numbers::F32 => Some("f32"),
+            Numbers::Quantized => None,
         };
         Self {
             bytes_per_second: gpus * card.bandwidth_bytes_per_second as f64,

@@ -57,6 +57,9 @@ fn crossing(requests: f64, found: &BreakEvenAnswer) -> String {
                     "; this holds while measured throughput ≥ {throughput} output tokens/s per replica"
                 )
             });
+            if permanent <= 0.0 {
+                return format!("Self-hosting is cheaper at every volume{holds}.");
+            }
             format!(
                 "Self-hosting is cheaper for good above {} requests a month ({:.2} x this volume){holds}.",
                 amount(permanent),
@@ -84,12 +87,10 @@ fn advice(grounds: &Grounds<'_>) -> String {
     let Some(cheaper) = grounds.cheaper else {
         return String::new();
     };
-    if cheaper == Cheaper::SelfHosted && grounds.decision.needs_frontier_model {
-        return "Stay with the API: a frontier model is needed, and it is only sold that way."
-            .to_owned();
-    }
-    if cheaper == Cheaper::SelfHosted && grounds.quality == MeetsQuality::No {
-        return "Stay with the API: the self-hosted model is not good enough.".to_owned();
+    match (barred(grounds), cheaper) {
+        (Some(reason), Cheaper::SelfHosted | Cheaper::Equal) => return reason.to_owned(),
+        (Some(_), Cheaper::Api) => return "Stay with the API at this volume.".to_owned(),
+        (None, _) => {}
     }
     if let Some(drawn) = grounds.uncertainty {
         let own = drawn.probability_self_hosted_cheaper;
@@ -107,29 +108,43 @@ fn advice(grounds: &Grounds<'_>) -> String {
             );
         }
     }
-    match (cheaper, permanent_reached(grounds)) {
-        (Cheaper::Api, _) => "Stay with the API at this volume.".to_owned(),
-        (Cheaper::Equal, _) => "Neither side is cheaper at this volume.".to_owned(),
-        (Cheaper::SelfHosted, true) if grounds.quality == MeetsQuality::Unknown => {
-            "Self-host at this volume, provided that the model's quality is checked first.".to_owned()
+    let permanent = grounds
+        .break_even
+        .and_then(|found| found.permanent_from_requests_per_month);
+    let text = match (cheaper, permanent) {
+        (Cheaper::Api, _) => "Stay with the API at this volume.",
+        (Cheaper::Equal, _) => "Neither side is cheaper at this volume.",
+        (Cheaper::SelfHosted, Some(permanent)) if grounds.requests >= permanent => {
+            if grounds.quality == MeetsQuality::Unknown {
+                "Self-host at this volume, provided that the model's quality is checked first."
+            } else {
+                "Self-host at this volume."
+            }
         }
-        (Cheaper::SelfHosted, true) => "Self-host at this volume.".to_owned(),
-        (Cheaper::SelfHosted, false) => {
-            "Self-hosting is cheaper at this very volume but not for good: stay with the API until the permanent volume is reached.".to_owned()
+        (Cheaper::SelfHosted, Some(_)) => {
+            "Self-hosting is cheaper at this very volume but not for good: stay with the API until the permanent volume is reached."
         }
-    }
+        (Cheaper::SelfHosted, None) => {
+            "Self-hosting is cheaper at this very volume but never for good: stay with the API unless the volume is sure to stay where it is."
+        }
+    };
+    text.to_owned()
 }
 
-fn permanent_reached(grounds: &Grounds<'_>) -> bool {
-    grounds
-        .break_even
-        .and_then(|found| found.permanent_from_requests_per_month)
-        .is_some_and(|permanent| grounds.requests >= permanent)
+/// Why self-hosting must not be recommended whatever it costs.
+fn barred(grounds: &Grounds<'_>) -> Option<&'static str> {
+    if grounds.decision.needs_frontier_model {
+        Some("Stay with the API: a frontier model is needed, and it is only sold that way.")
+    } else if grounds.quality == MeetsQuality::No {
+        Some("Stay with the API: the self-hosted model is not good enough.")
+    } else {
+        None
+    }
 }
 
 /// Dollars with thousands apart, cents below a thousand.
 pub(crate) fn usd(value: f64) -> String {
-    let digits = usize::from(value.abs() < 1_000.0) * 2;
+    let digits = usize::from(value.abs() < 999.995) * 2;
     format!("{} USD", grouped(&format!("{value:.digits$}")))
 }
 
@@ -171,6 +186,7 @@ mod tests {
     fn thousands_stand_apart() {
         assert_eq!(usd(2_880.0), "2,880 USD");
         assert_eq!(usd(825.0), "825.00 USD");
+        assert_eq!(usd(999.999), "1,000 USD");
         assert_eq!(usd(-1_234_567.8), "-1,234,568 USD");
         assert_eq!(amount(1_047_272.73), "1,047,273");
         assert_eq!(amount(60.6), "60.6");

@@ -49,6 +49,16 @@ pub(crate) const fn is_ours(family: Family) -> bool {
     }
 }
 
+/// Refuses a family that our own decoder does not run.
+pub(crate) fn only_ours(family: Family) -> Result<(), EngineError> {
+    if is_ours(family) {
+        return Ok(());
+    }
+    Err(EngineError::Unsupported {
+        reason: format!("the decoder cannot run {family:?}; use --engine stock"),
+    })
+}
+
 /// Why a shape cannot be one, with the value; `None` when it can.
 pub(crate) fn impossible(shape: &Shape) -> Option<String> {
     let ranges = [

@@ -42,6 +42,7 @@ pub(super) fn generate(
     let device_time = line.finish()?;
     device.synchronize()?;
     let end = clock.now();
+    device::launched(device)?;
     if let Some((logits, step)) = unverified {
         verify(&logits, step)?;
     }

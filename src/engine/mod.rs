@@ -1,7 +1,7 @@
 //! How tokens are made: the contract of an engine and the engines that keep it.
 
 pub mod cards;
-mod config;
+pub(crate) mod config;
 pub(crate) mod decoder;
 pub(crate) mod device;
 mod divergence;
@@ -14,6 +14,7 @@ pub(crate) mod peaks;
 pub(crate) mod quantize;
 pub mod sim;
 pub(crate) mod stock;
+mod stopwatch;
 pub mod text;
 pub mod tiny;
 pub(crate) mod tokenizer;

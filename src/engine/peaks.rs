@@ -1,18 +1,20 @@
 //! What a device can do at most: reading, copying and multiplying, measured on it.
 //!
-//! - Reading on a CPU: all threads sum a buffer of `u64` once. On CUDA: candle's sum over all elements of
-//!   an F32 tensor, its only operation that reads a buffer and writes next to nothing.
-//! - Copying: every byte is read once and written once, and both count.
+//! - Reading on a CPU: all threads sum a buffer of `u64` once. On a card: whichever is faster of candle's
+//!   sum of every row of a BF16 matrix, a block of threads to each, and cuBLAS's product of a vector with
+//!   that matrix; both read it once and write next to nothing. A sum over all elements would be one block
+//!   on one multiprocessor.
+//! - Copying: every byte is read once and written once, and both count. On a card the driver copies.
 //! - Multiplying: square matrices through the product that the engine uses for that type; a quantized
 //!   type multiplies F32 rows with quantized blocks.
 
 use std::sync::Arc;
 
 use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{D, DType, Device, Tensor};
 
 use super::kernels::stream;
-use super::{EngineError, MeasurePeaks, Progress};
+use super::{EngineError, MeasurePeaks, Progress, device};
 use crate::clock::Clock;
 use crate::record::observation::{Limit, Peak};
 use crate::study::model::Precision;
@@ -20,8 +22,11 @@ use crate::units::Nanos;
 
 /// Buffers on a CPU: one within the caches of most, and ones beyond.
 const CPU_BUFFERS: [u64; 4] = [4 << 20, 32 << 20, 128 << 20, 256 << 20];
-/// Buffers on a card, up to a size at which launches no longer show.
-const CUDA_BUFFERS: [u64; 4] = [16 << 20, 128 << 20, 1 << 30, 4 << 30];
+/// Buffers on a card: one within the last-level cache of a large one, and ones beyond, up to a size at
+/// which launches no longer show and which an index of 32 bits still covers.
+const CUDA_BUFFERS: [u64; 4] = [16 << 20, 128 << 20, 1 << 30, 2 << 30];
+/// Numbers in a row of the matrix that is read: 64 KiB, some loads for each thread of a block.
+const CUDA_ROW: usize = 32 << 10;
 /// Rows and columns of the square matrices.
 const CPU_SIZE: usize = 1024;
 const CUDA_SIZE: usize = 8192;
@@ -29,7 +34,9 @@ const CUDA_SIZE: usize = 8192;
 const REPETITIONS: usize = 5;
 /// Shortest time of one repetition on a card; shorter work is repeated within it, because the clock and
 /// the wait for the device cost some microseconds.
-const CUDA_SHORTEST: f64 = 2e-3;
+const CUDA_SHORTEST: f64 = 1e-2;
+/// How long a card multiplies before anything counts: its clocks rise from rest under load only.
+const CUDA_WARM_UP: f64 = 0.3;
 /// Shortest time of one repetition on a CPU.
 const CPU_SHORTEST: f64 = 5e-4;
 /// Most often that work is repeated within one repetition.
@@ -86,8 +93,7 @@ impl Peaks {
                 Ok(())
             })?
         } else {
-            let buffer = Tensor::ones(bytes as usize / 4, DType::F32, &self.device)?;
-            self.time(timing, || Ok(buffer.sum_all().map(drop)?))?
+            self.read_tensor(bytes, timing)?
         };
         Ok(Peak {
             of: Limit::Read {
@@ -96,6 +102,19 @@ impl Peaks {
             work: laps * bytes,
             times_ns,
         })
+    }
+
+    /// The faster way of reading a matrix of this size.
+    fn read_tensor(
+        &self,
+        bytes: u64,
+        timing: (&dyn Clock, &Progress),
+    ) -> Result<(u64, Vec<Nanos>), EngineError> {
+        let matrix = matrix(bytes, &self.device)?;
+        let vector = matrix.narrow(0, 0, 1)?;
+        let sums = self.time(timing, || Ok(matrix.sum(D::Minus1).map(drop)?))?;
+        let products = self.time(timing, || Ok(vector.matmul(&matrix.t()?).map(drop)?))?;
+        Ok(faster(sums, products))
     }
 
     fn copy(&self, bytes: u64, timing: (&dyn Clock, &Progress)) -> Result<Peak, EngineError> {
@@ -108,9 +127,8 @@ impl Peaks {
                 Ok(())
             })?
         } else {
-            let from = Tensor::ones(bytes as usize / 4, DType::F32, &self.device)?;
-            let to = Tensor::zeros_like(&from)?;
-            self.time(timing, || Ok(to.slice_set(&from, 0, 0)?))?
+            let from = matrix(bytes, &self.device)?;
+            self.time(timing, || Ok(from.copy().map(drop)?))?
         };
         Ok(Peak {
             of: Limit::Copy {
@@ -119,6 +137,24 @@ impl Peaks {
             work: 2 * laps * bytes,
             times_ns,
         })
+    }
+
+    /// Multiplies until the clocks of a card are up.
+    fn warm_up(&self, (clock, progress): (&dyn Clock, &Progress)) -> Result<(), EngineError> {
+        if self.device.is_cpu() {
+            return Ok(());
+        }
+        let square = matrix((2 * CUDA_ROW * 4096) as u64, &self.device)?;
+        let begin = clock.now();
+        loop {
+            square.matmul(&square.t()?)?;
+            self.device.synchronize()?;
+            progress.step();
+            let past = clock.now().since(begin).map(Nanos::seconds);
+            if past.is_none_or(|past| past.value() >= CUDA_WARM_UP) {
+                return Ok(());
+            }
+        }
     }
 
     fn matmul(
@@ -169,6 +205,7 @@ impl MeasurePeaks for Peaks {
             CUDA_BUFFERS
         };
         let mut peaks = Vec::new();
+        self.warm_up(timing)?;
         for bytes in buffers {
             for measure in [Self::read, Self::copy] {
                 match measure(self, bytes, timing) {
@@ -185,8 +222,24 @@ impl MeasurePeaks for Peaks {
         for precision in dtypes {
             peaks.push(device.with_context(|| self.matmul(precision, timing))?);
         }
+        device::launched(&device)?;
         Ok(peaks)
     }
+}
+
+/// A matrix of ones that fills a buffer, in rows that a block of threads reads.
+fn matrix(bytes: u64, device: &Device) -> Result<Tensor, EngineError> {
+    let rows = bytes as usize / DType::BF16.size_in_bytes() / CUDA_ROW;
+    Ok(Tensor::ones((rows, CUDA_ROW), DType::BF16, device)?)
+}
+
+/// Of two ways of doing the same, the one with the fastest lap.
+fn faster(one: (u64, Vec<Nanos>), other: (u64, Vec<Nanos>)) -> (u64, Vec<Nanos>) {
+    let lap = |(laps, times): &(u64, Vec<Nanos>)| {
+        let fastest = times.iter().min();
+        fastest.map_or(f64::INFINITY, |time| time.seconds().value() / *laps as f64)
+    };
+    if lap(&one) <= lap(&other) { one } else { other }
 }
 
 /// How a precision multiplies.
@@ -246,6 +299,46 @@ mod tests {
         }
         assert!(progress.steps() > 0);
         let _ = &mut peaks;
+    }
+
+    #[test]
+    fn every_buffer_of_a_card_is_a_matrix_that_an_index_of_32_bits_covers() {
+        for bytes in CUDA_BUFFERS {
+            let row = (CUDA_ROW * DType::BF16.size_in_bytes()) as u64;
+            assert_eq!(bytes % row, 0, "{bytes}");
+            // Blocks of the sum are as many as rows; a card has up to 160 multiprocessors.
+            assert!(bytes / row >= 256, "{bytes}");
+            assert!(bytes / 2 <= 1 << 30, "{bytes}");
+        }
+        let small = matrix(4 * (64 << 10), &Device::Cpu).unwrap();
+        assert_eq!(small.dims(), [4, CUDA_ROW]);
+    }
+
+    #[test]
+    fn the_product_that_reads_a_matrix_reads_every_number() {
+        let matrix = matrix(3 * (64 << 10), &Device::Cpu).unwrap();
+        let expected = vec![CUDA_ROW as f32; 3];
+        let numbers = |t: Tensor| {
+            let flat = t.to_dtype(DType::F32).unwrap().flatten_all().unwrap();
+            flat.to_vec1::<f32>().unwrap()
+        };
+        let product = matrix.narrow(0, 0, 1).unwrap();
+        let product = product.matmul(&matrix.t().unwrap()).unwrap();
+        assert_eq!(numbers(product), expected);
+        let peaks = Peaks::new(Device::Cpu);
+        let progress = Progress::default();
+        let timing: (&dyn Clock, &Progress) = (&Monotonic, &progress);
+        let (laps, times) = peaks.read_tensor(3 * (64 << 10), timing).unwrap();
+        assert!(laps > 0 && times.iter().all(|time| time.value() > 0));
+    }
+
+    #[test]
+    fn the_faster_way_is_told_by_its_lap() {
+        let times = |ns: &[u64]| ns.iter().copied().map(Nanos::new).collect::<Vec<_>>();
+        let slow = (1, times(&[300, 200]));
+        let fast = (10, times(&[1_500, 1_900]));
+        assert_eq!(faster(slow.clone(), fast.clone()), fast);
+        assert_eq!(faster(fast.clone(), slow), fast);
     }
 
     #[test]

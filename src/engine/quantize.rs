@@ -87,28 +87,12 @@ pub(crate) fn quantize(
     parts: &[Floats<'_>],
     (columns, importances): (usize, &[Option<&[f32]>]),
 ) -> Option<candle_core::Result<QTensor>> {
-    let importances = if heeds_importance(precision) {
+    let importances = if precision.is_k_quant() {
         importances
     } else {
         &[]
     };
     with_block!(precision, Block => quantize_as::<Block>(parts, columns, importances))
-}
-
-/// Whether a type is rounded with regard to an importance matrix.
-pub(crate) const fn heeds_importance(precision: Precision) -> bool {
-    match precision {
-        Precision::Q6K | Precision::Q5K | Precision::Q4K | Precision::Q3K | Precision::Q2K => true,
-        Precision::Native
-        | Precision::F32
-        | Precision::F16
-        | Precision::Bf16
-        | Precision::Q8_0
-        | Precision::Q5_1
-        | Precision::Q5_0
-        | Precision::Q4_1
-        | Precision::Q4_0 => false,
-    }
 }
 
 /// Moves a quantized matrix from host memory to the device.

@@ -1,5 +1,6 @@
-//! All launches and precisions of a job, one load after the other.
+//! All launches and variants of a job, one load after the other.
 
+use super::energy::EnergyBlock;
 use super::ledger::Ledger;
 use super::load::{Halt, Session};
 use super::outlets::{Event, Outlets};
@@ -8,7 +9,7 @@ use crate::engine::worker::{Launcher, Loaded, Refusal, Worker, WorkerError};
 use crate::record::observation::{
     End, EndStatus, Failure, FailureKind, Load, Record, Skip, SkipCause,
 };
-use crate::study::model::Precision;
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::units::{Nanos, Seconds};
 
@@ -87,22 +88,23 @@ impl<'j, 'o> Driver<'j, 'o> {
     fn measure(&mut self) -> Result<(), Stop> {
         self.skip_as_planned()?;
         for launch in 0..self.job.measure.launches {
-            for precision in self.precisions() {
-                self.measure_precision(precision, launch)?;
+            for variant in self.variants() {
+                self.measure_variant(variant, launch)?;
             }
         }
         Ok(())
     }
 
-    /// Precisions in study order.
-    fn precisions(&self) -> Vec<Precision> {
-        let mut precisions = Vec::new();
+    /// Variants in study order.
+    fn variants(&self) -> Vec<Variant> {
+        let mut variants = Vec::new();
         for planned in self.job.points {
-            if !precisions.contains(&planned.point.precision) {
-                precisions.push(planned.point.precision);
+            let variant = planned.point.variant();
+            if !variants.contains(&variant) {
+                variants.push(variant);
             }
         }
-        precisions
+        variants
     }
 
     /// Records what the plan leaves out, unless it is on record already.
@@ -116,24 +118,26 @@ impl<'j, 'o> Driver<'j, 'o> {
         Ok(())
     }
 
-    /// Gives every point of a precision its blocks of one launch, with as many workers as it takes:
-    /// each one that is lost takes a point with it, or ends the precision.
-    fn measure_precision(&mut self, precision: Precision, launch: u32) -> Result<(), Stop> {
-        while !self.ledger.wanted(precision, launch).is_empty() {
+    /// Gives every point of a variant its blocks of one launch, with as many workers as it takes:
+    /// each one that is lost takes a point with it, or ends the variant.
+    fn measure_variant(&mut self, variant: Variant, launch: u32) -> Result<(), Stop> {
+        while self.wants_worker(variant, launch) {
             self.go_on(Seconds::ZERO)?;
-            self.outlets.tell(Event::Loading { precision, launch });
-            let (worker, loaded) = match self.load(precision) {
+            self.outlets.tell(Event::Loading { variant, launch });
+            let (worker, loaded) = match self.load(variant) {
                 Ok(ready) => ready,
-                Err(error) => return self.no_worker(precision, error),
+                Err(error) => return self.no_worker(variant, error),
             };
             self.spend(loaded.duration);
             let load = Load {
                 load: self.next_load,
                 launch,
-                precision,
+                precision: variant.precision,
+                kv: variant.kv,
                 engine: loaded.engine,
                 started: loaded.started,
                 duration_ns: loaded.duration,
+                quantizing: loaded.quantizing,
                 accuracy: Vec::new(),
             };
             self.next_load += 1;
@@ -145,22 +149,36 @@ impl<'j, 'o> Driver<'j, 'o> {
         Ok(())
     }
 
-    fn load(&mut self, precision: Precision) -> Result<(Box<dyn Worker>, Loaded), WorkerError> {
+    fn wants_worker(&self, variant: Variant, launch: u32) -> bool {
+        !self.ledger.wanted(variant, launch).is_empty()
+            || !self.energy_blocks(variant, launch).is_empty()
+    }
+
+    /// Blocks that a launch has still to show energy with: the last one does, once all is measured.
+    pub(super) fn energy_blocks(&self, variant: Variant, launch: u32) -> Vec<EnergyBlock> {
+        let measure = self.job.measure;
+        if measure.energy && launch + 1 == measure.launches {
+            return self.ledger.energy_blocks(variant);
+        }
+        Vec::new()
+    }
+
+    fn load(&mut self, variant: Variant) -> Result<(Box<dyn Worker>, Loaded), WorkerError> {
         let mut worker = self.launcher.launch()?;
-        let order = self.job.target.order(precision, self.job.measure.seed);
+        let order = self.job.target.order(variant, self.job.measure.seed);
         let loaded = worker.load(&order)?;
         Ok((worker, loaded))
     }
 
-    /// The model cannot be loaded. If nothing was found out about the precision yet, that is the outcome
+    /// The model cannot be loaded. If nothing was found out about the variant yet, that is the outcome
     /// of all its points; else those that have none are skipped and the others keep what they have.
-    fn no_worker(&mut self, precision: Precision, error: WorkerError) -> Result<(), Stop> {
-        let first = !self.ledger.has_tried(precision);
+    fn no_worker(&mut self, variant: Variant, error: WorkerError) -> Result<(), Stop> {
+        let first = !self.ledger.has_tried(variant);
         let reason = error.to_string();
         let (kind, stderr) = match error {
             WorkerError::Interrupted => return Err(Stop::Interrupted),
             WorkerError::Refused(Refusal::Unsupported { .. }) => {
-                return self.give_up(precision, SkipCause::Unsupported, &reason);
+                return self.give_up(variant, SkipCause::Unsupported, &reason);
             }
             WorkerError::Refused(Refusal::Model { place, reason }) if first => {
                 return Err(MeasureError::Model { place, reason }.into());
@@ -172,15 +190,16 @@ impl<'j, 'o> Driver<'j, 'o> {
             WorkerError::Lost(loss) => (loss.kind, loss.stderr),
         };
         if !first {
-            return self.give_up(precision, SkipCause::LoadFailed, &reason);
+            return self.give_up(variant, SkipCause::LoadFailed, &reason);
         }
-        for point in self.ledger.untouched(precision) {
+        for point in self.ledger.untouched(variant) {
             self.ledger.settle(point);
         }
         let failure = Failure {
             load: None,
             point: None,
-            precision,
+            precision: variant.precision,
+            kv: variant.kv,
             kind,
             reason,
             stderr,
@@ -188,19 +207,14 @@ impl<'j, 'o> Driver<'j, 'o> {
         Ok(self.outlets.record(Record::Failure(failure))?)
     }
 
-    /// Skips the points of a precision that have nothing, and lets the others keep what they have.
-    fn give_up(
-        &mut self,
-        precision: Precision,
-        cause: SkipCause,
-        reason: &str,
-    ) -> Result<(), Stop> {
-        self.outlets.tell(Event::WorkerLost { precision, reason });
-        for point in self.ledger.untouched(precision) {
+    /// Skips the points of a variant that have nothing, and lets the others keep what they have.
+    fn give_up(&mut self, variant: Variant, cause: SkipCause, reason: &str) -> Result<(), Stop> {
+        self.outlets.tell(Event::WorkerLost { variant, reason });
+        for point in self.ledger.untouched(variant) {
             self.skip(point, cause, reason.to_owned())?;
         }
         let last = self.job.measure.launches - 1;
-        for point in self.ledger.wanted(precision, last) {
+        for point in self.ledger.wanted(variant, last) {
             self.ledger.settle(point);
         }
         Ok(())
@@ -208,8 +222,8 @@ impl<'j, 'o> Driver<'j, 'o> {
 
     fn skip_for_want_of_time(&mut self) -> Result<(), MeasureError> {
         let minutes = self.job.budget.map_or(0.0, |budget| budget.value() / 60.0);
-        for precision in self.precisions() {
-            for point in self.ledger.untouched(precision) {
+        for variant in self.variants() {
+            for point in self.ledger.untouched(variant) {
                 let reason = format!("the {minutes:.1} minutes asked for were used up before it");
                 self.skip(point, SkipCause::OutOfTime, reason)?;
             }

@@ -8,15 +8,38 @@ use crate::study::workload::PointId;
 /// Share of decoding that a decode block aims for; 95 % is what it needs.
 const DECODE_SHARE: f64 = 0.96;
 
+/// A block that shows the energy of one phase of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EnergyBlock {
+    /// The point whose energy it shows.
+    pub(super) serves: PointId,
+    /// What runs in it.
+    pub(super) runs: PointId,
+}
+
+/// The blocks that show the energy of a point, by the time of its phases.
+pub(super) fn blocks(point: PointId, time: PhaseTime) -> impl Iterator<Item = EnergyBlock> {
+    let alone = [Some(prefill_alone(point)), decode_alone(point, time)];
+    alone.into_iter().flatten().map(move |runs| EnergyBlock {
+        serves: point,
+        runs,
+    })
+}
+
+/// Whether two blocks of a point show the same phase: prefill with one output token, or decoding.
+pub(super) fn same_phase(one: PointId, other: PointId) -> bool {
+    (one.osl == NonZeroU32::MIN) == (other.osl == NonZeroU32::MIN)
+}
+
 /// The prompts of a point with one output token each: prefill alone.
-pub(super) fn prefill_alone(point: PointId) -> PointId {
+fn prefill_alone(point: PointId) -> PointId {
     let osl = NonZeroU32::MIN;
     PointId { osl, ..point }
 }
 
 /// A point of the same batch and as many tokens in all as `point`, with the longest prompts that leave
 /// at least 96 % of the time to decoding. `None` where even the shortest prompts leave less.
-pub(super) fn decode_alone(point: PointId, time: PhaseTime) -> Option<PointId> {
+fn decode_alone(point: PointId, time: PhaseTime) -> Option<PointId> {
     let (isl, osl) = (point.isl.get(), point.osl.get());
     if osl < 2 {
         return None;
@@ -53,6 +76,7 @@ mod tests {
         let count = |n| NonZeroU32::new(n).unwrap();
         let point = PointId {
             precision: Precision::Bf16,
+            kv: None,
             batch: count(4),
             isl: count(isl),
             osl: count(osl),

@@ -1,10 +1,11 @@
 //! What is known of every point: its blocks so far, and whether more are wanted.
 
+use super::energy::{self, EnergyBlock};
 use super::stopping::{self, Estimate};
 use super::{Job, Planned};
 use crate::record::observation::{Block, Failure, Purpose, Record, SkipCause};
-use crate::study::model::Precision;
 use crate::study::spec::Measure;
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::units::{Nanos, Seconds};
 
@@ -40,8 +41,8 @@ struct Row {
     measured: Seconds,
     /// Time until first tokens, and from there to last ones, of all generations.
     phases: PhaseTime,
-    /// Energy blocks on record.
-    energy: u32,
+    /// What ran, or was tried, to show its energy.
+    energy: Vec<PointId>,
     /// Whether nothing more is to be found out.
     settled: bool,
     /// Whether a worker has tried it.
@@ -56,7 +57,7 @@ impl<'a> Ledger<'a> {
             blocks: Vec::new(),
             measured: Seconds::ZERO,
             phases: PhaseTime::default(),
-            energy: 0,
+            energy: Vec::new(),
             settled: false,
             tried: false,
         });
@@ -99,7 +100,7 @@ impl<'a> Ledger<'a> {
         match failure.point {
             Some(point) => self.conclude(point),
             None => {
-                for point in self.untouched(failure.precision) {
+                for point in self.untouched(failure.variant()) {
                     self.settle(point);
                 }
             }
@@ -112,8 +113,9 @@ impl<'a> Ledger<'a> {
             Purpose::Measure => {}
             Purpose::Drift => return,
             Purpose::Energy => {
-                if let Some(row) = block.serves.and_then(|point| self.row_mut(point)) {
-                    row.energy += 1;
+                if let Some(serves) = block.serves {
+                    let runs = block.point;
+                    self.try_energy(EnergyBlock { serves, runs });
                 }
                 return;
             }
@@ -131,6 +133,13 @@ impl<'a> Ledger<'a> {
             row.blocks.push(time.seconds().value() / tokens);
             row.measured += block.cpu.wall_ns.seconds();
             row.tried = true;
+        }
+    }
+
+    /// An energy block is on record, or is not tried again in this session.
+    pub(super) fn try_energy(&mut self, block: EnergyBlock) {
+        if let Some(row) = self.row_mut(block.serves) {
+            row.energy.push(block.runs);
         }
     }
 
@@ -161,9 +170,9 @@ impl<'a> Ledger<'a> {
         Estimate::of(&self.row(point)?.blocks)
     }
 
-    /// Points of a precision that a launch has still to give blocks to, in study order.
-    pub(super) fn wanted(&self, precision: Precision, launch: u32) -> Vec<PointId> {
-        let wanted = |row: &&Row| row.point.precision == precision && self.wants(row, launch);
+    /// Points of a variant that a launch has still to give blocks to, in study order.
+    pub(super) fn wanted(&self, variant: Variant, launch: u32) -> Vec<PointId> {
+        let wanted = |row: &&Row| row.point.variant() == variant && self.wants(row, launch);
         self.rows
             .iter()
             .filter(wanted)
@@ -171,10 +180,10 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
-    /// Points of a precision that have no outcome and no block.
-    pub(super) fn untouched(&self, precision: Precision) -> Vec<PointId> {
+    /// Points of a variant that have no outcome and no block.
+    pub(super) fn untouched(&self, variant: Variant) -> Vec<PointId> {
         let untouched =
-            |row: &&Row| row.point.precision == precision && !row.settled && row.blocks.is_empty();
+            |row: &&Row| row.point.variant() == variant && !row.settled && row.blocks.is_empty();
         self.rows
             .iter()
             .filter(untouched)
@@ -182,13 +191,13 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
-    /// Whether a worker has tried any point of a precision.
-    pub(super) fn has_tried(&self, precision: Precision) -> bool {
+    /// Whether a worker has tried any point of a variant.
+    pub(super) fn has_tried(&self, variant: Variant) -> bool {
         let mut rows = self.rows.iter();
-        rows.any(|row| row.point.precision == precision && row.tried)
+        rows.any(|row| row.point.variant() == variant && row.tried)
     }
 
-    /// Unsettled points of the same precision that are at least as large as `point` in every respect.
+    /// Unsettled points of the same variant that are at least as large as `point` in every respect.
     pub(super) fn dominated_by(&self, point: PointId) -> Vec<PointId> {
         let larger = |row: &&Row| !row.settled && super::order::dominates(row.point, point);
         self.rows
@@ -198,16 +207,20 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
-    /// Points of a precision whose energy is still to be shown, with the time of their phases.
-    pub(super) fn without_energy(&self, precision: Precision) -> Vec<(PointId, PhaseTime)> {
-        let measured = |row: &&Row| {
-            row.point.precision == precision
-                && !row.settled
-                && row.energy == 0
-                && !row.blocks.is_empty()
+    /// Blocks that are still to show energy, of the points of a variant that were measured.
+    pub(super) fn energy_blocks(&self, variant: Variant) -> Vec<EnergyBlock> {
+        let measured =
+            |row: &&Row| row.point.variant() == variant && !row.settled && !row.blocks.is_empty();
+        let missing = |row: &Row| -> Vec<EnergyBlock> {
+            let shown = |runs| row.energy.iter().any(|ran| energy::same_phase(*ran, runs));
+            let blocks = energy::blocks(row.point, row.phases);
+            blocks.filter(|block| !shown(block.runs)).collect()
         };
-        let rows = self.rows.iter().filter(measured);
-        rows.map(|row| (row.point, row.phases)).collect()
+        self.rows
+            .iter()
+            .filter(measured)
+            .flat_map(missing)
+            .collect()
     }
 
     /// Blocks that a point is going to have after a launch.

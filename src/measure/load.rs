@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 
 use super::driver::{Driver, Stop};
 use super::outlets::Event;
-use super::{MeasureError, energy, order};
+use super::{MeasureError, order};
 use crate::engine::Capacity;
 use crate::engine::worker::{BlockOrder, BlockSeen, CheckOrder, Refusal, Worker, WorkerError};
-use crate::record::observation::{Block, Load, Purpose, Record};
-use crate::study::plan::ENERGY_BLOCK;
+use crate::record::observation::{Accuracy, Block, Load, Purpose, Record};
 use crate::study::workload::PointId;
 use crate::units::Seconds;
 
@@ -24,7 +23,7 @@ const CHECK_STEPS: u64 = 3;
 /// A worker with a model, and its place in the record.
 pub(super) struct Session<'d, 'j, 'o> {
     pub(super) driver: &'d mut Driver<'j, 'o>,
-    worker: Box<dyn Worker>,
+    pub(super) worker: Box<dyn Worker>,
     pub(super) load: Load,
     /// Outcomes that were found before the load is on record, which they refer to.
     pub(super) waiting: VecDeque<Record>,
@@ -56,10 +55,10 @@ impl From<MeasureError> for Halt {
 
 /// What a block is kept as.
 #[derive(Debug, Clone, Copy)]
-struct Role {
-    purpose: Purpose,
-    round: u32,
-    serves: Option<PointId>,
+pub(super) struct Role {
+    pub(super) purpose: Purpose,
+    pub(super) round: u32,
+    pub(super) serves: Option<PointId>,
 }
 
 impl Role {
@@ -99,6 +98,9 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
     }
 
     fn phases(&mut self) -> Result<(), Halt> {
+        if self.live().is_empty() {
+            return self.only_energies();
+        }
         self.untimed_pass()?;
         if self.live().is_empty() {
             return Ok(());
@@ -112,17 +114,13 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         if let Some(first) = first.filter(|first| !self.driver.ledger.settled(*first)) {
             self.drift(first, rounds)?;
         }
-        let measure = self.driver.job.measure;
-        if measure.energy && self.load.launch + 1 == measure.launches {
-            self.energies(rounds)?;
-        }
-        Ok(())
+        self.energies(rounds)
     }
 
     /// Points that this load has still to measure.
     pub(super) fn live(&self) -> Vec<PointId> {
-        let (precision, launch) = (self.load.precision, self.load.launch);
-        self.driver.ledger.wanted(precision, launch)
+        let (variant, launch) = (self.load.variant(), self.load.launch);
+        self.driver.ledger.wanted(variant, launch)
     }
 
     /// Tries every point once, the smallest first.
@@ -144,7 +142,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
     }
 
     /// Runs a point without keeping the times.
-    fn untimed(&mut self, point: PointId, seconds: Seconds) -> Result<(), WorkerError> {
+    pub(super) fn untimed(&mut self, point: PointId, seconds: Seconds) -> Result<(), WorkerError> {
         let number = self.load.load;
         let max_generations = if seconds > Seconds::ZERO { u32::MAX } else { 1 };
         let seen = self.worker.block(&BlockOrder {
@@ -160,47 +158,37 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         Ok(())
     }
 
-    /// Compares logits with the reference path at batch 1 and at the largest batch.
     fn check(&mut self) -> Result<(), Halt> {
-        let live = self.live();
-        let largest = live.iter().map(|point| point.batch.get()).max();
-        let mut batches = vec![1];
-        batches.extend(largest.filter(|batch| *batch > 1));
-        let context = live.iter().map(|point| point.context()).max().unwrap_or(1);
-        let length = context
-            .saturating_sub(CHECK_STEPS + 1)
-            .clamp(1, CHECK_LENGTH) as u32;
-        let order = CheckOrder {
-            length,
-            seed: order::check_seed(self.driver.job.measure.seed),
-            batches,
-        };
-        let room = Capacity {
-            batch: largest.unwrap_or(1),
-            context: length + CHECK_STEPS as u32 + 1,
-        };
-        let checked = self.reserve(room).and_then(|()| self.worker.check(&order));
-        match checked {
-            Ok(accuracy) => {
-                self.load.accuracy = accuracy;
-                self.judge_accuracy()
-            }
+        match self.accurate(&self.live()) {
+            Ok(()) => Ok(()),
             Err(error) => self.all_failed(&error),
         }
     }
 
-    /// A precision that computes something else than its reference is not timed.
-    fn judge_accuracy(&mut self) -> Result<(), Halt> {
-        let failed = self.load.accuracy.iter().find(|seen| !seen.passed());
-        let Some(seen) = failed else { return Ok(()) };
-        let error = seen
-            .relative_error
-            .map_or("not a number".to_owned(), |error| format!("{error:.2e}"));
-        let reason = format!(
-            "accuracy: logits differ from the reference path by {error} at batch {}, more than {:.2e}",
-            seen.batch, seen.bound
-        );
-        self.all_failed(&WorkerError::Refused(Refusal::Invalid { reason }))
+    /// Compares logits with the reference path at batch 1 and at the largest batch; a difference that is
+    /// too large is an error.
+    pub(super) fn accurate(&mut self, points: &[PointId]) -> Result<(), WorkerError> {
+        let largest = points.iter().map(|point| point.batch.get()).max();
+        let mut batches = vec![1];
+        batches.extend(largest.filter(|batch| *batch > 1));
+        let context = points.iter().map(|point| point.context()).max();
+        let length = context
+            .unwrap_or(1)
+            .saturating_sub(CHECK_STEPS + 1)
+            .clamp(1, CHECK_LENGTH) as u32;
+        self.reserve(Capacity {
+            batch: largest.unwrap_or(1),
+            context: length + CHECK_STEPS as u32 + 1,
+        })?;
+        self.load.accuracy = self.worker.check(&CheckOrder {
+            length,
+            seed: order::check_seed(self.driver.job.measure.seed),
+            batches,
+        })?;
+        match self.load.accuracy.iter().find(|seen| !seen.passed()) {
+            Some(seen) => Err(inaccurate(seen).into()),
+            None => Ok(()),
+        }
     }
 
     /// Makes room for the largest point, once for all.
@@ -269,49 +257,12 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         let room = self.room_for(first);
         match self.block(first, room, Purpose::Drift)? {
             Ok(seen) => self.keep(first, seen, Role::of(Purpose::Drift, rounds)),
-            Err(error) => self.without(first, &error),
+            Err(error) => Err(self.without(&error)),
         }
-    }
-
-    /// The energy of each phase of every point that was measured. A worker that is lost here takes no
-    /// result with it either.
-    fn energies(&mut self, rounds: u32) -> Result<(), Halt> {
-        let number = self.load.load;
-        for (point, time) in self.driver.ledger.without_energy(self.load.precision) {
-            let alone = [
-                Some(energy::prefill_alone(point)),
-                energy::decode_alone(point, time),
-            ];
-            for alone in alone.into_iter().flatten() {
-                self.driver.go_on(ENERGY_BLOCK)?;
-                let seed = self.driver.job.measure.seed;
-                let order = BlockOrder {
-                    point: alone,
-                    seed: order::block_seed(seed, alone, Purpose::Energy, number),
-                    min_seconds: ENERGY_BLOCK,
-                    min_generations: 1,
-                    max_seconds: ENERGY_BLOCK,
-                    max_generations: u32::MAX,
-                };
-                let room = self.room_for(alone);
-                match self.reserve(room).and_then(|()| self.worker.block(&order)) {
-                    Ok(seen) => {
-                        let serves = Some(point);
-                        let role = Role {
-                            serves,
-                            ..Role::of(Purpose::Energy, rounds)
-                        };
-                        self.keep(alone, seen, role)?;
-                    }
-                    Err(error) => return self.without(alone, &error),
-                }
-            }
-        }
-        Ok(())
     }
 
     /// The room that is there, if it is enough.
-    fn room_for(&self, point: PointId) -> Capacity {
+    pub(super) fn room_for(&self, point: PointId) -> Capacity {
         let enough = |room: &Capacity| {
             room.batch >= point.batch.get() && u64::from(room.context) >= point.context()
         };
@@ -320,16 +271,16 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
             .unwrap_or(order::capacity(point))
     }
 
-    /// Goes on without a block that adds to results which are there already.
-    fn without(&mut self, point: PointId, error: &WorkerError) -> Result<(), Halt> {
+    /// Goes on, with a fresh worker, without a block that adds to results which are there already.
+    pub(super) fn without(&mut self, error: &WorkerError) -> Halt {
         if *error == WorkerError::Interrupted {
-            return Err(Stop::Interrupted.into());
+            return Stop::Interrupted.into();
         }
-        let precision = point.precision;
+        let variant = self.load.variant();
         let reason = &error.to_string();
-        let event = Event::WorkerLost { precision, reason };
+        let event = Event::WorkerLost { variant, reason };
         self.driver.outlets.tell(event);
-        Ok(())
+        Halt::FreshWorker
     }
 
     /// Runs one block of a point, if there is time for it.
@@ -356,7 +307,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         Ok(self.reserve(room).and_then(|()| self.worker.block(&order)))
     }
 
-    fn keep(&mut self, point: PointId, seen: BlockSeen, role: Role) -> Result<(), Halt> {
+    pub(super) fn keep(&mut self, point: PointId, seen: BlockSeen, role: Role) -> Result<(), Halt> {
         let block = Block {
             load: self.load.load,
             point,
@@ -384,7 +335,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         Ok(driver.outlets.record(Record::Block(Box::new(block)))?)
     }
 
-    fn reserve(&mut self, room: Capacity) -> Result<(), WorkerError> {
+    pub(super) fn reserve(&mut self, room: Capacity) -> Result<(), WorkerError> {
         if self.reserved == Some(room) {
             return Ok(());
         }
@@ -392,5 +343,17 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         self.worker.reserve(room)?;
         self.reserved = Some(room);
         Ok(())
+    }
+}
+
+fn inaccurate(seen: &Accuracy) -> Refusal {
+    let error = seen
+        .relative_error
+        .map_or("not a number".to_owned(), |error| format!("{error:.2e}"));
+    Refusal::Invalid {
+        reason: format!(
+            "accuracy: logits differ from the reference path by {error} at batch {}, more than {:.2e}",
+            seen.batch, seen.bound
+        ),
     }
 }

@@ -5,19 +5,20 @@
 //!
 //! # Order of events
 //!
-//! For every launch, and in it for every precision, a fresh worker loads the model. Then:
+//! For every launch, and in it for every variant (a precision of the weights with a type of the KV
+//! cache), a fresh worker loads the model. Then:
 //!
 //! 1. An untimed pass over its points in ascending size warms up and finds where memory ends. A point
 //!    that runs out of memory is a failure, points that are at least as large in every respect are
 //!    skipped, and a fresh worker goes on with the rest.
 //! 2. Logits are compared with the reference path at batch 1 and at the largest batch that is left.
-//!    If they differ, no point of the precision is timed.
+//!    If they differ, no point of the variant is timed.
 //! 3. The cache is reserved for the largest point, and what is missing of the warm-up is made up.
 //! 4. Rounds: every live point gets one block per round, in seeded order, until the
 //!    [stopping rule](stopping) is content.
 //! 5. The first point is measured once more, to show drift.
 //! 6. Where energy is wanted, the last launch ends with two long blocks per point: its prompts alone, and
-//!    decoding alone.
+//!    decoding alone. A load that lacks nothing but these checks its logits, warms up and comes to them.
 //!
 //! A worker that dies takes the point it was at with it; a fresh one goes on with the others.
 //!
@@ -28,6 +29,7 @@
 //! needed is computed once, from these blocks of all launches. `max_seconds` is divided alike.
 
 mod driver;
+mod energies;
 mod energy;
 mod ledger;
 mod load;
@@ -38,9 +40,10 @@ pub mod stopping;
 
 use crate::engine::worker::{Holding, Launcher, Order};
 use crate::record::observation::{EndStatus, Record};
-use crate::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
+use crate::study::model::{DeviceChoice, EngineKind, ModelSource};
 use crate::study::plan::PlannedSkip;
 use crate::study::spec::Measure;
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::units::Seconds;
 
@@ -51,7 +54,7 @@ pub use outlets::{Event, Outlets, SinkError};
 pub struct Job<'a> {
     /// Every point of the study, in study order.
     pub points: &'a [Planned],
-    /// What to load, but for the precision.
+    /// What to load, but for the variant.
     pub target: Target,
     /// How carefully.
     pub measure: &'a Measure,
@@ -70,7 +73,7 @@ pub struct Planned {
     pub skip: Option<PlannedSkip>,
 }
 
-/// What to load, but for the precision.
+/// What to load, but for the variant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// Where the model comes from.
@@ -79,18 +82,19 @@ pub struct Target {
     pub engine: EngineKind,
     /// Where.
     pub device: DeviceChoice,
-    /// How it is held besides the precision.
+    /// How it is held besides.
     pub holding: Holding,
 }
 
 impl Target {
     /// The order for a worker.
-    pub fn order(&self, precision: Precision, seed: u64) -> Order {
+    pub fn order(&self, variant: Variant, seed: u64) -> Order {
         Order {
             source: self.source.clone(),
             engine: self.engine.clone(),
             device: self.device,
-            precision,
+            precision: variant.precision,
+            kv: variant.kv,
             seed,
             holding: self.holding.clone(),
         }

@@ -29,7 +29,7 @@ pub(super) fn ascending(points: &[PointId]) -> Vec<PointId> {
 /// Whether whatever ran out of memory at `smaller` runs out of it at `point`.
 pub(super) fn dominates(point: PointId, smaller: PointId) -> bool {
     point != smaller
-        && point.precision == smaller.precision
+        && point.variant() == smaller.variant()
         && point.batch >= smaller.batch
         && point.isl >= smaller.isl
         && point.context() >= smaller.context()
@@ -58,7 +58,7 @@ pub(super) fn shuffled(mut points: Vec<PointId>, seed: u64, load: u32, round: u3
     points
 }
 
-/// Seed of the prompts of a block. It does not depend on the precision, so that precisions are
+/// Seed of the prompts of a block. It does not depend on the variant, so that variants are
 /// compared on the same prompts.
 pub(super) fn block_seed(seed: u64, point: PointId, purpose: Purpose, number: u32) -> u64 {
     let purpose = match purpose {
@@ -109,6 +109,7 @@ mod tests {
         let count = |n| NonZeroU32::new(n).unwrap();
         PointId {
             precision: Precision::F32,
+            kv: None,
             batch: count(batch),
             isl: count(isl),
             osl: count(osl),

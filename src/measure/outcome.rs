@@ -54,6 +54,7 @@ impl Session<'_, '_, '_> {
             load: Some(self.load.load),
             point: Some(point),
             precision: point.precision,
+            kv: point.kv,
             kind,
             reason: loss.reason,
             stderr: loss.stderr,

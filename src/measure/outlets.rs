@@ -6,7 +6,7 @@ use super::MeasureError;
 use super::stopping::Estimate;
 use crate::clock::Clock;
 use crate::record::observation::{Block, Failure, Load, Moment, Record, Skip};
-use crate::study::model::Precision;
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::units::Seconds;
 
@@ -32,8 +32,8 @@ pub struct Outlets<'a> {
 pub enum Event<'a> {
     /// A worker begins to load the model.
     Loading {
-        /// At this precision.
-        precision: Precision,
+        /// As this variant.
+        variant: Variant,
         /// In this launch, from 0.
         launch: u32,
     },
@@ -72,8 +72,8 @@ pub enum Event<'a> {
     Skipped(&'a Skip),
     /// A worker could not be had any more; points that have blocks keep them.
     WorkerLost {
-        /// Its precision.
-        precision: Precision,
+        /// Its variant.
+        variant: Variant,
         /// Why.
         reason: &'a str,
     },

@@ -19,6 +19,7 @@ use crate::record::observation::SkipCause;
 use crate::record::observation::{
     Accuracy, Block, Device, EngineFacts, FailureKind, Load, Peak, Purpose,
 };
+use crate::study::model::{CacheType, Precision};
 use crate::study::spec::{StudyFile, Target as StudyTarget};
 use crate::units::Nanos;
 
@@ -173,6 +174,7 @@ fn point(precision: Precision, batch: u32) -> PointId {
     let count = |n| NonZeroU32::new(n).unwrap();
     PointId {
         precision,
+        kv: None,
         batch: count(batch),
         isl: count(128),
         osl: count(32),
@@ -221,6 +223,49 @@ fn story(records: &[Record]) -> Vec<String> {
 }
 
 #[test]
+fn each_type_of_the_cache_is_a_load_of_its_own_with_the_same_prompts() {
+    let mut lab = Lab::new("[model]\nvocab = 50\n", &[1]);
+    let plain = lab.points[0].clone();
+    lab.points = [CacheType::F16, CacheType::Q8_0]
+        .map(|kv| {
+            let kv = Some(kv);
+            Planned {
+                point: PointId { kv, ..plain.point },
+                ..plain.clone()
+            }
+        })
+        .to_vec();
+    let records = lab.complete();
+    let loads: Vec<&Load> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Load(load) => Some(load.as_ref()),
+            _ => None,
+        })
+        .collect();
+    let held: Vec<&str> = loads.iter().map(|l| l.engine.kv_dtype.as_str()).collect();
+    assert_eq!(held, ["f16", "q8_0"]);
+    let first_of = |load: &Load| {
+        records.iter().find_map(|record| match record {
+            Record::Block(block) if block.load == load.load => Some(block),
+            _ => None,
+        })
+    };
+    let firsts: Vec<&Block> = loads
+        .iter()
+        .map(|load| first_of(load).unwrap().as_ref())
+        .collect();
+    for (load, block) in loads.iter().zip(&firsts) {
+        assert_eq!(load.variant(), block.point.variant());
+    }
+    assert_eq!(firsts[0].output_sha256, firsts[1].output_sha256);
+
+    // A resumed run has nothing left to do of either.
+    lab.before = records;
+    assert_eq!(story(&lab.complete()), ["Complete"]);
+}
+
+#[test]
 fn energy_blocks_show_one_phase_each_and_end_the_last_launch() {
     let mut lab = Lab::new("", &[1, 2]);
     lab.measure.energy = true;
@@ -264,6 +309,92 @@ fn energy_blocks_show_one_phase_each_and_end_the_last_launch() {
     // What is on record is not measured again.
     lab.before = records;
     assert_eq!(lab.complete().len(), 1);
+}
+
+/// What showed the energy of which point.
+fn energies(records: &[Record]) -> BTreeSet<(PointId, PointId)> {
+    let mut shown = BTreeSet::new();
+    for record in records {
+        if let Record::Block(block) = record
+            && let Some(serves) = block.serves
+        {
+            assert!(shown.insert((serves, block.point)), "{serves} twice");
+        }
+    }
+    shown
+}
+
+#[test]
+fn a_resumed_run_makes_up_the_energy_that_is_missing() {
+    let mut lab = Lab::new("", &[1, 2]);
+    lab.measure.energy = true;
+    let whole = lab.complete();
+    let before_energy = whole.len() - 1 - energies(&whole).len();
+    for shown in 0..4 {
+        lab.interrupt_at = Some(before_energy + shown);
+        lab.before = Vec::new();
+        let (result, mut records) = lab.run();
+        assert_eq!(result.unwrap(), EndStatus::Interrupted);
+        assert_eq!(energies(&records).len(), shown);
+
+        lab.interrupt_at = None;
+        lab.before = records.clone();
+        let made_up = lab.complete();
+        assert_eq!(story(&made_up).first().unwrap(), "load 1 launch 0");
+        assert_eq!(
+            loads(&made_up)[0].accuracy.len(),
+            2,
+            "checked before timing"
+        );
+        assert!(blocks(&made_up).is_empty(), "nothing is measured again");
+        records.extend(made_up);
+        assert_eq!(energies(&records), energies(&whole));
+    }
+}
+
+#[test]
+fn time_that_is_up_before_the_energy_leaves_it_to_a_resumed_run() {
+    let mut lab = Lab::new("", &[1]);
+    lab.measure.energy = true;
+    // The load, its warm-up and the blocks take 6.7 s, an energy block 10.5.
+    lab.budget = Some(Seconds::new(18.0));
+    let mut records = lab.complete();
+    assert_eq!(energies(&records).len(), 1);
+    lab.budget = None;
+    lab.before = records.clone();
+    records.extend(lab.complete());
+    assert_eq!(energies(&records).len(), 2);
+}
+
+#[test]
+fn a_worker_that_is_lost_over_one_energy_leaves_the_others_to_a_fresh_one() {
+    let fault = "[[fault]]\nkind = \"panic\"\nbatch_from = 2\nafter = 600\n";
+    let mut lab = Lab::new(fault, &[1, 2, 1, 2]);
+    lab.points.truncate(2);
+    lab.plan(Precision::F32, &[1]);
+    lab.measure.energy = true;
+    let records = lab.complete();
+    let shown: Vec<PointId> = energies(&records)
+        .iter()
+        .map(|(serves, _)| *serves)
+        .collect();
+    let of = |point| shown.iter().filter(|serves| **serves == point).count();
+    assert_eq!(of(point(Precision::Q8_0, 1)), 2);
+    assert_eq!(of(point(Precision::F32, 1)), 2);
+    let failures = records.iter().filter(|r| matches!(r, Record::Failure(_)));
+    assert_eq!(failures.count(), 0, "no result is taken along");
+}
+
+#[test]
+fn a_model_that_fails_its_check_shows_no_energy_and_keeps_its_results() {
+    let mut lab = Lab::new("", &[1]);
+    lab.measure.energy = true;
+    let whole = lab.complete();
+    let without = whole.len() - 1 - energies(&whole).len();
+    lab.before = whole[..without].to_vec();
+    let script = "[[fault]]\nkind = \"inaccurate\"\nat = \"check\"\n";
+    std::fs::write(lab.folder.path().join("script.toml"), script).unwrap();
+    assert_story(&lab, &["load 1 launch 0", "Complete"]);
 }
 
 fn blocks(records: &[Record]) -> Vec<&Block> {
@@ -769,7 +900,7 @@ mod properties {
                         let all = lab.points.iter().map(|planned| planned.point);
                         let of = all.filter(|point| match failure.point {
                             Some(only) => only == *point,
-                            None => failure.precision == point.precision,
+                            None => failure.variant() == point.variant(),
                         });
                         of.for_each(|point| *ended.entry(point).or_default() += 1);
                     }

@@ -4,6 +4,8 @@
 //! windows of that phase. The driver averages utilization and power over up to a second, so phases
 //! that are much shorter show a mixture of both.
 
+use std::collections::BTreeMap;
+
 use super::energy::Window;
 use super::facts::Facts;
 use super::sensors::{self, Held, Throttling};
@@ -72,14 +74,11 @@ impl CardUse {
             .measured(point)
             .filter(|block| block.sensors.is_some())
             .collect();
-        let first = blocks.first()?;
-        let absent = first.sensors.iter().flat_map(|sensors| &sensors.absent);
+        blocks.first()?;
         Some(Self {
             prefill: PhaseUse::over(&blocks, prefill),
             decode: PhaseUse::over(&blocks, decode),
-            absent: absent
-                .map(|(sensor, reason)| (sensor.clone(), reason.clone()))
-                .collect(),
+            absent: absent(&blocks),
             cost: SamplingCost::of(&blocks),
         })
     }
@@ -88,6 +87,20 @@ impl CardUse {
     pub fn has_readings(&self) -> bool {
         self.prefill != PhaseUse::default() || self.decode != PhaseUse::default()
     }
+}
+
+/// Sensors that no block has a reading of, with the reason that the first block gives.
+fn absent(blocks: &[&Block]) -> Vec<(String, String)> {
+    let mut absent = BTreeMap::new();
+    for sensors in blocks
+        .iter()
+        .rev()
+        .filter_map(|block| block.sensors.as_ref())
+    {
+        absent.extend(sensors.absent.clone());
+    }
+    absent.retain(|sensor, _| sensors::readings(blocks, sensor).next().is_none());
+    absent.into_iter().collect()
 }
 
 impl PhaseUse {
@@ -307,6 +320,28 @@ mod tests {
         is_close(seen.decode.power_watts, 300.0);
         assert_eq!(seen.decode.gpu_utilization, None);
         assert_eq!(seen.absent[0].1, "no permission to read it");
+    }
+
+    #[test]
+    fn what_any_block_has_a_reading_of_is_not_absent() {
+        let mut script = script(&[("power_mw", [Some(1); 4])]);
+        let measured = point(1, 100, 3);
+        script.block(measured, vec![generation(2 * SECOND, &[SECOND; 2])]);
+        let sensors = |columns: &[&str], absent: &[&str]| Sensors {
+            at_ns: vec![moment(10).monotonic_ns],
+            columns: columns
+                .iter()
+                .map(|name| ((*name).to_owned(), vec![Some(1)]))
+                .collect(),
+            absent: absent
+                .iter()
+                .map(|name| ((*name).to_owned(), "not read".to_owned()))
+                .collect(),
+            ..Sensors::default()
+        };
+        script.last_block_mut().sensors = Some(sensors(&["xid"], &["power_mw", "pcie_rx_kbps"]));
+        let absent = of(&script).absent;
+        assert_eq!(absent, [("pcie_rx_kbps".to_owned(), "not read".to_owned())]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::latency::{Drift, Latency};
 use super::roofline::Roofline;
 use super::sensors;
 use super::verdict::{Verdict, Warning};
-use crate::record::observation::{Block, DeviceKind, EndStatus, Sensors};
+use crate::record::observation::{Block, DeviceKind, EndStatus};
 use crate::study::model::EngineKind;
 use crate::units::Seconds;
 
@@ -55,10 +55,8 @@ pub fn of_run(facts: &Facts<'_>) -> Vec<Warning> {
     verdicts.extend(telemetry_missing(facts));
     match foreign::others(facts) {
         Some(Others::Seen(seen)) => verdicts.extend(seen.into_iter().map(Verdict::ForeignUse)),
-        Some(Others::CannotTell) if !facts.blocks.is_empty() => {
-            verdicts.push(Verdict::ForeignUseUnknown);
-        }
-        Some(Others::CannotTell | Others::None) | None => {}
+        Some(Others::CannotTell) => verdicts.push(Verdict::ForeignUseUnknown),
+        Some(Others::None) | None => {}
     }
     verdicts.extend(card_changes(facts));
     verdicts.into_iter().map(of_the_run).collect()
@@ -74,19 +72,19 @@ fn telemetry_missing(facts: &Facts<'_>) -> Option<Verdict> {
     (on_card && silent && !blocks.is_empty()).then_some(Verdict::TelemetryMissing { reason })
 }
 
-/// Settings of the card that were not the same from before the first worker to after the last one.
+/// Settings of the card that were not the same from before the first worker of a session to after its
+/// last one.
 fn card_changes(facts: &Facts<'_>) -> Vec<Verdict> {
-    let before = facts.device.and_then(|device| device.before.as_deref());
-    let blocks = facts.blocks.values().flatten();
-    let all: Vec<&Sensors> = before
-        .into_iter()
-        .chain(blocks.filter_map(|block| block.sensors.as_ref()))
-        .chain(facts.after)
-        .collect();
     let changed = |sensor: &str| {
-        let mut readings = all.iter().flat_map(|sensors| sensors::of(sensors, sensor));
-        let first = readings.next();
-        readings.any(|reading| Some(reading) != first)
+        facts.sittings.iter().any(|sitting| {
+            let blocks = sitting.blocks.iter();
+            let before = sitting.before().into_iter();
+            let during = blocks.filter_map(|block| block.sensors.as_ref());
+            let all = before.chain(during).chain(sitting.after);
+            let mut readings = all.flat_map(|sensors| sensors::of(sensors, sensor));
+            let first = readings.next();
+            readings.any(|reading| Some(reading) != first)
+        })
     };
     CHANGES
         .iter()
@@ -451,6 +449,20 @@ mod tests {
         let mut script = card(&[("power_mw", [1; 4])]);
         let sensors = script.last_block_mut().sensors.as_mut().unwrap();
         sensors.at_ns[3] = sensors.at_ns[2] + Nanos::new(STEP * 4 * 31 / 10);
+        assert_eq!(codes(&script), ["telemetry_degraded"]);
+    }
+
+    #[test]
+    fn a_driver_that_falls_silent_in_a_block_degrades_telemetry() {
+        let mut script = card(&[("power_mw", [1; 4])]);
+        let sensors = script.last_block_mut().sensors.as_mut().unwrap();
+        // The last reading comes before the block, or the first one at its end.
+        sensors.at_ns.truncate(1);
+        sensors.columns.get_mut("power_mw").unwrap().truncate(1);
+        sensors.period_ns = Nanos::new(4 * STEP);
+        assert_eq!(codes(&script), ["telemetry_degraded"]);
+        let sensors = script.last_block_mut().sensors.as_mut().unwrap();
+        sensors.at_ns[0] = sensors.at_ns[0] + Nanos::new(14 * STEP);
         assert_eq!(codes(&script), ["telemetry_degraded"]);
     }
 

@@ -503,6 +503,7 @@ mod tests {
             load: 0,
             point: PointId {
                 precision: Precision::Bf16,
+                kv: None,
                 batch: count(4),
                 isl: count(500),
                 osl: count(steps_ms.len() as u32),

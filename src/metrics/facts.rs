@@ -24,18 +24,36 @@ pub struct Facts<'a> {
     pub blocks: BTreeMap<PointId, Vec<&'a Block>>,
     /// The newest failure of a point.
     pub failures: BTreeMap<PointId, &'a Failure>,
-    /// Loads that failed for all points of their precision.
+    /// Loads that failed for all points of their variant.
     pub failed_loads: Vec<&'a Failure>,
     /// The newest skip of a point.
     pub skips: BTreeMap<PointId, &'a Skip>,
     /// Comparisons of quality by their number, with their windows in file order.
     pub scorings: BTreeMap<u32, (&'a Scoring, Vec<&'a Window>)>,
-    /// Precisions that could not be compared.
+    /// Variants that could not be compared.
     pub unscored: Vec<&'a Unscored>,
     /// How the newest session ended; `None` when it was cut off.
     pub end: Option<EndStatus>,
-    /// What the card did after the last worker of that session.
+    /// What each session saw of the card, in file order.
+    pub sittings: Vec<Sitting<'a>>,
+}
+
+/// What one session saw of the card: before its first worker, in its blocks and after its last worker.
+#[derive(Debug, Default)]
+pub struct Sitting<'a> {
+    /// The device, with what its card did before the first worker.
+    pub device: Option<&'a Device>,
+    /// Blocks of every purpose.
+    pub blocks: Vec<&'a Block>,
+    /// What the card did after the last worker.
     pub after: Option<&'a Sensors>,
+}
+
+impl<'a> Sitting<'a> {
+    /// What the card did before the first worker.
+    pub fn before(&self) -> Option<&'a Sensors> {
+        self.device?.before.as_deref()
+    }
 }
 
 /// Records that belong to no session.
@@ -71,7 +89,7 @@ impl<'a> Facts<'a> {
             scorings: BTreeMap::new(),
             unscored: Vec::new(),
             end: None,
-            after: None,
+            sittings: Vec::new(),
         };
         for record in records {
             facts.take(record);
@@ -83,9 +101,12 @@ impl<'a> Facts<'a> {
         match record {
             Record::Session(_) => {
                 self.end = None;
-                self.after = None;
+                self.sittings.push(Sitting::default());
             }
-            Record::Device(device) => self.device = Some(device),
+            Record::Device(device) => {
+                self.device = Some(device);
+                self.sitting().device = Some(device);
+            }
             Record::Peak(peak) => self.peaks.push(peak),
             Record::Load(load) => {
                 self.loads.insert(load.load, load);
@@ -94,6 +115,7 @@ impl<'a> Facts<'a> {
                 self.failures.remove(&block.point);
                 self.skips.remove(&block.point);
                 self.blocks.entry(block.point).or_default().push(block);
+                self.sitting().blocks.push(block);
             }
             Record::Failure(failure) => match failure.point {
                 Some(point) => {
@@ -115,9 +137,25 @@ impl<'a> Facts<'a> {
             Record::Unscored(unscored) => self.unscored.push(unscored),
             Record::End(end) => {
                 self.end = Some(end.status);
-                self.after = end.after.as_deref();
+                self.sitting().after = end.after.as_deref();
             }
         }
+    }
+
+    /// The newest session's; facts before a session are those of one that is missing.
+    fn sitting(&mut self) -> &mut Sitting<'a> {
+        if self.sittings.is_empty() {
+            self.sittings.push(Sitting::default());
+        }
+        let newest = self.sittings.len() - 1;
+        &mut self.sittings[newest]
+    }
+
+    /// The session in which a block was measured.
+    pub fn sitting_of(&self, block: &Block) -> Option<&Sitting<'a>> {
+        let same = |other: &&Block| std::ptr::eq(*other, block);
+        let mut sittings = self.sittings.iter();
+        sittings.find(|sitting| sitting.blocks.iter().any(same))
     }
 
     /// Blocks of one point that serve an estimate, in the order of time.
@@ -139,16 +177,15 @@ impl<'a> Facts<'a> {
             .filter(move |block| block.purpose == purpose)
     }
 
-    /// The load in which the point was last measured, or else the newest of its precision.
+    /// The load in which the point was last measured, or else the newest of its variant.
     pub fn load_of(&self, point: PointId) -> Option<&'a Load> {
         let of_block = self
-            .blocks
-            .get(&point)
-            .and_then(|blocks| blocks.last())
+            .measured(point)
+            .last()
             .and_then(|block| self.loads.get(&block.load).copied());
         of_block.or_else(|| {
-            let of_precision = |load: &&&Load| load.precision == point.precision;
-            self.loads.values().rev().find(of_precision).copied()
+            let of_variant = |load: &&&Load| load.variant() == point.variant();
+            self.loads.values().rev().find(of_variant).copied()
         })
     }
 

@@ -25,6 +25,7 @@ pub(crate) fn point(batch: u32, isl: u32, osl: u32) -> PointId {
     let count = |n| NonZeroU32::new(n).unwrap();
     PointId {
         precision: Precision::Q8_0,
+        kv: None,
         batch: count(batch),
         isl: count(isl),
         osl: count(osl),
@@ -106,9 +107,11 @@ impl Script {
             load,
             launch,
             precision: Precision::Q8_0,
+            kv: None,
             engine: engine_facts(),
             started: moment(1),
             duration_ns: Nanos::new(2_000_000_000),
+            quantizing: None,
             accuracy: vec![Accuracy {
                 batch: 1,
                 relative_error: Some(0.001),
@@ -171,6 +174,7 @@ impl Script {
             load: Some(0),
             point: Some(point),
             precision: point.precision,
+            kv: point.kv,
             kind,
             reason: reason.to_owned(),
             stderr: Vec::new(),
@@ -264,10 +268,10 @@ fn study(points: &[PointId]) -> Study {
         source: ModelSource::Tiny,
         engine: EngineKind::Decoder,
         device: DeviceChoice::Cpu,
-        kv: None,
         imatrix: None,
         sweep: Sweep {
             precision: axis(points.iter().map(|p| p.precision)),
+            kv: None,
             batch: axis(points.iter().map(|p| p.batch)),
             isl: axis(points.iter().map(|p| p.isl)),
             osl: axis(points.iter().map(|p| p.osl)),

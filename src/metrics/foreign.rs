@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::facts::Facts;
+use super::facts::{Facts, Sitting};
 use super::sensors::{GPU_UTILIZATION, MEMORY_USED, PROCESS_COUNT, PROCESS_MEMORY, of, readings};
 use crate::record::observation::{Block, Sensors};
 
@@ -75,22 +75,36 @@ pub enum Others {
     CannotTell,
 }
 
-/// What the facts tell of others on the card; `None` where no card was watched.
+/// What the facts tell of others on the card, over all sessions; `None` where no card was watched.
 pub fn others(facts: &Facts<'_>) -> Option<Others> {
-    let card = facts.card()?;
-    let before = facts.device.and_then(|device| device.before.as_deref());
-    let seen: Vec<ForeignUse> = [(When::Before, before), (When::After, facts.after)]
+    let watched = facts
+        .sittings
+        .iter()
+        .filter(|sitting| sitting.device.is_some_and(|device| device.card.is_some()));
+    let seen: Vec<ForeignUse> = watched.clone().flat_map(seen).collect();
+    if !seen.is_empty() {
+        return Some(Others::Seen(seen));
+    }
+    let blind = |sitting: &Sitting<'_>| !sitting.blocks.is_empty() && !shows_processes(sitting);
+    watched.clone().next()?;
+    Some(if watched.clone().any(blind) {
+        Others::CannotTell
+    } else {
+        Others::None
+    })
+}
+
+/// What one session saw of others.
+fn seen(sitting: &Sitting<'_>) -> Vec<ForeignUse> {
+    let (before, after) = (sitting.before(), sitting.after);
+    let total = sitting.device.and_then(|d| d.card.as_ref()?.memory_bytes);
+    [(When::Before, before), (When::After, after)]
         .into_iter()
         .filter_map(|(when, sensors)| Some(at_rest(when, sensors?)))
         .flatten()
-        .chain(before.and_then(|sensors| held(sensors, card.memory_bytes?)))
-        .chain(change(before, facts.after))
-        .collect();
-    Some(match (seen.is_empty(), shows_processes(facts, before)) {
-        (false, _) => Others::Seen(seen),
-        (true, true) => Others::None,
-        (true, false) => Others::CannotTell,
-    })
+        .chain(before.and_then(|sensors| held(sensors, total?)))
+        .chain(change(before, after))
+        .collect()
 }
 
 /// Others beside the worker in some blocks.
@@ -135,10 +149,10 @@ fn change(before: Option<&Sensors>, after: Option<&Sensors>) -> Option<ForeignUs
 }
 
 /// Whether a process on the card would show: the driver counts them, and it knew the worker.
-fn shows_processes(facts: &Facts<'_>, before: Option<&Sensors>) -> bool {
-    let counted = before.is_some_and(|sensors| of(sensors, PROCESS_COUNT).next().is_some());
-    let mut blocks = facts.blocks.values().flatten();
-    counted && blocks.any(|block| readings(&[*block], PROCESS_MEMORY).next().is_some())
+fn shows_processes(sitting: &Sitting<'_>) -> bool {
+    let counts = |sensors| of(sensors, PROCESS_COUNT).next().is_some();
+    let mut knew = readings(&sitting.blocks, PROCESS_MEMORY);
+    sitting.before().is_some_and(counts) && knew.next().is_some()
 }
 
 impl fmt::Display for When {
@@ -207,11 +221,7 @@ mod tests {
     }
 
     /// An 80 GB card, what it did before and after, and what its driver said during a block.
-    fn run(
-        before: &[(&str, u64)],
-        after: &[(&str, u64)],
-        during: &[(&str, u64)],
-    ) -> Option<Others> {
+    fn script(before: &[(&str, u64)], after: &[(&str, u64)], during: &[(&str, u64)]) -> Script {
         let point = point(1, 100, 2);
         let mut script = Script::new(&[point]);
         let device = script.device_mut();
@@ -227,7 +237,15 @@ mod tests {
         if let Some(Record::End(end)) = script.records.last_mut() {
             end.after = Some(Box::new(columns(after)));
         }
-        others(&script.facts())
+        script
+    }
+
+    fn run(
+        before: &[(&str, u64)],
+        after: &[(&str, u64)],
+        during: &[(&str, u64)],
+    ) -> Option<Others> {
+        others(&script(before, after, during).facts())
     }
 
     const KNOWN: [(&str, u64); 2] = [("process_count", 1), ("process_memory_bytes", 5)];
@@ -283,6 +301,17 @@ mod tests {
             share: 0.1,
         };
         assert_eq!(seen(&[("memory_used_bytes", held)], &[]), [memory, change]);
+    }
+
+    #[test]
+    fn others_of_an_earlier_session_are_not_forgotten_by_the_next() {
+        let mut script = script(&QUIET, &with(&[("process_count", 2)]), &KNOWN);
+        let calm = self::script(&QUIET, &QUIET, &KNOWN);
+        script.records.extend(calm.records);
+        let when = When::After;
+        let processes = 2;
+        let seen = Others::Seen(vec![ForeignUse::Processes { when, processes }]);
+        assert_eq!(others(&script.facts()), Some(seen));
     }
 
     #[test]

@@ -169,15 +169,14 @@ impl Throttling {
     }
 }
 
-/// Longest time between two readings of a block ÷ the period asked for. A block without a reading is
-/// one long gap where others have some.
+/// Longest time without a reading in or around a block ÷ the period asked for. A block without a
+/// reading is one long gap where others have some.
 pub(crate) fn longest_gap(blocks: &[&Block]) -> Option<f64> {
     let some = blocks.iter().any(|block| any(block));
     let gap = |block: &&Block| {
         let sensors = block.sensors.as_ref()?;
         let widest = if any(block) {
-            let pairs = sensors.at_ns.windows(2);
-            pairs.filter_map(|pair| pair[1].since(pair[0])).max()?
+            widest_pause(&sensors.at_ns, window(block))?
         } else {
             block.cpu.wall_ns
         };
@@ -185,6 +184,20 @@ pub(crate) fn longest_gap(blocks: &[&Block]) -> Option<f64> {
         (some && period > 0).then(|| widest.value() as f64 / period as f64)
     };
     blocks.iter().filter_map(gap).reduce(f64::max)
+}
+
+/// The longest pause between readings, and to the ends of the window where none lies beyond them.
+fn widest_pause(at: &[Nanos], window: Window) -> Option<Nanos> {
+    let before = at.first().filter(|first| **first > window.from);
+    let after = at.last().filter(|last| **last < window.to);
+    let edges: Vec<Nanos> = before
+        .map(|_| window.from)
+        .into_iter()
+        .chain(at.iter().copied())
+        .chain(after.map(|_| window.to))
+        .collect();
+    let pauses = edges.windows(2).filter_map(|pair| pair[1].since(pair[0]));
+    pauses.max()
 }
 
 /// From the order of a block to its end.

@@ -11,16 +11,19 @@
 //! and **the wider of both intervals** is taken: never narrower than either level of variation
 //! justifies.
 
+mod percentile;
+mod resampler;
+
 use std::collections::BTreeMap;
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use statrs::distribution::{ContinuousCDF, StudentsT};
+
+pub use percentile::percentile;
+pub(crate) use percentile::percentiles;
+pub(crate) use resampler::Resampler;
 
 /// How often an interval is meant to contain the true value.
 pub const CONFIDENCE: f64 = 0.95;
-/// Observations that must lie beyond a percentile before it is shown.
-const BEYOND_PERCENTILE: f64 = 5.0;
 
 /// An estimate with its interval and the number of observations behind it.
 ///
@@ -309,87 +312,6 @@ pub fn lag1_autocorrelation(blocks: &[BlockTime]) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// The `q` quantile by linear interpolation between order statistics (type 7), or `None` unless at
-/// least five observations lie beyond it: `n·(1 − q) ≥ 5`. Reorders `values`.
-///
-/// ```
-/// use mtok::metrics::stats::percentile;
-/// let mut values: Vec<u64> = (1..=10).collect();
-/// assert_eq!(percentile(&mut values, 0.5), Some(5.5));
-/// assert_eq!(percentile(&mut values, 0.9), None); // 10 · 0.1 = 1 observation beyond it
-/// ```
-pub fn percentile(values: &mut [u64], q: f64) -> Option<f64> {
-    let n = values.len();
-    if !supported(n, q) {
-        return None;
-    }
-    let place = (n - 1) as f64 * q;
-    let (index, fraction) = (place.floor() as usize, place.fract());
-    let (_, low, above) = values.select_nth_unstable(index);
-    let low = *low as f64;
-    let high = above.iter().min().map_or(low, |high| *high as f64);
-    Some(low + fraction * (high - low))
-}
-
-/// Whether `n` observations support the quantile.
-fn supported(n: usize, q: f64) -> bool {
-    // The product is compared with room for the rounding of 1 − q.
-    (0.0..1.0).contains(&q) && n as f64 * (1.0 - q) + 1e-9 >= BEYOND_PERCENTILE
-}
-
-/// The same for several quantiles of values that are too many to be copied. They are walked over twice:
-/// to count those with the same leading bits, and to keep those near a quantile.
-pub(crate) fn percentiles<const N: usize>(
-    values: impl Iterator<Item = u64> + Clone,
-    quantiles: [f64; N],
-) -> [Option<f64>; N] {
-    let mut counts = vec![0_u64; BUCKETS];
-    let mut largest = 0;
-    for value in values.clone() {
-        counts[bucket(value)] += 1;
-        largest = largest.max(value);
-    }
-    let n = counts.iter().sum::<u64>() as usize;
-    let places = quantiles.map(|q| supported(n, q).then(|| (n.max(1) - 1) as f64 * q));
-    let mut near = vec![false; BUCKETS];
-    let mut before = Vec::with_capacity(BUCKETS);
-    let mut sum = 0;
-    for (count, near) in counts.iter().zip(&mut near) {
-        before.push(sum);
-        let ranks = sum..sum + count;
-        sum = ranks.end;
-        let ranks_of = |place: f64| [place.floor() as u64, place.floor() as u64 + 1];
-        *near = places
-            .iter()
-            .flatten()
-            .any(|place| ranks_of(*place).iter().any(|rank| ranks.contains(rank)));
-    }
-    let mut kept: Vec<u64> = values.filter(|value| near[bucket(*value)]).collect();
-    kept.sort_unstable();
-    let at = |rank: u64| {
-        let bucket = before.partition_point(|before| *before <= rank) - 1;
-        let first = kept.partition_point(|value| self::bucket(*value) < bucket);
-        kept.get(first + (rank - before[bucket]) as usize)
-            .map_or(largest as f64, |value| *value as f64)
-    };
-    places.map(|place| {
-        let place = place?;
-        let (low, high) = (at(place.floor() as u64), at(place.floor() as u64 + 1));
-        Some(low + place.fract() * (high - low))
-    })
-}
-
-/// Leading bits by which values are counted.
-const LEADING_BITS: u32 = 11;
-/// Values with different leading bits, of all magnitudes.
-const BUCKETS: usize = (64 - LEADING_BITS as usize + 2) << (LEADING_BITS - 1);
-
-/// The bucket of a value; larger values are in no lower bucket.
-fn bucket(value: u64) -> usize {
-    let shift = (u64::BITS - value.leading_zeros()).saturating_sub(LEADING_BITS);
-    ((shift as usize) << (LEADING_BITS - 1)) + (value >> shift) as usize
-}
-
 /// Holm's step-down adjustment: p-values that may each be held against the error rate of the whole
 /// family.
 ///
@@ -409,47 +331,6 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
         adjusted[index] = highest;
     }
     adjusted
-}
-
-/// Draws blocks again as if the run were repeated: launches with replacement, then blocks of each
-/// drawn launch with replacement. A single launch is kept and only its blocks are drawn.
-pub(crate) struct Resampler {
-    /// Indices of the blocks of each launch.
-    launches: Vec<Vec<usize>>,
-    generator: ChaCha8Rng,
-}
-
-impl Resampler {
-    /// A resampler of blocks that belong to these launches, in their order.
-    pub(crate) fn new(launch_of_block: &[u32], seed: u64) -> Self {
-        let mut launches: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-        for (index, launch) in launch_of_block.iter().enumerate() {
-            launches.entry(*launch).or_default().push(index);
-        }
-        Self {
-            launches: launches.into_values().collect(),
-            generator: ChaCha8Rng::seed_from_u64(seed),
-        }
-    }
-
-    /// Independent units of the highest level: launches, or blocks where there is one launch.
-    pub(crate) fn units(&self) -> usize {
-        match self.launches.as_slice() {
-            [only] => only.len(),
-            launches => launches.len(),
-        }
-    }
-
-    /// Calls `visit` with the index of each block of one redrawn run.
-    pub(crate) fn draw(&mut self, mut visit: impl FnMut(usize)) {
-        let count = self.launches.len();
-        for _ in 0..count {
-            let launch = &self.launches[self.generator.random_range(0..count)];
-            for _ in 0..launch.len() {
-                visit(launch[self.generator.random_range(0..launch.len())]);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

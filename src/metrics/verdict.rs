@@ -130,6 +130,13 @@ pub enum Verdict {
     PriceUndated,
     /// There is no price.
     PriceMissing,
+    /// The price is that of a card that the device is not.
+    PriceOfOther {
+        /// Id of the card.
+        card: String,
+        /// Name of the device.
+        device: String,
+    },
     /// Not the engine whose speed is on offer.
     StockEngine,
     /// No device was measured.
@@ -163,6 +170,7 @@ impl Verdict {
             Self::PriceOld { .. } => "price_old",
             Self::PriceUndated => "price_undated",
             Self::PriceMissing => "price_missing",
+            Self::PriceOfOther { .. } => "price_of_other",
             Self::StockEngine => "stock_engine",
             Self::Simulated => "simulated",
         }
@@ -219,13 +227,49 @@ impl Verdict {
                 "look the rate up again and give it with --usd-per-hour"
             }
             Self::PriceMissing => "give the rate of the machine with --usd-per-hour",
+            Self::PriceOfOther { .. } => {
+                "leave --gpu (price.gpu) out, or give the rate of the machine with --usd-per-hour"
+            }
             Self::StockEngine => "measure with --engine decoder for the speed on offer",
             Self::Simulated => "measure on a device; a simulated result has no price",
         }
     }
 
-    /// Whether the number itself is in doubt, so that `--strict` refuses it. The others tell the reader
-    /// what a sound number does not mean.
+    /// How bad it is beside others of its kind; 0 where they are all alike.
+    pub fn severity(&self) -> f64 {
+        match self {
+            Self::HostBound { utilization, .. } => -utilization,
+            Self::Clocks { share } => -share,
+            Self::MachineBusy { lowest_share, .. } => -lowest_share,
+            Self::Drift(drift) => drift.change.abs(),
+            Self::TooFewSamples { blocks, .. } => -(*blocks as f64),
+            Self::WideInterval { half_width, .. } => *half_width,
+            Self::Autocorrelated { lag1 } => *lag1,
+            Self::MemoryNearLimit { used_bytes, .. } => *used_bytes as f64,
+            Self::TelemetryDegraded { longest_gap } => *longest_gap,
+            Self::EventTime { disagreement } => disagreement.abs(),
+            Self::InCache { bytes } => -bytes,
+            Self::InvalidGenerations { count, .. } => *count as f64,
+            Self::PriceOld { days } => *days as f64,
+            Self::Impossible(exceeded) => exceeded.ratio,
+            Self::Throttled(_)
+            | Self::ForeignUse(_)
+            | Self::ForeignUseUnknown
+            | Self::CardChanged { .. }
+            | Self::Xid { .. }
+            | Self::TelemetryMissing { .. }
+            | Self::Interrupted
+            | Self::PriceUndated
+            | Self::PriceMissing
+            | Self::PriceOfOther { .. }
+            | Self::StockEngine
+            | Self::Simulated => 0.0,
+        }
+    }
+
+    /// Whether `--strict` refuses the result: its number is in doubt, or what would put it in doubt could
+    /// not be seen, or the card had no room left. The others tell the reader what a sound number does not
+    /// mean.
     pub const fn invalidates(&self) -> bool {
         match self {
             Self::Impossible(_)
@@ -233,6 +277,7 @@ impl Verdict {
             | Self::Throttled(_)
             | Self::Clocks { .. }
             | Self::ForeignUse(_)
+            | Self::ForeignUseUnknown
             | Self::CardChanged { .. }
             | Self::Xid { .. }
             | Self::MachineBusy { .. }
@@ -240,14 +285,14 @@ impl Verdict {
             | Self::TooFewSamples { .. }
             | Self::WideInterval { .. }
             | Self::Autocorrelated { .. }
+            | Self::MemoryNearLimit { .. }
             | Self::TelemetryDegraded { .. }
+            | Self::TelemetryMissing { .. }
             | Self::EventTime { .. }
             | Self::InvalidGenerations { .. }
+            | Self::PriceOfOther { .. }
             | Self::Interrupted => true,
-            Self::MemoryNearLimit { .. }
-            | Self::TelemetryMissing { .. }
-            | Self::ForeignUseUnknown
-            | Self::InCache { .. }
+            Self::InCache { .. }
             | Self::PriceOld { .. }
             | Self::PriceUndated
             | Self::PriceMissing
@@ -350,10 +395,77 @@ impl fmt::Display for Verdict {
             Self::PriceOld { days } => write!(f, "the price is {days} days old"),
             Self::PriceUndated => f.write_str("the price has no date"),
             Self::PriceMissing => f.write_str("no price of the device is known"),
+            Self::PriceOfOther { card, device } => {
+                write!(f, "priced as {card}, but measured on {device}")
+            }
             Self::StockEngine => {
                 f.write_str("the stock engine is a yardstick, not the fastest this program has")
             }
             Self::Simulated => f.write_str("times come from a script, not from a device"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::foreign::When;
+
+    #[test]
+    fn strict_refuses_what_puts_a_number_or_the_state_of_its_card_in_doubt() {
+        let processes = 1;
+        let when = When::Before;
+        let share = 0.5;
+        let throttling = Throttling {
+            power: share,
+            thermal: 0.0,
+            hardware: 0.0,
+        };
+        let refused = [
+            Verdict::Impossible(Exceeded {
+                limit: Ceiling::Bandwidth,
+                ratio: 1.2,
+            }),
+            Verdict::HostBound {
+                utilization: share,
+                mbu: 0.1,
+            },
+            Verdict::Throttled(throttling),
+            Verdict::Clocks { share },
+            Verdict::ForeignUse(ForeignUse::Processes { when, processes }),
+            Verdict::ForeignUseUnknown,
+            Verdict::MachineBusy {
+                blocks: 1,
+                of: 2,
+                lowest_share: share,
+                highest_steal: None,
+            },
+            Verdict::TooFewSamples {
+                blocks: 1,
+                wanted: 2,
+            },
+            Verdict::WideInterval {
+                half_width: 0.02,
+                target: 0.01,
+            },
+            Verdict::MemoryNearLimit {
+                used_bytes: 99,
+                total_bytes: 100,
+            },
+            Verdict::TelemetryDegraded { longest_gap: 4.0 },
+            Verdict::TelemetryMissing { reason: None },
+        ];
+        for verdict in refused {
+            assert!(verdict.invalidates(), "{verdict}");
+            assert!(!verdict.remedy().is_empty());
+        }
+        let kept = [
+            Verdict::InCache { bytes: 1.0 },
+            Verdict::PriceMissing,
+            Verdict::Simulated,
+        ];
+        for verdict in kept {
+            assert!(!verdict.invalidates(), "{verdict}");
         }
     }
 }

@@ -1,48 +1,34 @@
-//! All precisions of a job, one after the other.
+//! All variants of a job, one after the other.
 
 use std::sync::atomic::Ordering;
 
 use super::pace::Pace;
+use super::reference::{Held, load};
 use super::windows::window;
-use super::{Ended, Event, Job, Outlets, QualityError, Role, Room};
+use super::{Ended, Event, Job, Outlets, QualityError, Role};
+use crate::engine::TokenId;
 use crate::engine::worker::{
-    Launcher, Loaded, Order, ReferenceAt, Refusal, ScoreOrder, StoreOrder, WindowSeen, Worker,
-    WorkerError,
+    Launcher, Order, ReferenceAt, Refusal, ScoreOrder, WindowSeen, Worker, WorkerError,
 };
-use crate::engine::{Capacity, TokenId};
 use crate::record::observation::{EndStatus, EngineFacts, FailureKind, Record};
 use crate::record::scoring::{Pairing, Reference, Scoring, Unscored, Window};
-use crate::study::model::Precision;
+use crate::study::variant::Variant;
 use crate::units::Nanos;
-
-/// Share of the memory that two models may fill; the rest is for logits, caches and the system.
-const FILLED: f64 = 0.8;
 
 /// What a job has come to.
 pub(super) struct Driver<'j, 'o> {
-    job: &'j Job<'j>,
-    launcher: &'o mut dyn Launcher,
-    outlets: Outlets<'o>,
+    pub(super) job: &'j Job<'j>,
+    pub(super) launcher: &'o mut dyn Launcher,
+    pub(super) outlets: Outlets<'o>,
     next_scoring: u32,
     /// Where the reference is, once it is anywhere.
     reference: Option<Held>,
-    pace: Pace,
+    pub(super) pace: Pace,
     unscored: u32,
 }
 
-/// Where the reference is.
-enum Held {
-    /// In a worker, beside the model that is judged.
-    Beside {
-        worker: Box<dyn Worker>,
-        engine: EngineFacts,
-    },
-    /// Its distributions are on disk.
-    OnDisk { engine: EngineFacts, error: f64 },
-}
-
-/// Why a precision has no result.
-enum Trouble {
+/// Why a variant has no result.
+pub(super) enum Trouble {
     /// The user wants to stop.
     Interrupted,
     /// The judged model failed.
@@ -81,19 +67,19 @@ impl<'j, 'o> Driver<'j, 'o> {
     }
 
     pub(super) fn run(mut self) -> Result<Ended, QualityError> {
-        let missing: Vec<Precision> = self
+        let missing: Vec<Variant> = self
             .job
-            .precisions
+            .variants
             .iter()
             .copied()
-            .filter(|precision| !self.judged_before(*precision))
+            .filter(|variant| !self.judged_before(*variant))
             .collect();
         let mut status = EndStatus::Complete;
-        for (index, &precision) in missing.iter().enumerate() {
+        for (index, &variant) in missing.iter().enumerate() {
             self.pace.passes = (missing.len() - index) as u32;
-            match self.judge(precision) {
+            match self.judge(variant) {
                 Ok(()) => {}
-                Err(Trouble::Judged(error)) => self.note(precision, error)?,
+                Err(Trouble::Judged(error)) => self.note(variant, error)?,
                 Err(Trouble::Interrupted) => {
                     status = EndStatus::Interrupted;
                     break;
@@ -107,8 +93,8 @@ impl<'j, 'o> Driver<'j, 'o> {
         })
     }
 
-    /// Whether an earlier session has every window of a precision on the same text.
-    fn judged_before(&self, precision: Precision) -> bool {
+    /// Whether an earlier session has every window of a variant on the same text.
+    fn judged_before(&self, variant: Variant) -> bool {
         let scorings = self.job.before.iter().filter_map(|record| {
             let Record::Scoring(scoring) = record else {
                 return None;
@@ -116,7 +102,7 @@ impl<'j, 'o> Driver<'j, 'o> {
             Some(scoring.as_ref())
         });
         let same = |scoring: &&Scoring| {
-            scoring.precision == precision
+            scoring.variant() == variant
                 && scoring.text == *self.job.text
                 && scoring.reference.source == self.job.reference.source
                 && scoring.reference.precision == self.job.reference.precision
@@ -129,113 +115,38 @@ impl<'j, 'o> Driver<'j, 'o> {
         })
     }
 
-    /// Judges one precision; where both models turn out not to fit, with the reference on disk.
-    fn judge(&mut self, precision: Precision) -> Result<(), Trouble> {
+    /// Judges one variant; where both models turn out not to fit, with the reference on disk.
+    fn judge(&mut self, variant: Variant) -> Result<(), Trouble> {
         self.go_on()?;
         let mut held = match self.reference.take() {
             Some(held) => held,
             None => self.hold_reference()?,
         };
-        if let Some(reason) = self.why_not_beside(&held, precision) {
+        if let Some(reason) = self.why_not_beside(&held, variant.precision) {
             drop(held);
             held = self.write_reference(&reason)?;
         }
         let beside = held.is_beside();
-        match self.judge_against(held, precision) {
+        match self.judge_against(held, variant) {
             Err(Trouble::Judged(error)) if beside && is_memory(&error) => {
                 self.reference = None;
                 let held = self.write_reference(&error.to_string())?;
-                self.judge_against(held, precision)
+                self.judge_against(held, variant)
             }
             outcome => outcome,
         }
     }
 
-    /// Why a precision cannot be held beside the reference, judged by the reference's size.
-    fn why_not_beside(&self, held: &Held, precision: Precision) -> Option<String> {
-        let Held::Beside { engine, .. } = held else {
-            return None;
-        };
-        let Room::Bytes(room) = self.job.meeting.room else {
-            return Some("one model at a time was asked for".to_owned());
-        };
-        let bits = precision.block().map_or(engine.bits_per_weight, |block| {
-            block.bytes as f64 * 8.0 / block.length as f64
-        });
-        let reference = engine.weight_bytes as f64;
-        let both = reference + reference / engine.bits_per_weight * bits;
-        (both > room as f64 * FILLED).then(|| {
-            let gib = |bytes: f64| bytes / f64::from(1_u32 << 30);
-            format!(
-                "reference and {precision} take {:.1} GiB together, there are {:.1}",
-                gib(both),
-                gib(room as f64)
-            )
-        })
-    }
-
-    /// Loads the reference into a worker of its own and keeps it there.
-    fn hold_reference(&mut self) -> Result<Held, Trouble> {
-        let (mut worker, loaded) = self.load_reference()?;
-        let kept = worker.set_aside();
-        kept.map_err(|error| self.of_reference(error))?;
-        Ok(Held::Beside {
-            worker,
-            engine: loaded.engine,
-        })
-    }
-
-    fn load_reference(&mut self) -> Result<(Box<dyn Worker>, Loaded), Trouble> {
-        let order = self.job.reference;
-        (self.outlets.observer)(Event::Loading {
-            precision: order.precision,
-            role: Role::Reference,
-        });
-        let context = self.job.text.context;
-        let loaded = self.launcher.launch().and_then(|mut worker| {
-            let loaded = load(worker.as_mut(), order, context)?;
-            Ok((worker, loaded))
-        });
-        loaded.map_err(|error| self.of_reference(error))
-    }
-
-    /// Writes the reference's distributions to disk and lets the model go.
-    fn write_reference(&mut self, reason: &str) -> Result<Held, Trouble> {
-        (self.outlets.observer)(Event::TwoPasses { reason });
-        let (mut worker, loaded) = self.load_reference()?;
-        let role = (self.job.reference.precision, Role::Reference);
-        let (mut largest, mut done) = (0.0_f64, 0);
-        self.pace.passes += 1;
-        while done < self.job.text.windows {
-            self.go_on()?;
-            let (windows, begun) = (self.next_windows(done), self.outlets.clock.now());
-            let count = windows.len() as u32;
-            let stored = worker.store(&StoreOrder {
-                windows,
-                first: self.job.text.first,
-                file: self.job.meeting.file.to_owned(),
-            });
-            largest = largest.max(stored.map_err(|error| self.of_reference(error))?);
-            done += count;
-            self.keep_pace((count, begun), done, role);
-        }
-        self.pace.passes -= 1;
-        Ok(Held::OnDisk {
-            engine: loaded.engine,
-            error: largest,
-        })
-    }
-
-    /// Judges one precision against the reference where it is now.
-    fn judge_against(&mut self, mut held: Held, precision: Precision) -> Result<(), Trouble> {
+    /// Judges one variant against the reference where it is now.
+    fn judge_against(&mut self, mut held: Held, variant: Variant) -> Result<(), Trouble> {
         let outcome = match &mut held {
             Held::Beside { worker, engine } => {
-                self.score_all(precision, worker.as_mut(), (engine, Pairing::Resident))
+                self.score_all(variant, worker.as_mut(), (engine, Pairing::Resident))
             }
             Held::OnDisk { engine, error } => match self.launcher.launch() {
                 Ok(mut worker) => {
                     let pairing = Pairing::Stored { error: *error };
-                    self.score_all(precision, worker.as_mut(), (engine, pairing))
+                    self.score_all(variant, worker.as_mut(), (engine, pairing))
                 }
                 Err(error) => Err(judged(error)),
             },
@@ -250,14 +161,15 @@ impl<'j, 'o> Driver<'j, 'o> {
 
     fn score_all(
         &mut self,
-        precision: Precision,
+        variant: Variant,
         worker: &mut dyn Worker,
         (reference, pairing): (&EngineFacts, Pairing),
     ) -> Result<(), Trouble> {
         let role = Role::Judged;
-        (self.outlets.observer)(Event::Loading { precision, role });
+        (self.outlets.observer)(Event::Loading { variant, role });
         let order = Order {
-            precision,
+            precision: variant.precision,
+            kv: variant.kv,
             ..self.job.model.clone()
         };
         let text = self.job.text;
@@ -266,7 +178,8 @@ impl<'j, 'o> Driver<'j, 'o> {
         self.next_scoring += 1;
         self.store(&[Record::Scoring(Box::new(Scoring {
             scoring,
-            precision,
+            precision: variant.precision,
+            kv: variant.kv,
             engine: loaded.engine,
             reference: Reference {
                 source: self.job.reference.source.clone(),
@@ -300,13 +213,13 @@ impl<'j, 'o> Driver<'j, 'o> {
                 .collect();
             self.store(&records)?;
             done += count;
-            self.keep_pace((count, begun), done, (precision, role));
+            self.keep_pace((count, begun), done, (variant, role));
         }
         Ok(())
     }
 
     /// Tokens of the windows of the next request.
-    fn next_windows(&self, done: u32) -> Vec<Vec<TokenId>> {
+    pub(super) fn next_windows(&self, done: u32) -> Vec<Vec<TokenId>> {
         let text = self.job.text;
         let end = text.windows.min(done + self.pace.windows);
         (done..end)
@@ -315,18 +228,18 @@ impl<'j, 'o> Driver<'j, 'o> {
     }
 
     /// Learns from the last request how many windows the next may have, and tells how far it is.
-    fn keep_pace(
+    pub(super) fn keep_pace(
         &mut self,
         (count, begun): (u32, Nanos),
         done: u32,
-        (precision, role): (Precision, Role),
+        (variant, role): (Variant, Role),
     ) {
         let spent = self.outlets.clock.now().since(begun);
         self.pace
             .learn(count, spent.unwrap_or(Nanos::new(0)).seconds());
         let of = self.job.text.windows;
         (self.outlets.observer)(Event::Windows {
-            precision,
+            variant,
             role,
             done,
             of,
@@ -334,7 +247,7 @@ impl<'j, 'o> Driver<'j, 'o> {
         });
     }
 
-    fn go_on(&self) -> Result<(), Trouble> {
+    pub(super) fn go_on(&self) -> Result<(), Trouble> {
         if self.outlets.interrupt.load(Ordering::Relaxed) > 0 {
             return Err(Trouble::Interrupted);
         }
@@ -345,8 +258,8 @@ impl<'j, 'o> Driver<'j, 'o> {
         (self.outlets.sink)(records).map_err(QualityError::Sink)
     }
 
-    /// Records that a precision has no result.
-    fn note(&mut self, precision: Precision, error: WorkerError) -> Result<(), QualityError> {
+    /// Records that a variant has no result.
+    fn note(&mut self, variant: Variant, error: WorkerError) -> Result<(), QualityError> {
         let reason = error.to_string();
         let (kind, stderr) = match error {
             WorkerError::Lost(loss) => (loss.kind, loss.stderr),
@@ -358,7 +271,8 @@ impl<'j, 'o> Driver<'j, 'o> {
             | WorkerError::Interrupted => (FailureKind::Crashed, Vec::new()),
         };
         let unscored = Unscored {
-            precision,
+            precision: variant.precision,
+            kv: variant.kv,
             kind,
             reason,
             stderr,
@@ -367,31 +281,6 @@ impl<'j, 'o> Driver<'j, 'o> {
         self.unscored += 1;
         self.store(&[Record::Unscored(unscored)])
     }
-
-    fn of_reference(&self, error: WorkerError) -> Trouble {
-        match error {
-            WorkerError::Interrupted => Trouble::Interrupted,
-            cause => Trouble::Fatal(QualityError::Reference {
-                precision: self.job.reference.precision,
-                cause,
-            }),
-        }
-    }
-}
-
-impl Held {
-    const fn is_beside(&self) -> bool {
-        match self {
-            Self::Beside { .. } => true,
-            Self::OnDisk { .. } => false,
-        }
-    }
-}
-
-fn load(worker: &mut dyn Worker, order: &Order, context: u32) -> Result<Loaded, WorkerError> {
-    let loaded = worker.load(order)?;
-    worker.reserve(Capacity { batch: 1, context })?;
-    Ok(loaded)
 }
 
 fn judged(error: WorkerError) -> Trouble {

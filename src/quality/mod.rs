@@ -1,10 +1,11 @@
-//! What precisions lose against the reference: plan → stream of records.
+//! What variants of a model lose against the reference: plan → stream of records.
 //!
 //! Reference and judged model stay in one worker together where both fit the memory; else the
-//! reference's distributions go to disk first and every precision is compared with them.
+//! reference's distributions go to disk first and every variant is compared with them.
 
 mod driver;
 mod pace;
+mod reference;
 mod windows;
 
 use std::path::Path;
@@ -16,16 +17,17 @@ use crate::engine::worker::{Launcher, Order};
 use crate::record::observation::{EndStatus, Record};
 use crate::record::scoring::{Text, Unscored};
 use crate::study::model::Precision;
+use crate::study::variant::Variant;
 use crate::units::Seconds;
 
 pub use windows::{Named, TooShort, cut};
 
 /// What is to be judged.
 pub struct Job<'a> {
-    /// The model, at any precision.
+    /// The model, as any variant.
     pub model: &'a Order,
-    /// The precisions that are judged, in study order.
-    pub precisions: &'a [Precision],
+    /// The variants that are judged, in study order.
+    pub variants: &'a [Variant],
     /// What they are judged against.
     pub reference: &'a Order,
     /// The text and how it is cut.
@@ -76,22 +78,22 @@ pub struct Outlets<'a> {
 pub enum Event<'a> {
     /// A worker begins to load a model.
     Loading {
-        /// At this precision.
-        precision: Precision,
+        /// As this variant.
+        variant: Variant,
         /// In which role.
         role: Role,
     },
     /// Windows were scored.
     Windows {
-        /// The precision that is judged, or the reference while it is written to disk.
-        precision: Precision,
+        /// The variant that is judged, or the reference while it is written to disk.
+        variant: Variant,
         /// In which role.
         role: Role,
         /// Windows so far.
         done: u32,
         /// Windows in all.
         of: u32,
-        /// Time that is still ahead for all precisions, as far as known now.
+        /// Time that is still ahead for all variants, as far as known now.
         ahead: Seconds,
     },
     /// Both models do not fit the memory.
@@ -99,7 +101,7 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a str,
     },
-    /// A precision could not be judged.
+    /// A variant could not be judged.
     Unscored(&'a Unscored),
 }
 
@@ -117,7 +119,7 @@ pub enum Role {
 pub struct Ended {
     /// Complete, or interrupted.
     pub status: EndStatus,
-    /// Precisions that could not be judged.
+    /// Variants that could not be judged.
     pub unscored: u32,
 }
 

@@ -10,7 +10,7 @@ use crate::clock::Manual;
 use crate::engine::worker::{Holding, Host, Tokenized, Worker, WorkerError};
 use crate::metrics::quality::Quality;
 use crate::record::scoring::{Pairing, Scoring, Window};
-use crate::study::model::{DeviceChoice, EngineKind, ModelSource};
+use crate::study::model::{CacheType, DeviceChoice, EngineKind, ModelSource};
 use crate::study::quality::QualitySection;
 use crate::study::spec::Target;
 
@@ -26,7 +26,7 @@ impl Launcher for InProcess {
 /// A text and a script for judging.
 struct Lab {
     folder: TempDir,
-    precisions: Vec<Precision>,
+    variants: Vec<Variant>,
     room: Room,
     before: Vec<Record>,
     /// The signal comes with this record.
@@ -41,7 +41,7 @@ impl Lab {
         std::fs::write(folder.path().join("script.toml"), script).unwrap();
         Self {
             folder,
-            precisions: precisions.to_vec(),
+            variants: precisions.iter().copied().map(Variant::from).collect(),
             room: Room::Bytes(1 << 50),
             before: Vec::new(),
             interrupt_at: None,
@@ -54,6 +54,7 @@ impl Lab {
             engine: EngineKind::Sim(self.folder.path().join("script.toml")),
             device: DeviceChoice::Cpu,
             precision,
+            kv: None,
             seed: 1,
             holding: Holding::default(),
         }
@@ -82,7 +83,7 @@ impl Lab {
         let file = self.folder.path().join("distributions");
         let job = Job {
             model: &self.order(Precision::Native),
-            precisions: &self.precisions,
+            variants: &self.variants,
             reference: &self.order(Precision::F32),
             text: &text,
             ids: &ids,
@@ -157,6 +158,43 @@ fn fewer_bits_diverge_more_and_the_reference_not_at_all() {
             );
         }
     }
+}
+
+#[test]
+fn each_type_of_the_cache_is_judged_with_each_precision_against_one_reference() {
+    let mut lab = Lab::new(SCRIPT, &[]);
+    lab.variants = [Precision::F32, Precision::Q4K]
+        .into_iter()
+        .flat_map(|precision| {
+            [CacheType::F16, CacheType::Q8_0].map(|kv| Variant {
+                precision,
+                kv: Some(kv),
+            })
+        })
+        .collect();
+    let (_, records) = lab.run();
+    let judged = scorings(&records);
+    let found: Vec<Variant> = judged.iter().map(|scoring| scoring.variant()).collect();
+    assert_eq!(found, lab.variants);
+    let mut klds = Vec::new();
+    for scoring in judged {
+        assert_eq!(scoring.reference.engine.kv_dtype, "f32");
+        assert_eq!(
+            scoring.engine.kv_dtype,
+            scoring.variant().kv.unwrap().to_string()
+        );
+        let windows = windows(&records, scoring.scoring);
+        klds.push(Quality::new(&windows).unwrap().kld_mean.value);
+    }
+    assert!(klds[0] < klds[1] && klds[2] < klds[3], "{klds:?}");
+    assert!(klds[0] < klds[2], "{klds:?}");
+
+    // What is on record is not judged again; the same precision with another cache is.
+    lab.before = records;
+    lab.variants.push(Precision::Q4K.into());
+    let (_, again) = lab.run();
+    let again: Vec<Variant> = scorings(&again).iter().map(|s| s.variant()).collect();
+    assert_eq!(again, [Variant::from(Precision::Q4K)]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 pub mod card;
 pub mod observation;
 pub mod prompts;
+pub mod quantizing;
 pub mod schema;
 pub mod scoring;
 pub mod store;

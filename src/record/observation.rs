@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::card::CardFacts;
 use super::prompts::PromptFacts;
+use super::quantizing::Quantizing;
 use super::scoring::{Scoring, Unscored, Window};
-use crate::study::model::{EngineKind, Family, ModelSource, Precision, Shape};
+use crate::study::model::{CacheType, EngineKind, Family, ModelSource, Precision, Shape};
 use crate::study::spec::Study;
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::units::Nanos;
 
@@ -26,7 +28,7 @@ pub enum Record {
     Device(Box<Device>),
     /// A measured limit of the device.
     Peak(Peak),
-    /// A model was loaded at one precision in a fresh worker.
+    /// A model was loaded as one variant in a fresh worker.
     Load(Box<Load>),
     /// A block of generations of one point.
     Block(Box<Block>),
@@ -34,11 +36,11 @@ pub enum Record {
     Failure(Failure),
     /// A point was not tried.
     Skip(Skip),
-    /// A precision began to be compared with the reference on a text.
+    /// A variant began to be compared with the reference on a text.
     Scoring(Box<Scoring>),
     /// What both made of one window of the text.
     Window(Box<Window>),
-    /// A precision could not be compared.
+    /// A variant could not be compared.
     Unscored(Unscored),
     /// The session ended on its own terms.
     End(End),
@@ -206,7 +208,7 @@ pub struct Peak {
     pub times_ns: Vec<Nanos>,
 }
 
-/// How a model sits on the device at one precision.
+/// How a model sits on the device as one variant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Load {
     /// Number of this load within the file; blocks name it.
@@ -215,14 +217,30 @@ pub struct Load {
     pub launch: u32,
     /// Precision as asked for.
     pub precision: Precision,
+    /// How keys and values are cached, as asked for; where nothing is said, the engine chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv: Option<CacheType>,
     /// What the engine says of itself.
     pub engine: EngineFacts,
     /// When loading began.
     pub started: Moment,
     /// How long it took.
     pub duration_ns: Nanos,
+    /// How its quantized weights came about, where they come from a checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantizing: Option<Quantizing>,
     /// The check of logits before timing, one entry per batch size checked.
     pub accuracy: Vec<Accuracy>,
+}
+
+impl Load {
+    /// What was loaded.
+    pub const fn variant(&self) -> Variant {
+        Variant {
+            precision: self.precision,
+            kv: self.kv,
+        }
+    }
 }
 
 /// What an engine says of a loaded model.
@@ -373,10 +391,13 @@ pub enum FailureKind {
 pub struct Failure {
     /// The load, when there was one.
     pub load: Option<u32>,
-    /// The point; `None` when the load itself failed for all points of its precision.
+    /// The point; `None` when the load itself failed for all points of its variant.
     pub point: Option<PointId>,
     /// The precision of the load.
     pub precision: Precision,
+    /// How keys and values are cached, as asked for; where nothing is said, the engine chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv: Option<CacheType>,
     /// How.
     pub kind: FailureKind,
     /// Why, in one line.
@@ -384,6 +405,16 @@ pub struct Failure {
     /// Last lines that the worker wrote to its standard error.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stderr: Vec<String>,
+}
+
+impl Failure {
+    /// What was loaded, or was to be.
+    pub const fn variant(&self) -> Variant {
+        Variant {
+            precision: self.precision,
+            kv: self.kv,
+        }
+    }
 }
 
 /// A point was not tried.
@@ -405,11 +436,11 @@ pub enum SkipCause {
     DoesNotFit,
     /// Prompt and output together exceed the model's context.
     BeyondContext,
-    /// A smaller point of the same precision ran out of memory.
+    /// A smaller point of the same variant ran out of memory.
     OomDominated,
     /// The engine cannot run this precision of this model.
     Unsupported,
-    /// The worker of its precision could not be kept alive.
+    /// The worker of its variant could not be kept alive.
     LoadFailed,
     /// The time asked for was used up.
     OutOfTime,

@@ -8,4 +8,7 @@
 /// - 1: the first.
 /// - 2: adds `scoring`, `window` and `unscored`. A file of version 1 holds none of them and reads as
 ///   before; a reader of version 1 refuses one of version 2 by its number.
-pub const VERSION: u32 = 2;
+/// - 3: a point may have a type of the KV cache, which is part of its identity. Points of older files
+///   have none, as new ones where the study says nothing. A reader of version 2 would refuse such a
+///   point without saying why, and refuses a file of version 3 by its number.
+pub const VERSION: u32 = 3;

@@ -8,16 +8,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::observation::{EngineFacts, FailureKind, Moment};
-use crate::study::model::{ModelSource, Precision};
+use crate::study::model::{CacheType, ModelSource, Precision};
+use crate::study::variant::Variant;
 use crate::units::Nanos;
 
-/// A precision began to be compared with the reference on a text.
+/// A variant of the model began to be compared with the reference on a text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Scoring {
     /// Number of this comparison within the file; windows name it.
     pub scoring: u32,
     /// The precision that is judged.
     pub precision: Precision,
+    /// How keys and values are cached, as asked for; where nothing is said, the engine chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv: Option<CacheType>,
     /// What the engine says of it.
     pub engine: EngineFacts,
     /// What it is judged against.
@@ -32,7 +36,17 @@ pub struct Scoring {
     pub load_ns: Nanos,
 }
 
-/// The model that precisions are judged against.
+impl Scoring {
+    /// What is judged.
+    pub const fn variant(&self) -> Variant {
+        Variant {
+            precision: self.precision,
+            kv: self.kv,
+        }
+    }
+}
+
+/// The model that variants are judged against.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reference {
     /// Where it comes from.
@@ -109,11 +123,14 @@ pub struct Window {
     pub divergence_nano: Vec<u64>,
 }
 
-/// A precision could not be compared with the reference.
+/// A variant of the model could not be compared with the reference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unscored {
     /// The precision.
     pub precision: Precision,
+    /// How keys and values are cached, as asked for; where nothing is said, the engine chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv: Option<CacheType>,
     /// How it ended.
     pub kind: FailureKind,
     /// Why, in one line.
@@ -121,4 +138,14 @@ pub struct Unscored {
     /// Last lines that the worker wrote to its standard error.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stderr: Vec<String>,
+}
+
+impl Unscored {
+    /// What was to be judged.
+    pub const fn variant(&self) -> Variant {
+        Variant {
+            precision: self.precision,
+            kv: self.kv,
+        }
+    }
 }

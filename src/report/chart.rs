@@ -1,4 +1,4 @@
-//! Static pictures as SVG: lines with intervals, and bars. The same numbers give the same bytes; what is
+//! Static pictures as SVG: lines with intervals, and what all pictures share. The same numbers give the same bytes; what is
 //! not finite is left out; colours come from the page's style, so that print and dark mode apply.
 
 use super::escape::html;
@@ -6,7 +6,8 @@ use super::escape::html;
 /// Width of every picture in units of which a phone shows about one per pixel.
 pub(super) const WIDTH: f64 = 420.0;
 pub(super) const HEIGHT: f64 = 270.0;
-pub(super) const LEFT: f64 = 62.0;
+/// Room for the label of the vertical axis and numbers up to 100,000.
+pub(super) const LEFT: f64 = 72.0;
 pub(super) const RIGHT: f64 = 18.0;
 pub(super) const TOP: f64 = 12.0;
 pub(super) const BOTTOM: f64 = 44.0;
@@ -20,10 +21,6 @@ const APART: f64 = 6.0;
 const TICKS: f64 = 5.0;
 /// Styles of series that the page defines; a further series begins again.
 pub(crate) const STYLES: usize = 6;
-/// Height of one bar and of a group's gap.
-const BAR: f64 = 12.0;
-const GAP: f64 = 10.0;
-const BAR_LEFT: f64 = 125.0;
 
 /// Lines over a common axis.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,26 +64,6 @@ pub struct Mark {
     pub y: f64,
     /// Lower and upper end, where known.
     pub interval: Option<(f64, f64)>,
-}
-
-/// Bars in groups beside a limit of 1.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BarChart {
-    /// What the picture shows, for readers who cannot see it.
-    pub title: String,
-    /// Names of the bars within each group.
-    pub names: Vec<String>,
-    /// The groups, top to bottom.
-    pub groups: Vec<BarGroup>,
-}
-
-/// Bars under one label, one per name; absent ones stay empty.
-#[derive(Debug, Clone, PartialEq)]
-pub struct BarGroup {
-    /// Label beside the bars.
-    pub label: String,
-    /// Values.
-    pub values: Vec<Option<f64>>,
 }
 
 impl LineChart {
@@ -240,63 +217,6 @@ impl Frame {
     }
 }
 
-impl BarChart {
-    /// The picture, or `None` when there is no bar.
-    pub fn svg(&self) -> Option<String> {
-        let finite = |value: Option<f64>| value.filter(|v| v.is_finite() && *v >= 0.0);
-        let values = self.groups.iter().flat_map(|group| &group.values);
-        let highest = values.filter_map(|value| finite(*value)).reduce(f64::max)?;
-        let axis = rounded_up(highest.max(1.0));
-        let width = WIDTH - BAR_LEFT - RIGHT;
-        let x = |value: f64| BAR_LEFT + value / axis * width;
-        let group_height = BAR * self.names.len() as f64 + GAP;
-        let bottom = TOP + group_height * self.groups.len() as f64;
-        let height = bottom + 34.0;
-        let mut svg = open(height + legend_height(self.names.len()), &self.title);
-        for tick in ticks(axis) {
-            let (x, class) = (
-                x(tick),
-                if (tick - 1.0).abs() < 1e-9 {
-                    "axis"
-                } else {
-                    "grid"
-                },
-            );
-            svg.extend([format!(
-                "<path class=\"{class}\" d=\"M{x:.1} {TOP:.1}V{bottom:.1}\"/><text class=\"tick middle\" x=\"{x:.1}\" y=\"{:.1}\">{}</text>\n",
-                bottom + 16.0,
-                label(tick)
-            )]);
-        }
-        for (row, group) in self.groups.iter().enumerate() {
-            let top = TOP + group_height * row as f64 + GAP / 2.0;
-            svg.extend([format!(
-                "<text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
-                BAR_LEFT - 6.0,
-                top + BAR * self.names.len() as f64 / 2.0 + 4.0,
-                html(&group.label)
-            )]);
-            for (place, value) in group.values.iter().enumerate() {
-                let Some(value) = finite(*value) else {
-                    continue;
-                };
-                svg.extend([format!(
-                    "<rect class=\"bar s{}\" x=\"{BAR_LEFT:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>\n",
-                    place % STYLES,
-                    top + BAR * place as f64,
-                    x(value) - BAR_LEFT,
-                    BAR - 2.0
-                )]);
-            }
-        }
-        for (index, name) in self.names.iter().enumerate() {
-            legend(name, index, height, &mut svg);
-        }
-        svg.push_str("</svg>\n");
-        Some(svg)
-    }
-}
-
 pub(super) fn open(height: f64, title: &str) -> String {
     let title = html(title);
     format!(
@@ -432,15 +352,6 @@ mod tests {
     fn nothing_to_show_is_no_picture() {
         assert_eq!(chart(vec![]).svg(), None);
         assert_eq!(chart(vec![mark(f64::NAN, 1.0)]).svg(), None);
-        let bars = BarChart {
-            title: "t".to_owned(),
-            names: vec!["MBU".to_owned()],
-            groups: vec![BarGroup {
-                label: "p".to_owned(),
-                values: vec![None],
-            }],
-        };
-        assert_eq!(bars.svg(), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::metrics::sensors::Throttling;
 use crate::metrics::stats::Estimate;
 use crate::record::observation::EngineFacts;
 use crate::record::scoring::Pairing;
+use crate::study::variant::Variant;
 use crate::units::{BytesPerSecond, JoulesPerToken, Seconds, TokensPerSecond, UsdPerMtok, Watts};
 
 /// One value of the table.
@@ -59,19 +60,21 @@ pub fn of(document: &Document, row: &Row) -> Vec<Column> {
     cells.circumstances(document, row);
     if let Some(precisions) = &document.precisions {
         let mut rows = precisions.rows.iter();
-        let own = rows.find(|judged| judged.precision == row.point.precision);
+        let own = rows.find(|judged| judged.variant == row.point.variant());
         cells.quality(own.and_then(|own| own.quality.as_ref()));
     }
     cells.0
 }
 
-/// The columns of one precision: what it loses and, per batch size, what it saves.
+/// The columns of one variant: what it loses and, per batch size, what it saves.
 pub fn of_precision(precisions: &Precisions, row: &PrecisionRow) -> Vec<Column> {
     let mut cells = Cells(Vec::new());
     let engine = row.engine.as_ref();
-    cells.text("precision", Some(row.precision.word()));
+    cells.text("precision", Some(row.variant.precision.word()));
     cells.text("weight_type", engine.map(|e| e.weight_type.as_str()));
     cells.number("bits_per_weight", engine.map(|e| e.bits_per_weight));
+    cells.cache(row.variant, engine);
+    cells.count("kv_bytes_per_token", engine.map(|e| e.kv_bytes_per_token));
     cells.count("bytes", engine.map(|e| e.weight_bytes));
     cells.quality(row.quality.as_ref());
     for (batch, speed) in precisions.batches.iter().zip(&row.speeds) {
@@ -146,13 +149,20 @@ impl Cells {
             "activation_dtype",
             engine.map(|e| e.activation_dtype.as_str()),
         );
-        self.text("kv_dtype", engine.map(|e| e.kv_dtype.as_str()));
+        self.cache(row.point.variant(), engine);
         self.text("engine", Some(document.engine));
         self.count("batch_size", Some(row.point.batch.get().into()));
         self.count("isl", Some(row.point.isl.get().into()));
         self.count("osl", Some(row.point.osl.get().into()));
         let blocks = row.measured.as_ref().map_or(0, |m| m.latency.blocks);
         self.count("n_blocks", Some(blocks as u64));
+    }
+
+    /// The type of the KV cache: that of the engine, and before there is one that which is asked for.
+    fn cache(&mut self, variant: Variant, engine: Option<&EngineFacts>) {
+        let asked = variant.kv.map(|kv| kv.precision().word());
+        let held = engine.map(|engine| engine.kv_dtype.as_str());
+        self.text("kv_dtype", held.or(asked));
     }
 
     fn rates(&mut self, latency: Option<&Latency>) {

@@ -4,16 +4,17 @@ use jiff::civil::Date;
 use rayon::prelude::*;
 
 use super::precision::Precisions;
+use super::price_doubt;
 use super::provenance::{self, Fact};
 use crate::cost::allocation::{Method, USUAL_PRICE_RATIO};
-use crate::cost::rate::{HourlyPrice, MethodPrice, Origin, PointPrice, phases};
+use crate::cost::rate::{HourlyPrice, MethodPrice, PointPrice, phases};
 use crate::metrics::card_use::{CardUse, Timeline};
 use crate::metrics::doubt;
 use crate::metrics::energy::{EnergyPrice, PointEnergy};
 use crate::metrics::facts::{Facts, NoSession};
 use crate::metrics::latency::{Drift, Latency, drifts};
 use crate::metrics::roofline::{Ceilings, DataSheet, Roofline};
-use crate::metrics::verdict::{PRICE_AGE_LIMIT_DAYS, Verdict, Warning};
+use crate::metrics::verdict::Warning;
 use crate::record::card::CardFacts;
 use crate::record::observation::{DeviceKind, EndStatus, FailureKind, Load, Peak, Record};
 use crate::study::model::EngineKind;
@@ -247,7 +248,7 @@ impl Document {
         let rows: Vec<Row> = points.par_iter().map(row).collect();
         let drifts = drifts(&facts);
         let mut warnings = doubt::of_run(&facts);
-        warnings.extend(of_price(price, simulated, inputs.date));
+        warnings.extend(price_doubt::of(&facts, price, inputs.date));
         warnings.extend(doubt::of_drifts(&facts, &drifts));
         for measured in rows.iter().filter_map(|row| row.measured.as_ref()) {
             let roofline = measured.roofline.as_ref();
@@ -300,27 +301,6 @@ const fn engine_word(engine: &EngineKind) -> &'static str {
         EngineKind::Stock => "stock",
         EngineKind::Sim(_) => "sim",
     }
-}
-
-fn of_price(price: Option<&HourlyPrice>, simulated: bool, date: Date) -> Option<Warning> {
-    let verdict = match price {
-        None if simulated => return None,
-        None => Verdict::PriceMissing,
-        Some(price) => match price.as_of {
-            Some(as_of) => {
-                let days = i64::from((date - as_of).get_days());
-                (days > PRICE_AGE_LIMIT_DAYS).then_some(Verdict::PriceOld { days })?
-            }
-            None => match price.origin {
-                Origin::Catalog => Verdict::PriceUndated,
-                Origin::User => return None,
-            },
-        },
-    };
-    Some(Warning {
-        point: None,
-        verdict,
-    })
 }
 
 impl Row {
@@ -414,7 +394,7 @@ fn outcome(
         None => match facts
             .failed_loads
             .iter()
-            .rfind(|f| f.precision == point.precision)
+            .rfind(|failure| failure.variant() == point.variant())
         {
             Some(failure) => (failure.kind.into(), Some(failure.reason.clone())),
             None => (
@@ -431,6 +411,7 @@ mod tests {
 
     use super::*;
     use crate::metrics::fixture::{Script, generation, point};
+    use crate::metrics::verdict::Verdict;
     use crate::record::observation::Failure;
     use crate::report::example::{document, document_at, price, script};
 
@@ -485,6 +466,7 @@ mod tests {
             load: None,
             point: None,
             precision: points[0].precision,
+            kv: None,
             kind: FailureKind::Crashed,
             reason: "signal 9".to_owned(),
             stderr: Vec::new(),

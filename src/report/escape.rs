@@ -19,7 +19,8 @@ pub(crate) fn inert(text: &str) -> String {
     text.chars().map(harmless).collect()
 }
 
-fn harmless(character: char) -> char {
+/// A character, or a sign in the place of one that acts on a terminal or turns text around.
+pub(crate) fn harmless(character: char) -> char {
     match character {
         '\n' | '\r' | '\t' => ' ',
         '\u{200B}'..='\u{200F}'

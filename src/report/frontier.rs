@@ -1,4 +1,4 @@
-//! The cost–quality frontier as a static picture: what each precision costs against how far it diverges.
+//! The cost–quality frontier as a static picture: what each variant costs against how far it diverges.
 
 use super::chart::{label, open, rounded_up, shape, ticks};
 use super::escape::html;
@@ -13,8 +13,12 @@ const TOP: f64 = 12.0;
 const BOTTOM: f64 = 44.0;
 /// Height of a label, which no other may cover.
 const LINE: f64 = 14.0;
-/// About the width of a label.
-const WORD: f64 = 44.0;
+/// About the width of a letter.
+const LETTER: f64 = 6.4;
+/// About the width of a mark.
+const MARK: f64 = 7.0;
+/// A label begins this far beside its mark.
+const BESIDE: f64 = 8.0;
 
 /// One mark of the picture.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +29,7 @@ struct Dot {
     interval: Option<(f64, f64)>,
 }
 
-/// The picture, where at least two precisions have both.
+/// The picture, where at least two variants have both.
 pub(crate) fn picture(precisions: &Precisions) -> Option<Picture> {
     let cost = precisions.cost();
     let dots: Vec<Dot> = precisions
@@ -52,7 +56,10 @@ pub(crate) fn picture(precisions: &Precisions) -> Option<Picture> {
     svg.push_str("</svg>\n");
     Some(Picture {
         svg,
-        caption: "What a precision loses against what it costs: further down is closer to the reference, further left is cheaper. The line joins those that no other one beats in both; intervals are 95 %, a divergence of zero lies on the axis.".to_owned(),
+        caption: format!(
+            "What a {} loses against what it costs: further down is closer to the reference, further left is cheaper. The line joins those that no other one beats in both; intervals are 95 %, a divergence of zero lies on the axis.",
+            precisions.noun()
+        ),
     })
 }
 
@@ -63,7 +70,7 @@ fn dot(row: &PrecisionRow, cost: Cost) -> Option<Dot> {
         Cost::Bytes => 1e-6,
     };
     Some(Dot {
-        name: row.precision.to_string(),
+        name: row.variant.to_string(),
         cost: row.cost(cost)? * scale,
         kld: kld.value,
         interval: kld.interval.map(|interval| (interval.low, interval.high)),
@@ -158,8 +165,22 @@ impl Frame {
         }
     }
 
+    /// The names of the dots with their marks; marks that cover each other share theirs.
+    fn names(&self, dots: &[Dot]) -> Vec<((f64, f64), String)> {
+        let mut names: Vec<((f64, f64), String)> = Vec::new();
+        for dot in dots {
+            let (x, y) = (self.x(dot.cost), self.y(dot.kld));
+            let covers = |mark: (f64, f64)| (mark.0 - x).abs() < MARK && (mark.1 - y).abs() < MARK;
+            match names.iter_mut().find(|(mark, _)| covers(*mark)) {
+                Some((_, name)) => *name = joined(name, &dot.name),
+                None => names.push(((x, y), dot.name.clone())),
+            }
+        }
+        names
+    }
+
     fn dots(&self, dots: &[Dot], svg: &mut String) {
-        let mut taken: Vec<(f64, f64)> = Vec::new();
+        let mut taken: Vec<Label> = Vec::new();
         let kept = efficient(dots);
         for dot in dots {
             let style = usize::from(!kept.contains(&dot));
@@ -171,26 +192,75 @@ impl Frame {
                 )]);
             }
             svg.push_str(&shape(style, x, y));
-            let place = free(&mut taken, (x + 8.0, y - 6.0));
-            svg.extend([format!(
-                "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
-                place.0,
-                place.1,
-                html(&dot.name)
-            )]);
+        }
+        for (place, name) in self.names(dots) {
+            let label = free(&mut taken, Label::beside(place, &name));
+            label.draw(&name, svg);
         }
     }
 }
 
-/// A place for a label at or above the one wished for, that no other label covers.
-fn free(taken: &mut Vec<(f64, f64)>, (x, mut y): (f64, f64)) -> (f64, f64) {
-    let covers =
-        |other: &&(f64, f64), y: f64| (other.0 - x).abs() < WORD && (other.1 - y).abs() < LINE;
-    while let Some(other) = taken.iter().find(|other| covers(other, y)) {
-        y = other.1 - LINE;
+/// Two names in one: the second without what both begin with.
+fn joined(first: &str, second: &str) -> String {
+    let (of, kv) = second.rsplit_once(' ').unwrap_or(("", second));
+    let same = !of.is_empty() && first.starts_with(of);
+    format!("{first}, {}", if same { kv } else { second })
+}
+
+/// Where a name stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Label {
+    left: f64,
+    right: f64,
+    y: f64,
+}
+
+impl Label {
+    /// Right of a mark, or left of it where the picture ends.
+    fn beside((x, y): (f64, f64), name: &str) -> Self {
+        let width = LETTER * name.chars().count() as f64;
+        let right_of = x + BESIDE;
+        let left = if right_of + width > WIDTH {
+            x - BESIDE - width
+        } else {
+            right_of
+        };
+        Self {
+            left,
+            right: left + width,
+            y: y - 6.0,
+        }
     }
-    taken.push((x, y));
-    (x, y)
+
+    fn covers(&self, other: &Self) -> bool {
+        self.left < other.right && other.left < self.right && (self.y - other.y).abs() < LINE
+    }
+
+    fn draw(&self, name: &str, svg: &mut String) {
+        svg.extend([format!(
+            "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
+            self.left,
+            self.y,
+            html(name)
+        )]);
+    }
+}
+
+/// The nearest place above the one wished for that no other label covers; below it where the picture
+/// ends.
+fn free(taken: &mut Vec<Label>, wished: Label) -> Label {
+    let mut label = wished;
+    while let Some(other) = taken.iter().find(|other| other.covers(&label)) {
+        label.y = other.y - LINE;
+    }
+    if label.y < LINE {
+        label = wished;
+        while let Some(other) = taken.iter().find(|other| other.covers(&label)) {
+            label.y = other.y + LINE;
+        }
+    }
+    taken.push(label);
+    label
 }
 
 /// Dots that no other dot beats in cost and divergence.
@@ -232,16 +302,41 @@ mod tests {
     }
 
     #[test]
+    fn marks_that_cover_each_other_share_their_name() {
+        let dots = [
+            dot("q4_k kv f16", 2.0, 0.00184),
+            dot("q4_k kv q8_0", 2.0, 0.00186),
+            dot("q4_1", 2.0, 0.00185),
+            dot("f32 kv f16", 15.0, 1e-8),
+        ];
+        let names = Frame::around(&dots).unwrap().names(&dots);
+        let names: Vec<&str> = names.iter().map(|(_, name)| name.as_str()).collect();
+        assert_eq!(names, ["q4_k kv f16, q8_0, q4_1", "f32 kv f16"]);
+    }
+
+    #[test]
     fn no_label_covers_another() {
         let mut taken = Vec::new();
-        for _ in 0..4 {
-            free(&mut taken, (100.0, 100.0));
-        }
-        for (index, a) in taken.iter().enumerate() {
-            for b in &taken[..index] {
-                assert!((a.0 - b.0).abs() >= WORD || (a.1 - b.1).abs() >= LINE);
+        for place in [(100.0, 100.0), (140.0, 104.0), (100.0, 20.0)] {
+            for name in ["q4_k", "q4_k kv q8_0", "f16"] {
+                free(&mut taken, Label::beside(place, name));
             }
         }
+        for (index, label) in taken.iter().enumerate() {
+            assert!(
+                taken[..index].iter().all(|other| !other.covers(label)),
+                "{taken:?}"
+            );
+            assert!(label.y >= LINE && label.y < HEIGHT, "{label:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_at_the_edge_stands_left_of_its_mark() {
+        let edge = WIDTH - RIGHT;
+        let label = Label::beside((edge, 50.0), "bf16 kv q8_0");
+        assert!(label.right <= edge && label.left > LEFT, "{label:?}");
+        assert!(Label::beside((LEFT, 50.0), "bf16 kv q8_0").left > LEFT);
     }
 
     #[test]

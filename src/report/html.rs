@@ -12,6 +12,8 @@ use super::section::{self, Align, Section, Table};
 const STYLE: &str = include_str!("report.css");
 /// Characters of a cell that is not broken over lines: a date, a word or two.
 const SHORT: usize = 16;
+/// Bytes of a word, an address mostly, that may be broken so that its table stays on the page.
+const LONG: usize = 48;
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// The report as one self-contained page.
@@ -85,6 +87,9 @@ fn of_table(table: &Table) -> String {
         for (column, cell) in row.iter().enumerate() {
             let class = match table.header[column].align {
                 Align::Left if cell.chars().count() <= SHORT => " class=\"short\"",
+                Align::Left if cell.split_whitespace().any(|word| word.len() > LONG) => {
+                    " class=\"long\""
+                }
                 Align::Left | Align::Right => class(column),
             };
             text.extend([format!("<td{class}>{}</td>", html(cell))]);

@@ -21,7 +21,8 @@ pub fn render(document: &Document) -> String {
             rows.map(|row| Point(columns::of_precision(judged, row)))
                 .collect()
         }),
-        cheapest_within_budget: judged.and_then(|judged| Some(judged.cheapest()?.precision.word())),
+        cheapest_within_budget: judged
+            .and_then(|judged| Some(judged.cheapest()?.variant.to_string())),
         schema: SCHEMA,
         simulated: document.simulated,
         points: document
@@ -44,7 +45,7 @@ struct Shape {
     #[serde(skip_serializing_if = "Option::is_none")]
     precisions: Option<Vec<Point>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cheapest_within_budget: Option<&'static str>,
+    cheapest_within_budget: Option<String>,
     points: Vec<Point>,
     warnings: Vec<Doubt>,
 }

@@ -1,5 +1,6 @@
 //! What is told: one document model and its renderings. A report is a function of its inputs alone.
 
+pub mod bars;
 pub mod breakeven;
 pub mod chart;
 pub mod columns;
@@ -16,6 +17,7 @@ pub mod markdown;
 pub(crate) mod number;
 pub(crate) mod pictures;
 pub mod precision;
+mod price_doubt;
 pub mod provenance;
 pub mod section;
 pub mod terminal;

@@ -1,6 +1,7 @@
 //! The pictures of a report: which numbers go where.
 
-use super::chart::{BarChart, BarGroup, LineChart, Mark, Scale, Series};
+use super::bars::{BarChart, BarGroup};
+use super::chart::{LineChart, Mark, Scale, Series};
 use super::document::{Document, Measured, Row};
 use super::timeline::{Limit, TimeChart};
 use crate::metrics::stats::Estimate;
@@ -82,15 +83,15 @@ fn measured(document: &Document) -> impl Iterator<Item = (&Row, &Measured)> {
     rows.filter_map(|row| Some((row, row.measured.as_ref()?)))
 }
 
-/// What a line joins: points of one precision and one pair of lengths.
+/// What a line joins: points of one variant and one pair of lengths.
 fn series_name(document: &Document, row: &Row) -> String {
     let lengths = |row: &Row| (row.point.isl, row.point.osl);
     let first = document.rows.first().map(lengths);
     if document.rows.iter().all(|row| Some(lengths(row)) == first) {
-        row.point.precision.to_string()
+        row.point.variant().to_string()
     } else {
         let (isl, osl) = lengths(row);
-        format!("{} {isl}/{osl}", row.point.precision)
+        format!("{} {isl}/{osl}", row.point.variant())
     }
 }
 

@@ -1,4 +1,4 @@
-//! One row per precision: what it saves beside what it loses.
+//! One row per variant, a precision with a type of the KV cache: what it saves beside what it loses.
 
 use std::num::NonZeroU32;
 
@@ -12,12 +12,12 @@ use crate::metrics::quality::Quality;
 use crate::metrics::stats::Estimate;
 use crate::record::observation::EngineFacts;
 use crate::record::scoring::{Pairing, Reference, Scoring, Text, Window};
-use crate::study::model::Precision;
 use crate::study::quality::Budget;
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::units::{JoulesPerToken, TokensPerSecond, UsdPerMtok};
 
-/// What precisions save and lose.
+/// What variants of a model save and lose.
 #[derive(Debug, Clone)]
 pub struct Precisions {
     /// What they were judged against, once anything was.
@@ -26,9 +26,9 @@ pub struct Precisions {
     pub text: Option<Text>,
     /// What loss is bearable.
     pub budget: Budget,
-    /// The precision that speed-ups are over: the reference's own where it was measured, else the first
-    /// that was.
-    pub base: Option<Precision>,
+    /// The variant that speed-ups are over: the first of the reference's precision where one was
+    /// measured, else the first that was.
+    pub base: Option<Variant>,
     /// Batch sizes at which speed and price are shown: the smallest and the largest measured, at the
     /// study's first pair of lengths.
     pub batches: Vec<NonZeroU32>,
@@ -36,11 +36,11 @@ pub struct Precisions {
     pub rows: Vec<PrecisionRow>,
 }
 
-/// One precision.
+/// One variant.
 #[derive(Debug, Clone)]
 pub struct PrecisionRow {
-    /// The precision.
-    pub precision: Precision,
+    /// The variant.
+    pub variant: Variant,
     /// How the model sits on the device.
     pub engine: Option<EngineFacts>,
     /// What it loses.
@@ -53,7 +53,7 @@ pub struct PrecisionRow {
     pub speeds: Vec<Option<Speed>>,
 }
 
-/// Speed, price and energy of one precision at one batch size.
+/// Speed, price and energy of one variant at one batch size.
 #[derive(Debug, Clone)]
 pub struct Speed {
     /// Where.
@@ -70,12 +70,12 @@ pub struct Speed {
     pub energy: Option<f64>,
 }
 
-/// What decides between precisions that are good enough.
+/// What decides between variants that are good enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cost {
     /// Dollars per million tokens at the largest batch size shown.
     Price,
-    /// Bytes on the device, where no price is known of every precision.
+    /// Bytes on the device, where no price is known of every variant.
     Bytes,
 }
 
@@ -87,12 +87,12 @@ impl Precisions {
         let newest = facts.scorings.values().next_back();
         let reference = newest.map(|(scoring, _)| scoring.reference.clone());
         let batches = batches(rows);
-        let of = |precision| PrecisionRow::new(facts, rows, (precision, &batches));
+        let of = |variant| PrecisionRow::new(facts, rows, (variant, &batches));
         let mut precisions = Self {
             text: newest.map(|(scoring, _)| scoring.text.clone()),
             budget: asked.budget,
             base: None,
-            rows: study.sweep.precision.iter().map(|p| of(*p)).collect(),
+            rows: study.sweep.variants().into_iter().map(of).collect(),
             batches,
             reference,
         };
@@ -104,9 +104,9 @@ impl Precisions {
         let measured = |row: &&PrecisionRow| row.speeds.iter().flatten().next().is_some();
         let reference = self.reference.as_ref().map(|reference| reference.precision);
         let mut candidates = self.rows.iter().filter(measured);
-        let own = candidates.find(|row| Some(row.precision) == reference);
+        let own = candidates.find(|row| Some(row.variant.precision) == reference);
         let base = own.or_else(|| self.rows.iter().find(measured)).cloned();
-        self.base = base.as_ref().map(|row| row.precision);
+        self.base = base.as_ref().map(|row| row.variant);
         let Some(base) = base else { return };
         for row in &mut self.rows {
             for (speed, base) in row.speeds.iter_mut().zip(&base.speeds) {
@@ -119,7 +119,7 @@ impl Precisions {
         }
     }
 
-    /// What decides between precisions that are good enough.
+    /// What decides between variants that are good enough.
     pub fn cost(&self) -> Cost {
         let judged = self.rows.iter().filter(|row| row.quality.is_some());
         let mut priced = judged.map(|row| row.price().is_some());
@@ -130,7 +130,7 @@ impl Precisions {
         }
     }
 
-    /// The cheapest precision that keeps the budget with the upper ends of its intervals.
+    /// The cheapest variant that keeps the budget with the upper ends of its intervals.
     pub fn cheapest(&self) -> Option<&PrecisionRow> {
         let keeps = |row: &&PrecisionRow| {
             let quality = row.quality.as_ref();
@@ -139,10 +139,17 @@ impl Precisions {
         self.least(self.rows.iter().filter(keeps))
     }
 
-    /// Whether a precision keeps the budget with the upper ends of its intervals; `None` where it was
-    /// not judged.
-    pub fn keeps_budget(&self, precision: Precision) -> Option<bool> {
-        let row = self.rows.iter().find(|row| row.precision == precision)?;
+    /// Whether a variant keeps the budget with the upper ends of its intervals; `None` where it was not
+    /// judged. The only variant of its precision stands for every type of the cache.
+    pub fn keeps_budget(&self, variant: Variant) -> Option<bool> {
+        let own = self.rows.iter().find(|row| row.variant == variant);
+        let row = own.or_else(|| {
+            let mut alike = self
+                .rows
+                .iter()
+                .filter(|row| row.variant.precision == variant.precision);
+            alike.next().filter(|_| alike.next().is_none())
+        })?;
         row.quality
             .as_ref()
             .map(|quality| keeps(self.budget, quality))
@@ -158,19 +165,26 @@ impl Precisions {
         self.least(better)
     }
 
+    /// The one of the least cost; of equals the one with the smallest cache.
     fn least<'a>(&self, rows: impl Iterator<Item = &'a PrecisionRow>) -> Option<&'a PrecisionRow> {
         let cost = self.cost();
         let costs = rows.filter_map(|row| Some((row, row.cost(cost)?)));
-        costs.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(row, _)| row)
+        let cache = |row: &PrecisionRow| row.engine.as_ref().map(|e| e.kv_bytes_per_token);
+        let order = |a: &(&PrecisionRow, f64), b: &(&PrecisionRow, f64)| {
+            a.1.total_cmp(&b.1)
+                .then_with(|| cache(a.0).cmp(&cache(b.0)))
+        };
+        costs.min_by(order).map(|(row, _)| row)
     }
 
     /// The sentences that name the cheapest precision within the budget and the price of the next
     /// better one.
     pub fn sentences(&self) -> Vec<String> {
         let limits = limits(self.budget);
+        let noun = self.noun();
         let Some(row) = self.cheapest() else {
             return vec![format!(
-                "No precision keeps {limits} with the upper ends of its intervals."
+                "No {noun} keeps {limits} with the upper ends of its intervals."
             )];
         };
         let kind = match self.cost() {
@@ -178,8 +192,8 @@ impl Precisions {
             Cost::Bytes => "smallest",
         };
         let mut sentences = vec![format!(
-            "The {kind} precision within {limits}, by the upper ends of the intervals, is {}: {}{}.",
-            row.precision,
+            "The {kind} {noun} within {limits}, by the upper ends of the intervals, is {}: {}{}.",
+            row.variant,
             self.told(row),
             loss(row)
         )];
@@ -188,21 +202,34 @@ impl Precisions {
             Some(better) => {
                 let cost = self.cost();
                 let more = row.cost(cost).zip(better.cost(cost));
+                // Of two that differ in their cache alone the weights take the same.
+                let more = more.filter(|(own, other)| own.total_cmp(other).is_ne());
                 let more = more.map_or(String::new(), |(own, other)| {
                     format!(" ({:+.1} %)", (other / own - 1.0) * 100.0)
                 });
                 sentences.push(format!(
                     "The next better one is {}: {}{more}{}.",
-                    better.precision,
+                    better.variant,
                     self.told(better),
                     loss(better)
                 ));
             }
         }
         if self.cost() == Cost::Bytes {
-            sentences.push("Prices per precision are not known here, so bytes decide.".to_owned());
+            sentences.push(format!(
+                "Prices per {noun} are not known here, so bytes decide."
+            ));
         }
         sentences
+    }
+
+    /// What a row is called.
+    pub(super) fn noun(&self) -> &'static str {
+        if self.rows.iter().all(|row| row.variant.kv.is_none()) {
+            "precision"
+        } else {
+            "combination of weights and KV cache"
+        }
     }
 
     /// The cost of a row in words.
@@ -219,13 +246,20 @@ impl Precisions {
                 .engine
                 .as_ref()
                 .map_or(number::ABSENT.to_owned(), |engine| {
-                    format!("{} on the device", bytes(engine.weight_bytes))
+                    let weights = bytes(engine.weight_bytes);
+                    let cache = row.variant.kv.map_or(String::new(), |_| {
+                        format!(
+                            " and {} per token of context",
+                            bytes(engine.kv_bytes_per_token)
+                        )
+                    });
+                    format!("{weights} on the device{cache}")
                 }),
         }
     }
 }
 
-/// What a precision loses, in words.
+/// What a variant loses, in words.
 fn loss(row: &PrecisionRow) -> String {
     row.quality.as_ref().map_or(String::new(), |quality| {
         format!(
@@ -270,30 +304,29 @@ fn batches(rows: &[Row]) -> Vec<NonZeroU32> {
 }
 
 impl PrecisionRow {
-    fn new(
-        facts: &Facts<'_>,
-        rows: &[Row],
-        (precision, batches): (Precision, &[NonZeroU32]),
-    ) -> Self {
-        let judged = judged(facts, precision);
+    fn new(facts: &Facts<'_>, rows: &[Row], (variant, batches): (Variant, &[NonZeroU32])) -> Self {
+        let judged = judged(facts, variant);
         let load = facts
             .loads
             .values()
             .rev()
-            .find(|l| l.precision == precision);
+            .find(|load| load.variant() == variant);
         let of_load = load.map(|load| load.engine.clone());
-        let failed = facts.unscored.iter().rfind(|u| u.precision == precision);
+        let failed = facts
+            .unscored
+            .iter()
+            .rfind(|unscored| unscored.variant() == variant);
         let lengths = rows.first().map(|row| (row.point.isl, row.point.osl));
         let speed = |batch: &NonZeroU32| {
             let row = rows.iter().find(|row| {
-                row.point.precision == precision
+                row.point.variant() == variant
                     && row.point.batch == *batch
                     && Some((row.point.isl, row.point.osl)) == lengths
             });
             row.and_then(Speed::new)
         };
         Self {
-            precision,
+            variant,
             engine: of_load.or_else(|| judged.map(|(scoring, _)| scoring.engine.clone())),
             quality: judged.and_then(|(_, windows)| Quality::new(windows)),
             pairing: judged.map(|(scoring, _)| scoring.pairing),
@@ -319,15 +352,15 @@ impl PrecisionRow {
     }
 }
 
-/// The comparison of a precision with the most windows, the newest of equals.
+/// The comparison of a variant with the most windows, the newest of equals.
 fn judged<'f>(
     facts: &'f Facts<'_>,
-    precision: Precision,
+    variant: Variant,
 ) -> Option<&'f (&'f Scoring, Vec<&'f Window>)> {
     let of = facts
         .scorings
         .values()
-        .filter(|(scoring, windows)| scoring.precision == precision && !windows.is_empty());
+        .filter(|(scoring, windows)| scoring.variant() == variant && !windows.is_empty());
     of.max_by_key(|(_, windows)| windows.len())
 }
 
@@ -354,6 +387,7 @@ impl Speed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::model::Precision;
 
     fn quality(ratio: f64, kld: f64) -> Quality {
         let around = |value: f64| Estimate::exact(value).with_interval(value * 0.9, value * 1.1);
@@ -380,6 +414,7 @@ mod tests {
         let batch = NonZeroU32::MIN;
         let point = PointId {
             precision,
+            kv: None,
             batch,
             isl: batch,
             osl: batch,
@@ -393,7 +428,7 @@ mod tests {
             energy: None,
         });
         PrecisionRow {
-            precision,
+            variant: precision.into(),
             engine: None,
             quality: Some(quality(1.0 + kld, kld)),
             pairing: None,
@@ -436,7 +471,11 @@ mod tests {
     #[test]
     fn the_upper_end_of_the_interval_has_to_keep_the_budget() {
         // 0.05 with an interval up to 0.055.
-        let named = |max_kld| table(max_kld, priced()).cheapest().map(|row| row.precision);
+        let named = |max_kld| {
+            table(max_kld, priced())
+                .cheapest()
+                .map(|row| row.variant.precision)
+        };
         assert_eq!(named(0.055_001), Some(Precision::Q4K));
         assert_eq!(named(0.054), Some(Precision::Q8_0));
         assert_eq!(named(0.000_1), None);

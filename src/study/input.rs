@@ -85,7 +85,7 @@ mod tests {
     fn an_unknown_key_is_refused_with_place_and_suggestion() {
         refuses(
             "[sweep]\nbath = [1]\n",
-            "line 2, column 1: unknown field `bath`, expected one of `precision`, `batch`, `isl`, \
+            "line 2, column 1: unknown field `bath`, expected one of `precision`, `kv`, `batch`, `isl`, \
              `osl`; did you mean `batch`?",
         );
     }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use super::prompts::{PromptChoice, PromptSection, PromptsError};
 use super::quality::{Quality, QualitySection};
+use super::variant::Variant;
 use super::workload::PointId;
 use crate::units::Seconds;
 
@@ -51,8 +52,6 @@ pub struct ModelSection {
     pub engine: Option<EngineKind>,
     /// `auto`, `cpu` or `cuda:N`.
     pub device: Option<DeviceChoice>,
-    /// How keys and values are cached: `f32`, `f16`, `bf16` or `q8_0`.
-    pub kv: Option<CacheType>,
     /// Importance matrix that the k-quants heed.
     pub imatrix: Option<PathBuf>,
 }
@@ -63,6 +62,8 @@ pub struct ModelSection {
 pub struct SweepSection {
     /// How weights are held.
     pub precision: Option<Vec<Precision>>,
+    /// How keys and values are cached: `f32`, `f16`, `bf16` or `q8_0`; the engine chooses where absent.
+    pub kv: Option<Vec<CacheType>>,
     /// Sequences decoded together.
     pub batch: Option<Vec<NonZeroU32>>,
     /// Input lengths in tokens.
@@ -102,15 +103,15 @@ pub struct PriceSection {
     /// Card id of the GPU catalog.
     pub gpu: Option<String>,
     /// Price of one hour of the device, decimal text.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub usd_per_hour: Option<Decimal>,
     /// Price of one kilowatt-hour, decimal text; what energy costs stands beside the rental.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub usd_per_kwh: Option<Decimal>,
     /// Energy of the building per energy of the card (PUE), decimal text, 1 or more.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub pue: Option<Decimal>,
 }
@@ -124,9 +125,6 @@ pub struct Study {
     pub engine: EngineKind,
     /// Where.
     pub device: DeviceChoice,
-    /// How keys and values are cached; where nothing is said, the engine chooses.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kv: Option<CacheType>,
     /// Importance matrix that the k-quants heed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imatrix: Option<PathBuf>,
@@ -149,6 +147,9 @@ pub struct Study {
 pub struct Sweep {
     /// How weights are held, in study order.
     pub precision: Vec<Precision>,
+    /// How keys and values are cached, in study order; where nothing is said, the engine chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv: Option<Vec<CacheType>>,
     /// Sequences decoded together.
     pub batch: Vec<NonZeroU32>,
     /// Input lengths.
@@ -158,15 +159,48 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Every point in study order: precision, then batch, then input, then output length.
+    /// Leaves of values that are written twice the first: a point is measured once.
+    fn drop_repeats(&mut self) {
+        fn distinct<T: PartialEq + Copy>(values: &mut Vec<T>) {
+            let mut kept: Vec<T> = Vec::with_capacity(values.len());
+            values.retain(|value| {
+                let fresh = !kept.contains(value);
+                kept.push(*value);
+                fresh
+            });
+        }
+        distinct(&mut self.precision);
+        self.kv.iter_mut().for_each(distinct);
+        distinct(&mut self.batch);
+        distinct(&mut self.isl);
+        distinct(&mut self.osl);
+    }
+
+    /// Every variant in study order: precision, then type of the KV cache.
+    pub fn variants(&self) -> Vec<Variant> {
+        let caches: Vec<Option<CacheType>> = match &self.kv {
+            Some(kinds) => kinds.iter().copied().map(Some).collect(),
+            None => vec![None],
+        };
+        let mut variants = Vec::new();
+        for &precision in &self.precision {
+            for &kv in &caches {
+                variants.push(Variant { precision, kv });
+            }
+        }
+        variants
+    }
+
+    /// Every point in study order: variant, then batch, then input, then output length.
     pub fn points(&self) -> Vec<PointId> {
         let mut points = Vec::new();
-        for &precision in &self.precision {
+        for Variant { precision, kv } in self.variants() {
             for &batch in &self.batch {
                 for &isl in &self.isl {
                     for &osl in &self.osl {
                         points.push(PointId {
                             precision,
+                            kv,
                             batch,
                             isl,
                             osl,
@@ -180,9 +214,10 @@ impl Sweep {
 
     /// Whether there are more points than anyone means to pay for.
     pub fn is_too_large(&self) -> bool {
-        let points = [&self.batch, &self.isl, &self.osl]
-            .iter()
-            .try_fold(self.precision.len(), |n, axis| n.checked_mul(axis.len()));
+        let caches = self.kv.as_ref().map_or(1, Vec::len);
+        let points = [caches, self.batch.len(), self.isl.len(), self.osl.len()]
+            .into_iter()
+            .try_fold(self.precision.len(), usize::checked_mul);
         points.is_none_or(|n| n > MAX_POINTS)
     }
 }
@@ -216,15 +251,15 @@ pub struct Price {
     /// Card id of the GPU catalog.
     pub gpu: Option<String>,
     /// Price of one hour of the device.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub usd_per_hour: Option<Decimal>,
     /// Price of one kilowatt-hour.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub usd_per_kwh: Option<Decimal>,
     /// Energy of the building per energy of the card.
-    #[serde(default, with = "rust_decimal::serde::str_option")]
+    #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub pue: Option<Decimal>,
 }
@@ -248,11 +283,11 @@ impl StudyFile {
                 source: m.source.or(self.model.source),
                 engine: m.engine.or(self.model.engine),
                 device: m.device.or(self.model.device),
-                kv: m.kv.or(self.model.kv),
                 imatrix: m.imatrix.or(self.model.imatrix),
             },
             sweep: SweepSection {
                 precision: s.precision.or(self.sweep.precision),
+                kv: s.kv.or(self.sweep.kv),
                 batch: s.batch.or(self.sweep.batch),
                 isl: s.isl.or(self.sweep.isl),
                 osl: s.osl.or(self.sweep.osl),
@@ -286,13 +321,13 @@ impl StudyFile {
     pub fn resolved(self, target: Target) -> Result<Study, StudyError> {
         let source = self.model.source.unwrap_or(ModelSource::Tiny);
         let defaults = SweepDefaults::of(&source, target);
-        let study = Study {
+        let mut study = Study {
             engine: self.model.engine.unwrap_or(EngineKind::Decoder),
             device: self.model.device.unwrap_or(DeviceChoice::Auto),
-            kv: self.model.kv,
             imatrix: self.model.imatrix,
             sweep: Sweep {
                 precision: self.sweep.precision.unwrap_or(defaults.precision),
+                kv: self.sweep.kv,
                 batch: self.sweep.batch.unwrap_or(defaults.batch),
                 isl: self.sweep.isl.unwrap_or(vec![defaults.isl]),
                 osl: self.sweep.osl.unwrap_or(vec![defaults.osl]),
@@ -311,6 +346,7 @@ impl StudyFile {
                 .transpose()?,
             source,
         };
+        study.sweep.drop_repeats();
         study.check()?;
         Ok(study)
     }
@@ -381,6 +417,7 @@ impl Study {
         let sweep = &self.sweep;
         for (key, empty) in [
             ("sweep.precision", sweep.precision.is_empty()),
+            ("sweep.kv", sweep.kv.as_ref().is_some_and(Vec::is_empty)),
             ("sweep.batch", sweep.batch.is_empty()),
             ("sweep.isl", sweep.isl.is_empty()),
             ("sweep.osl", sweep.osl.is_empty()),
@@ -511,6 +548,28 @@ mod tests {
     }
 
     #[test]
+    fn the_cache_is_an_axis_of_its_own() {
+        let mut file = StudyFile::default();
+        file.sweep.precision = Some(vec![Precision::F32, Precision::Q4K]);
+        file.sweep.kv = Some(vec![CacheType::F16, CacheType::Q8_0, CacheType::F16]);
+        file.sweep.batch = Some(vec![NonZeroU32::MIN]);
+        let points = file.clone().resolved(Target::Cpu).unwrap().sweep.points();
+        let named: Vec<String> = points.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            named,
+            [
+                "f32 kv f16 b1 128/32",
+                "f32 kv q8_0 b1 128/32",
+                "q4_k kv f16 b1 128/32",
+                "q4_k kv q8_0 b1 128/32"
+            ]
+        );
+        file.sweep.kv = Some(Vec::new());
+        let error = file.resolved(Target::Cpu).unwrap_err();
+        assert_eq!(error, StudyError::Empty { key: "sweep.kv" });
+    }
+
+    #[test]
     fn flags_win_over_the_file() {
         let file = StudyFile {
             measure: MeasureSection {
@@ -529,6 +588,17 @@ mod tests {
         };
         let study = file.overlaid(flags).resolved(Target::Cpu).unwrap();
         assert_eq!((study.measure.seed, study.measure.launches), (7, 2));
+    }
+
+    #[test]
+    fn a_value_that_is_written_twice_is_measured_once() {
+        let mut file = StudyFile::default();
+        file.sweep.precision = Some(vec![Precision::Q8_0, Precision::F32, Precision::Q8_0]);
+        file.sweep.batch = Some([4, 1, 4, 1].map(|n| n.try_into().unwrap()).to_vec());
+        let sweep = file.resolved(Target::Cpu).unwrap().sweep;
+        assert_eq!(sweep.precision, [Precision::Q8_0, Precision::F32]);
+        assert_eq!(sweep.points().len(), 4);
+        assert_eq!(sweep.points()[0].batch.get(), 4, "the order is kept");
     }
 
     #[test]

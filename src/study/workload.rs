@@ -1,4 +1,4 @@
-//! What one point of a sweep is: batch size, input and output length at one precision.
+//! What one point of a sweep is: batch size, input and output length of one variant of the model.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -7,10 +7,19 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{ParseError, Precision};
+use super::model::{CacheType, ParseError, Precision};
+use super::variant::Variant;
 
 /// The longest list that one axis may expand to; a longer one is a slip, not a study.
 const MAX_LIST: usize = 1_000;
+
+/// Prompt tokens that our decoder works through at once on a card, unless a single prompt has more. It keeps
+/// activations small beside weights and cache, and every tensor within the 32-bit indices of candle's
+/// kernels; products are as fast as they get long before.
+pub const TOKENS_AT_ONCE: u64 = 16_384;
+
+/// Attention scores that our decoder holds at once on a card.
+pub const SCORES_AT_ONCE: u64 = 1 << 27;
 
 /// What identifies a measured point; two records with the same identity may be pooled or compared.
 #[derive(
@@ -20,6 +29,9 @@ const MAX_LIST: usize = 1_000;
 pub struct PointId {
     /// How the weights are held.
     pub precision: Precision,
+    /// How keys and values are cached; where nothing is said, the engine chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv: Option<CacheType>,
     /// Sequences decoded together.
     pub batch: NonZeroU32,
     /// Input sequence length in tokens.
@@ -29,6 +41,14 @@ pub struct PointId {
 }
 
 impl PointId {
+    /// What has to be loaded for it.
+    pub const fn variant(self) -> Variant {
+        Variant {
+            precision: self.precision,
+            kv: self.kv,
+        }
+    }
+
     /// Cache slots that the point needs per sequence: prompt and output together.
     pub fn context(self) -> u64 {
         u64::from(self.isl.get()) + u64::from(self.osl.get())
@@ -36,7 +56,7 @@ impl PointId {
 
     /// Cache slots in all.
     pub fn kv_tokens(self) -> u64 {
-        self.context() * u64::from(self.batch.get())
+        self.context().saturating_mul(u64::from(self.batch.get()))
     }
 }
 
@@ -45,7 +65,10 @@ impl fmt::Display for PointId {
         write!(
             f,
             "{} b{} {}/{}",
-            self.precision, self.batch, self.isl, self.osl
+            self.variant(),
+            self.batch,
+            self.isl,
+            self.osl
         )
     }
 }

@@ -31,9 +31,11 @@ pub fn examine(access: &Access, choice: &Choice) -> Vec<Finding> {
 
 /// The diagnosis where there is no telemetry.
 pub fn of_absence(unavailable: &Unavailable) -> Vec<Finding> {
+    let lacking =
+        "a report lacks what the card did: utilization, power, energy, clocks, throttling, memory";
     vec![Finding {
         what: "NVML",
-        state: unavailable.to_string(),
+        state: format!("{unavailable}; {lacking}"),
         remedy: Some(unavailable.remedy()),
     }]
 }
@@ -94,21 +96,28 @@ impl Judge<'_> {
 
     /// What a report will lack, each reason once.
     fn sensors(&self) -> Finding {
-        let absent: Vec<(Sensor, Absence)> = Sensor::ALL
-            .into_iter()
-            .filter_map(|sensor| Some((sensor, self.reading.value(sensor).err()?)))
-            .filter(|(_, absence)| !speaks_later(*absence))
-            .collect();
-        let answering = Sensor::COUNT - absent.len();
-        let mut state = format!("{answering} of {} answer", Sensor::COUNT);
+        let mut absent: Vec<(Absence, Vec<&str>)> = Vec::new();
+        for sensor in Sensor::ALL {
+            let Err(absence) = self.reading.value(sensor) else {
+                continue;
+            };
+            let column = sensor.column();
+            match absent.iter_mut().find(|(known, _)| *known == absence) {
+                _ if speaks_later(absence) => {}
+                Some((_, columns)) => columns.push(column),
+                None => absent.push((absence, vec![column])),
+            }
+        }
+        let silent: usize = absent.iter().map(|(_, columns)| columns.len()).sum();
+        let mut state = format!("{} of {} answer", Sensor::COUNT - silent, Sensor::COUNT);
         let names: Vec<String> = absent
             .iter()
-            .map(|(sensor, absence)| format!("{}: {absence}", sensor.column()))
+            .map(|(absence, columns)| format!("{}: {absence}", columns.join(", ")))
             .collect();
         if names.is_empty() {
             return finding("sensors", state, None);
         }
-        state.push_str(&format!("; not {}", names.join(", ")));
+        state.push_str(&format!("; not {}", names.join("; ")));
         let remedy = "they stay — in a report; a newer driver or card, MIG off, or more permissions \
                       bring them where the reason says so";
         finding("sensors", state, Some(remedy.to_owned()))
@@ -145,7 +154,9 @@ impl Judge<'_> {
     }
 
     fn gpm(&self) -> Finding {
+        let shared = self.reading.value(Sensor::GpmSmActivity) == Err(Absence::SharedByMig);
         let (state, remedy) = match self.facts.gpm {
+            Some(true) if shared => (format!("— ({})", Absence::SharedByMig), None),
             Some(true) => ("supported".to_owned(), None),
             Some(false) | None => (
                 format!("— ({})", self.why_not("gpm", Absence::NotSupported)),

@@ -25,7 +25,14 @@ struct Row {
 #[derive(Debug)]
 pub(super) struct History {
     rows: VecDeque<Row>,
-    reasons: [Option<Absence>; Sensor::COUNT],
+    reasons: [Option<Silence>; Sensor::COUNT],
+}
+
+/// Why a sensor was silent last.
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    absence: Absence,
+    at: Nanos,
 }
 
 impl History {
@@ -44,7 +51,7 @@ impl History {
         for sensor in Sensor::ALL {
             match reading.value(sensor) {
                 Ok(_) | Err(Absence::NotAsked) => {}
-                Err(absence) => self.reasons[sensor as usize] = Some(absence),
+                Err(absence) => self.reasons[sensor as usize] = Some(Silence { absence, at }),
             }
         }
         let values = Sensor::ALL.map(|sensor| reading.value(sensor).ok());
@@ -61,12 +68,19 @@ impl History {
     }
 
     /// The readings from `from` to `to`, and the nearest one on either side, without which neither
-    /// energy nor power is known at the edges. A sensor without a value in all of them is absent.
+    /// energy nor power is known at the edges; none when the last reading lies before `from`, for what a
+    /// silent driver said last is not what the card does. A sensor without a value in all of them is
+    /// absent.
     pub(super) fn cut(&self, from: Nanos, to: Nanos, silence: Option<&str>) -> Sensors {
         let first = self.rows.partition_point(|row| row.at < from);
         let end = self.rows.partition_point(|row| row.at <= to).max(first);
         let end = (end + 1).min(self.rows.len());
-        let rows = || self.rows.range(first.saturating_sub(1)..end);
+        let begin = if first < self.rows.len() {
+            first.saturating_sub(1)
+        } else {
+            end
+        };
+        let rows = || self.rows.range(begin..end);
         let mut sensors = Sensors {
             at_ns: rows().map(|row| row.at).collect(),
             ..Sensors::default()
@@ -80,21 +94,30 @@ impl History {
             let column: Vec<_> = rows().map(|row| row.values[sensor as usize]).collect();
             if column.iter().any(Option::is_some) {
                 sensors.columns.insert(name, column);
-            } else if let Some(reason) = self.reason(sensor, silence) {
+            } else if let Some(reason) =
+                self.reason(sensor, sensors.at_ns.first().copied(), silence)
+            {
                 sensors.absent.insert(name, reason);
             }
         }
         sensors
     }
 
-    /// Why a sensor is absent; `None` for one that had nothing to tell.
-    fn reason(&self, sensor: Sensor, silence: Option<&str>) -> Option<String> {
-        match (silence, self.reasons[sensor as usize]) {
+    /// Why a sensor is absent from a cut whose first reading is of `since`; `None` for one that had nothing
+    /// to tell. What kept it silent before says nothing of the cut, unless it does so for good.
+    fn reason(
+        &self,
+        sensor: Sensor,
+        since: Option<Nanos>,
+        silence: Option<&str>,
+    ) -> Option<String> {
+        let last = self.reasons[sensor as usize];
+        match (silence, last.map(|last| last.absence)) {
             (_, Some(absence)) if absence.is_permanent() => Some(absence.to_string()),
             (Some(silence), _) => Some(silence.to_owned()),
             (None, Some(Absence::Quiet)) => None,
-            (None, Some(absence)) => Some(absence.to_string()),
-            (None, None) => Some(Absence::NotAsked.to_string()),
+            (None, Some(absence)) if last.map(|last| last.at) >= since => Some(absence.to_string()),
+            (None, Some(_) | None) => Some(Absence::NotAsked.to_string()),
         }
     }
 }
@@ -129,7 +152,7 @@ mod tests {
         cuts([21, 29], &[20, 30]);
         cuts([10, 10], &[10, 20]);
         cuts([1, 5], &[10]);
-        cuts([50, 60], &[40]);
+        cuts([50, 60], &[]);
     }
 
     #[test]
@@ -142,6 +165,24 @@ mod tests {
             "not read within this window"
         );
         assert!(!sensors.absent.contains_key("xid") && !sensors.columns.contains_key("xid"));
+    }
+
+    #[test]
+    fn a_reason_from_before_the_window_says_nothing_of_it() {
+        let mut history = History::new();
+        for (at, asked) in [(10, true), (20, false), (30, false)] {
+            let mut reading = Reading::default();
+            if asked {
+                reading.set(Sensor::ProcessMemory, Err(Absence::NoWorker));
+            }
+            history.push(Nanos::new(at), Nanos::new(at), &reading);
+        }
+        let reason = |from| {
+            let sensors = history.cut(Nanos::new(from), Nanos::new(30), None);
+            sensors.absent["process_memory_bytes"].clone()
+        };
+        assert_eq!(reason(5), "no worker was running");
+        assert_eq!(reason(25), "not read within this window");
     }
 
     #[test]

@@ -31,7 +31,7 @@ fn call(scenario: &Path, change: impl Fn(&mut BreakevenArgs)) -> Said {
         further: &|| Ok(None),
         card: &|name| files.card(name),
         measured: &|path| files.measured(&path.to_string_lossy()),
-        quality: &|path, precision| files.quality(&path.to_string_lossy(), precision),
+        quality: &|path, variant| files.quality(&path.to_string_lossy(), variant),
         report: &|answer, folder| {
             fs::create_dir_all(folder)?;
             fs::write(folder.join("breakeven.md"), &answer.verdict)?;

@@ -633,6 +633,7 @@ pub(crate) fn measured(rate: f64) -> Measured {
     };
     let point = |batch: f64, rate: f64, tpot: f64| MeasuredPoint {
         precision: Precision::F16,
+        kv: None,
         batch,
         isl: 500.0,
         osl: 150.0,
@@ -647,6 +648,7 @@ pub(crate) fn measured(rate: f64) -> Measured {
         date: Some("2026-11-01".parse().unwrap()),
         gpu: Some("a100-80gb-sxm".to_owned()),
         gpus: 2,
+        simulated: false,
         model: Some("llama-3.3-70b".to_owned()),
         shape: Some(llama_70b()),
         points: vec![point(8.0, rate, 40.0), point(16.0, rate * 1.5, 60.0)],
@@ -900,4 +902,268 @@ fn a_bound_in_place_of_the_last_crossing_says_so() {
     let found = thin.break_even.as_ref().unwrap();
     assert!(found.exists && found.permanent_is_bound);
     assert!(warns(&thin, "permanent_is_bound"));
+}
+
+#[test]
+fn no_permanent_volume_is_promised_where_there_is_none() {
+    let text = guide_with("api", "fixed_usd_per_month = 5000").replace(
+        "model = \"gpt-4o\"",
+        "input_usd_per_mtok = 0.01\noutput_usd_per_mtok = 0.01",
+    );
+    let answer = solve(&text);
+    assert_eq!(answer.cheaper_now, Some(Cheaper::SelfHosted));
+    assert!(!answer.break_even.unwrap().exists);
+    assert!(
+        answer.verdict.contains("never for good"),
+        "{}",
+        answer.verdict
+    );
+    assert!(!answer.verdict.contains("until the permanent volume"));
+}
+
+#[test]
+fn what_pays_from_the_first_request_on_pays_at_every_volume() {
+    let verdict = solve(&guide_with("api", "fixed_usd_per_month = 5000")).verdict;
+    assert!(verdict.contains("cheaper at every volume"), "{verdict}");
+    assert!(!verdict.contains("0.0000"), "{verdict}");
+}
+
+#[test]
+fn a_side_that_must_not_be_taken_is_never_too_close_to_call() {
+    let text = GUIDE.replace(
+        "requests_per_day = 10_000",
+        "requests_per_month = 1_040_000",
+    );
+    let drawn = "[[uncertainty.input]]\nkey = \"self_hosted.usd_per_gpu_hour\"\ndistribution = \"uniform\"\nlow = 1\nhigh = 3\n";
+    for decision in [
+        "needs_frontier_model = true",
+        "self_hosted_meets_quality = \"no\"",
+    ] {
+        let verdict = solve(&format!("{text}[decision]\n{decision}\n{drawn}")).verdict;
+        assert!(verdict.contains("Stay with the API"), "{verdict}");
+        assert!(!verdict.contains("too close"), "{verdict}");
+    }
+    let open = solve(&format!("{text}{drawn}")).verdict;
+    assert!(open.contains("too close"), "{open}");
+}
+
+#[test]
+fn what_a_what_if_should_be_doubted_for_and_what_it_used_are_told() {
+    let lines = "model = \"llama-3.3-70b\"\nprecision = \"f16\"\n[[what_if]]\nname = \"one card\"\nset = { \"self_hosted.gpus_per_replica\" = 1 }\n[[what_if]]\nname = \"routed\"\nset = { \"api.route\" = [{ share = 0.7, model = \"gpt-4o-mini\" }] }\n[[what_if]]\nname = \"measured\"\nset = { \"self_hosted.gpus_per_replica\" = 4, \"self_hosted.output_tokens_per_second\" = 900 }\n";
+    let answer = solve(&format!("{GUIDE}{lines}"));
+    let told = |code: &str, name: &str| {
+        answer
+            .warnings
+            .iter()
+            .any(|warning| warning.code == code && warning.message.contains(name))
+    };
+    assert!(told("does_not_fit", "`one card`"), "{:?}", answer.warnings);
+    assert!(told("inherited_throughput", "`one card`"));
+    assert!(!told("inherited_throughput", "`measured`"));
+    assert!(!told("inherited_throughput", "`routed`"));
+    let line = answer
+        .assumptions
+        .iter()
+        .find(|line| line.key == "what_if.1.api.route.0.input_usd_per_mtok")
+        .unwrap();
+    assert_eq!((line.value.as_f64(), line.unit), (Some(0.15), "USD/Mtok"));
+    // What the base case used already stands there once.
+    assert!(
+        !answer
+            .assumptions
+            .iter()
+            .any(|line| line.key.starts_with("what_if.0."))
+    );
+}
+
+#[test]
+fn an_alternative_of_bought_cards_changes_what_it_names_and_nothing_else() {
+    let base = GUIDE.replace(
+        "usd_per_gpu_hour = 2.00",
+        "owned = { purchase_usd = 100_000, gpus = 4, kw = 5 }",
+    );
+    let other = "[[self_hosted.alternative]]\nname = \"a better hall\"\nowned = { pue = 1.1 }\n";
+    let answer = solve(&format!("{base}{other}"));
+    // 5 kW for 720 hours at 0.10 USD, and 0.2 less of overhead.
+    close(
+        answer.self_hosted.unwrap().usd_per_month - answer.alternatives[0].usd_per_month,
+        5.0 * 720.0 * 0.10 * 0.2,
+    );
+}
+
+#[test]
+fn traffic_out_costs_the_same_per_token_at_full_load() {
+    let host = solve(&guide_with("self_hosted", "egress = { usd_per_gb = 100 }"))
+        .self_hosted
+        .unwrap();
+    // 250 bytes a token at 1e-7 USD a byte, besides the cards.
+    close(
+        host.full_load_output_usd_per_mtok.unwrap(),
+        1.481_481_481_5 + 25.0,
+    );
+    close(host.output_usd_per_mtok.unwrap(), 64.0 + 25.0);
+}
+
+#[test]
+fn a_spot_share_without_a_spot_price_is_no_lever() {
+    let has = |text: &str| {
+        let levers = solve(text).sensitivity;
+        levers
+            .iter()
+            .any(|lever| lever.key == "self_hosted.spot.share")
+    };
+    assert!(!has(GUIDE));
+    assert!(has(&guide_with(
+        "self_hosted",
+        "spot = { usd_per_gpu_hour = 0.5 }"
+    )));
+}
+
+#[test]
+fn a_value_out_of_range_is_named_with_the_end_it_passed() {
+    let with = |value: &str| refuse(&GUIDE.replace("10_000", value)).problem;
+    assert!(with("1e300").ends_with("= 1e300 is out of range; it must be at most 1e15"));
+    assert!(with("inf").ends_with("= inf is out of range; it must be at most 1e15"));
+    assert!(with("-5").ends_with("= -5 is out of range; it must be 0.000001 or more"));
+    assert!(with("nan").contains("NaN is out of range"));
+}
+
+#[test]
+fn rates_of_another_machine_or_model_or_of_a_script_are_doubted() {
+    let answer = |study: Measured, lines: &str| {
+        let files = Files {
+            measured: Some(study),
+            ..Files::default()
+        };
+        try_with(&format!("{LEAST}{PRICES}{FROM_RESULTS}{lines}"), &files).unwrap()
+    };
+    let same = answer(measured(150.0), "model = \"llama-3.3-70b\"\n");
+    for code in [
+        "measured_elsewhere",
+        "another_model_measured",
+        "simulated_study",
+    ] {
+        assert!(!warns(&same, code), "{code}");
+    }
+    let other = answer(measured(150.0), "gpu = \"h200-sxm\"\n");
+    assert!(warns(&other, "measured_elsewhere"));
+    assert!(warns(
+        &answer(measured(150.0), "gpus_per_replica = 4\n"),
+        "measured_elsewhere"
+    ));
+    let mut small = measured(150.0);
+    small.shape = Some(mtok::study::model::Shape {
+        layers: 2,
+        ..llama_70b()
+    });
+    let small = answer(small, "model = \"llama-3.3-70b\"\n");
+    assert!(warns(&small, "another_model_measured"));
+    let scripted = answer(
+        Measured {
+            simulated: true,
+            ..measured(150.0)
+        },
+        "",
+    );
+    assert!(warns(&scripted, "simulated_study"));
+    assert!(
+        scripted
+            .assumptions
+            .iter()
+            .all(|line| line.kind == Kind::Assumed)
+    );
+}
+
+#[test]
+fn draws_outside_the_range_of_their_input_are_doubted_or_refused() {
+    let with = |key: &str, low: f64, high: f64| {
+        format!(
+            "{GUIDE}[[uncertainty.input]]\nkey = \"{key}\"\ndistribution = \"uniform\"\nlow = {low}\nhigh = {high}\n"
+        )
+    };
+    let drawn =
+        |key: &str, low: f64, high: f64| warns(&solve(&with(key, low, high)), "draws_out_of_range");
+    assert!(drawn("self_hosted.target_load", 0.5, 3.0));
+    assert!(drawn("self_hosted.staff.fte", -0.5, 1.0));
+    assert!(!drawn("self_hosted.target_load", 0.5, 1.0));
+    let error = refuse(&with("self_hosted.staff.fte", -5.0, -1.0));
+    assert!(error.problem.ends_with("it must be 0 or more"), "{error}");
+}
+
+#[test]
+fn what_the_scenario_leaves_open_stands_in_the_ledger_too() {
+    let text = format!(
+        "{LEAST}{PRICES}[self_hosted]\nusd_per_gpu_hour = 2\noutput_tokens_per_second = 750\n"
+    );
+    let answer = solve(&text);
+    let value = |key: &str| {
+        let line = answer.assumptions.iter().find(|line| line.key == key);
+        let line = line.unwrap_or_else(|| panic!("{key}"));
+        assert_eq!(
+            (line.source.as_str(), line.kind),
+            ("default", Kind::Assumed)
+        );
+        line.value.clone()
+    };
+    assert_eq!(value("self_hosted.gpus_per_replica").as_f64(), Some(2.0));
+    assert_eq!(value("self_hosted.gpu"), "a100-80gb-sxm");
+    assert_eq!(
+        value("self_hosted.billing_quantum_gpus").as_f64(),
+        Some(1.0)
+    );
+    assert_eq!(value("traffic.peak_to_average").as_f64(), Some(1.0));
+    assert_eq!(value("traffic.cache.prefix_hit_rate").as_f64(), Some(0.0));
+    let keys: Vec<&String> = answer.assumptions.iter().map(|line| &line.key).collect();
+    let distinct: std::collections::HashSet<&&String> = keys.iter().collect();
+    assert_eq!(keys.len(), distinct.len());
+}
+
+#[test]
+fn a_limit_is_said_to_do_nothing_only_where_it_does() {
+    let limited = |tokens: u32| {
+        let text = guide_with("traffic", &format!("input_token_limit = {tokens}"));
+        warns(&solve(&text), "limit_without_spread")
+    };
+    assert!(limited(600));
+    assert!(!limited(400));
+}
+
+#[test]
+fn what_bounds_a_rate_is_told_with_the_way_out_that_helps() {
+    let stated = "model = \"llama-3.3-70b\"\nprecision = \"f16\"\nbatch_size = 8\n";
+    let with = |rates: &str| {
+        let text = GUIDE.replace(
+            "output_tokens_per_second = 750\n",
+            &format!("{stated}{rates}\n"),
+        );
+        refuse(&text).hint.unwrap()
+    };
+    assert!(with("output_tokens_per_second = 750").contains("raise batch_size to 26"));
+    let prefill = with("prefill_tokens_per_second = 10_000\ndecode_tokens_per_second = 200");
+    assert!(
+        prefill.contains("data sheet") && !prefill.contains("batch_size"),
+        "{prefill}"
+    );
+    // 1.5 calls a second decode 225 tokens/s of 234.7, but read 1.5 times a prompt of 4,000.
+    let text = GUIDE
+        .replace(
+            "output_tokens_per_second = 750\n",
+            &format!("{stated}requests_per_second = 1.5\n"),
+        )
+        .replace("system_tokens = 200", "system_tokens = 3_700");
+    assert!(
+        refuse(&text)
+            .problem
+            .contains("requests_per_second = 1.5 is above the roofline")
+    );
+    let what_if = "[[what_if]]\nname = \"faster\"\nset = { \"self_hosted.output_tokens_per_second\" = 900 }\n";
+    let text = GUIDE.replace(
+        "output_tokens_per_second = 750\n",
+        &format!("{stated}output_tokens_per_second = 200\n"),
+    );
+    assert!(
+        refuse(&format!("{text}{what_if}"))
+            .problem
+            .starts_with("what-if `faster`: ")
+    );
 }

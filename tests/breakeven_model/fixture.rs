@@ -258,7 +258,7 @@ impl Evidence for Files {
     fn quality(
         &self,
         path: &str,
-        _: mtok::study::model::Precision,
+        _: mtok::study::variant::Variant,
     ) -> Result<MeetsQuality, String> {
         self.quality.ok_or_else(|| format!("no study at {path}"))
     }

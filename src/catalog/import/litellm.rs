@@ -30,7 +30,8 @@ pub fn import(bytes: &[u8], options: ImportOptions) -> Result<Import, ImportErro
     let Entries(entries) =
         serde_json::from_slice(bytes).map_err(|error| ImportError::Malformed {
             line: error.line() as u64,
-            column: error.column() as u64,
+            // What fails before its first character has column 0 there.
+            column: error.column().max(1) as u64,
             reason: strip_place(&error.to_string()),
         })?;
     let mut summary = Summary {
@@ -79,6 +80,9 @@ enum Verdict {
 fn judge(id: &str, entry: &Entry, options: ImportOptions) -> Verdict {
     if id == "sample_spec" {
         return Verdict::Skip("the documentation entry".to_owned());
+    }
+    if id.trim().is_empty() {
+        return Verdict::Skip("no name".to_owned());
     }
     let kind = match entry.mode.as_deref() {
         Some("chat" | "responses" | "completion") => ApiKind::Chat,

@@ -81,10 +81,18 @@ pub(super) fn within(key: &str, value: f64, low: f64, high: f64) -> Checked {
     if (low..=high).contains(&value) {
         return Ok(());
     }
-    let range = if high >= HUGE {
-        format!("{low} or more")
-    } else {
+    let range = if high < HUGE {
         format!("from {low} to {high}")
+    } else if value > high {
+        format!("at most {high:e}")
+    } else {
+        format!("{low} or more")
+    };
+    // A number of hundreds of digits is no help to whoever mistyped it.
+    let value = if value.abs() > HUGE {
+        format!("{value:e}")
+    } else {
+        value.to_string()
     };
     Err(Refusal::new(
         key,

@@ -57,25 +57,7 @@ pub(super) fn rates(prefix: &str, s: &SelfHosted) -> Checked {
 /// The fleet, its people and its power.
 pub(super) fn fleet(prefix: &str, s: &SelfHosted) -> Checked {
     let at = |key: &str| format!("{prefix}.{key}");
-    if let Some(gpus) = s.gpus_per_replica {
-        within(&at("gpus_per_replica"), f64::from(gpus), 1.0, 1e5)?;
-    }
-    within(&at("min_replicas"), f64::from(s.min_replicas), 0.0, 1e6)?;
-    within(
-        &at("redundant_replicas"),
-        f64::from(s.redundant_replicas),
-        0.0,
-        1e6,
-    )?;
-    within(
-        &at("reserved_base_replicas"),
-        f64::from(s.reserved_base_replicas),
-        0.0,
-        1e6,
-    )?;
-    if let Some(quantum) = s.billing_quantum_gpus {
-        within(&at("billing_quantum_gpus"), f64::from(quantum), 1.0, 1e5)?;
-    }
+    counts(prefix, s)?;
     within(&at("target_load"), s.target_load, 0.01, 1.0)?;
     within(
         &at("gpu_memory_utilization"),
@@ -118,6 +100,40 @@ pub(super) fn fleet(prefix: &str, s: &SelfHosted) -> Checked {
         ],
         amount,
     )?;
+    spot_and_reserved(prefix, s)?;
+    s.owned
+        .as_ref()
+        .map_or(Ok(()), |owned_section| owned(&at("owned"), owned_section))
+}
+
+/// Replicas and cards, which come whole.
+fn counts(prefix: &str, s: &SelfHosted) -> Checked {
+    let at = |key: &str| format!("{prefix}.{key}");
+    if let Some(gpus) = s.gpus_per_replica {
+        within(&at("gpus_per_replica"), f64::from(gpus), 1.0, 1e5)?;
+    }
+    within(&at("min_replicas"), f64::from(s.min_replicas), 0.0, 1e6)?;
+    within(
+        &at("redundant_replicas"),
+        f64::from(s.redundant_replicas),
+        0.0,
+        1e6,
+    )?;
+    within(
+        &at("reserved_base_replicas"),
+        f64::from(s.reserved_base_replicas),
+        0.0,
+        1e6,
+    )?;
+    if let Some(quantum) = s.billing_quantum_gpus {
+        within(&at("billing_quantum_gpus"), f64::from(quantum), 1.0, 1e5)?;
+    }
+    Ok(())
+}
+
+/// Cards at other rates, which must be stated.
+fn spot_and_reserved(prefix: &str, s: &SelfHosted) -> Checked {
+    let at = |key: &str| format!("{prefix}.{key}");
     share(&at("spot.share"), s.spot.share)?;
     share(&at("spot.fallback"), s.spot.fallback)?;
     within(&at("spot.lost_work"), s.spot.lost_work, 0.0, 0.99)?;
@@ -133,9 +149,7 @@ pub(super) fn fleet(prefix: &str, s: &SelfHosted) -> Checked {
             "reserved replicas need reserved_usd_per_gpu_hour",
         ));
     }
-    s.owned
-        .as_ref()
-        .map_or(Ok(()), |owned_section| owned(&at("owned"), owned_section))
+    Ok(())
 }
 
 fn owned(prefix: &str, o: &Owned) -> Checked {

@@ -9,6 +9,8 @@ use super::{Scenario, WhatIf};
 
 /// Keys of which one replaces the others when an alternative names it.
 const RATE_KEYS: [&str; 3] = ["usd_per_gpu_hour", "rental", "owned"];
+/// Keys of bought cards that exclude each other likewise.
+const POWER_KEYS: [&str; 2] = ["usd_per_kwh", "colocation_usd_per_kw_month"];
 /// Throughput keys; an alternative that names one of them has its own set.
 const THROUGHPUT_KEYS: [&str; 6] = [
     "output_tokens_per_second",
@@ -113,11 +115,18 @@ pub(crate) fn states_throughput(document: &Document, index: usize) -> bool {
         .is_some_and(|table| THROUGHPUT_KEYS.iter().any(|key| table.contains_key(*key)))
 }
 
+/// Whether a dotted key is a throughput of the self-hosted side.
+pub(crate) fn is_throughput(key: &str) -> bool {
+    key.strip_prefix("self_hosted.")
+        .is_some_and(|key| THROUGHPUT_KEYS.contains(&key))
+}
+
 /// Lays the keys of one section over another; tables are merged, everything else is replaced.
 fn lay_over(base: &mut Table, over: Table) {
-    for group in [&RATE_KEYS[..], &THROUGHPUT_KEYS[..]] {
+    for group in [&RATE_KEYS[..], &THROUGHPUT_KEYS[..], &POWER_KEYS[..]] {
         if group.iter().any(|key| over.contains_key(*key)) {
-            base.retain(|key, _| !group.contains(&key));
+            // What both state is merged below.
+            base.retain(|key, _| !group.contains(&key) || over.contains_key(key));
         }
     }
     for (key, value) in over {
@@ -240,5 +249,15 @@ set = { "traffic.request_per_day" = 5 }
         assert_eq!(host.output_tokens_per_second, Some(100.0));
         assert_eq!((host.staff.fte, host.staff.usd_per_year), (0.5, 100_000.0));
         assert_eq!(host.gpus_per_replica, Some(1));
+    }
+
+    #[test]
+    fn an_alternative_of_bought_cards_keeps_what_it_does_not_state() {
+        let text = "[traffic]\nrequests_per_day = 10\nuser_tokens = 5\noutput_tokens = 7\n[self_hosted]\noutput_tokens_per_second = 100\nowned = { purchase_usd = 100000, gpus = 4, usd_per_kwh = 0.3 }\n[[self_hosted.alternative]]\nowned = { colocation_usd_per_kw_month = 180 }\n";
+        let scenario = Document::parse(text).unwrap().with_alternative(0).unwrap();
+        let owned = scenario.self_hosted.unwrap().owned.unwrap();
+        assert_eq!((owned.purchase_usd, owned.gpus), (100_000.0, 4));
+        assert_eq!(owned.usd_per_kwh, None);
+        assert_eq!(owned.colocation_usd_per_kw_month, Some(180.0));
     }
 }

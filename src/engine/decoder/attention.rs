@@ -4,18 +4,16 @@
 use std::ops::Deref;
 
 use candle_core::quantized::k_quants::{BlockQ8_0, GgmlType as _};
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 
 use super::cache::{self, Cache, Slots};
 use super::rope::Rope;
+use super::sight::Sight;
 use crate::engine::floats::floats;
 use crate::engine::kernels::attend::{Attend, Heads};
 use crate::engine::kernels::element::Element;
 use crate::engine::kernels::rows;
 use crate::engine::weights::LayerWeights;
-
-/// Scores that the tensor path holds at a time: prefill visits sequences in groups of this size.
-const SCORES: usize = 1 << 27;
 
 /// New tokens on their way through one layer.
 pub(super) struct Step<'a> {
@@ -31,12 +29,18 @@ pub(super) struct Step<'a> {
     pub(super) window: Option<usize>,
     /// Slots per sequence in the cache.
     pub(super) capacity: usize,
+    /// Place of the first of these sequences in the cache; the CPU kernels take all of them at once.
+    pub(super) first: usize,
     /// Tokens of each sequence before the new ones, `[batch]`.
     pub(super) past: &'a [usize],
     /// New tokens per sequence.
     pub(super) length: usize,
     /// New tokens per sequence, from the end, whose output is needed.
     pub(super) wanted: usize,
+    /// Scores that the tensor path holds at once.
+    pub(super) scores: usize,
+    /// What these see, part by part; only for the tensor path.
+    pub(super) sights: Vec<Sight>,
 }
 
 impl Step<'_> {
@@ -177,133 +181,6 @@ impl Step<'_> {
                 }
             }
         }
-    }
-
-    /// The same through candle's operations: grouped products on views of the cache.
-    fn tensors(
-        &self,
-        qkv: &Tensor,
-        weights: &LayerWeights,
-        (keys, values): &(Tensor, Tensor),
-    ) -> Result<Tensor> {
-        let Heads { query, kv, width } = self.heads;
-        let (batch, length) = (self.past.len(), self.length);
-        let past = self.past.first().copied().unwrap_or(0);
-        if self.past.iter().any(|other| *other != past) {
-            candle_core::bail!("the tensor path needs sequences of equal length");
-        }
-        let qkv = match &weights.qkv_bias {
-            Some(bias) => qkv.broadcast_add(bias)?,
-            None => qkv.clone(),
-        };
-        let qkv = qkv.reshape((batch, length, query + 2 * kv, width))?;
-        let turned = self.rotated(&qkv, weights, past)?; // [batch, length, query + kv, width]
-        let by_head = |heads: Tensor| heads.transpose(1, 2)?.contiguous();
-        let (keys, values) = (keys.narrow(0, 0, batch)?, values.narrow(0, 0, batch)?);
-        keys.slice_set(&by_head(turned.narrow(2, query, kv)?)?, 2, past)?;
-        values.slice_set(&by_head(qkv.narrow(2, query + kv, kv)?)?, 2, past)?;
-
-        let to = past + length;
-        let from = self
-            .window
-            .map_or(0, |window| (to - self.wanted + 1).saturating_sub(window));
-        let (keys, values) = (
-            keys.narrow(2, from, to - from)?,
-            values.narrow(2, from, to - from)?,
-        );
-        let queries = turned
-            .narrow(1, length - self.wanted, self.wanted)?
-            .narrow(2, 0, query)?;
-        // [batch, kv, group · wanted, width]
-        let queries = by_head(queries)?.reshape((batch, kv, query / kv * self.wanted, width))?;
-        let mask = self.mask(from, to, queries.dtype(), queries.device())?;
-        let group = (SCORES / (query * self.wanted * (to - from))).clamp(1, batch);
-        let parts = (0..batch).step_by(group).map(|first| {
-            let count = group.min(batch - first);
-            let part = |t: &Tensor| t.narrow(0, first, count);
-            self.mixed(
-                &part(&queries)?,
-                &part(&keys)?,
-                &part(&values)?,
-                mask.as_ref(),
-            )
-        });
-        let mixed = Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?;
-        mixed
-            .reshape((batch, query, self.wanted, width))?
-            .transpose(1, 2)?
-            .reshape((batch * self.wanted, query * width))
-    }
-
-    /// Queries and keys with norm and rotation, `[batch, length, query + kv, width]`.
-    fn rotated(&self, qkv: &Tensor, weights: &LayerWeights, past: usize) -> Result<Tensor> {
-        let Heads { query, kv, .. } = self.heads;
-        let both = match (&weights.q_norm, &weights.k_norm) {
-            (Some(q_norm), Some(k_norm)) => {
-                let norm = |heads: Tensor, weight| {
-                    candle_nn::ops::rms_norm(&heads.contiguous()?, weight, self.epsilon as f32)
-                };
-                let queries = norm(qkv.narrow(2, 0, query)?, q_norm)?;
-                Tensor::cat(&[queries, norm(qkv.narrow(2, query, kv)?, k_norm)?], 2)?
-            }
-            _ => qkv.narrow(2, 0, query + kv)?,
-        };
-        let Some((cos, sin)) = self.angles else {
-            candle_core::bail!("the tensor path needs its table of angles");
-        };
-        let (cos, sin) = (
-            cos.narrow(0, past, self.length)?,
-            sin.narrow(0, past, self.length)?,
-        );
-        let single = both.to_dtype(DType::F32)?.contiguous()?;
-        candle_nn::rotary_emb::rope_thd(&single, &cos, &sin)?.to_dtype(both.dtype())
-    }
-
-    /// Attention of some sequences: `[batch, kv, group · wanted, width]`.
-    fn mixed(
-        &self,
-        queries: &Tensor,
-        keys: &Tensor,
-        values: &Tensor,
-        mask: Option<&Tensor>,
-    ) -> Result<Tensor> {
-        let scale = 1.0 / (self.heads.width as f64).sqrt();
-        let mut scores = (queries.matmul(&keys.t()?)? * scale)?;
-        if let Some(mask) = mask {
-            let (batch, kv, rows, keys) = scores.dims4()?;
-            let group = rows / self.wanted;
-            scores = scores
-                .reshape((batch, kv * group, self.wanted, keys))?
-                .broadcast_add(mask)?
-                .reshape((batch, kv, rows, keys))?;
-        }
-        candle_nn::ops::softmax_last_dim(&scores)?.matmul(values)
-    }
-
-    /// Zero where a query sees a key and −∞ elsewhere, `[wanted, keys]`; `None` when all are seen.
-    fn mask(
-        &self,
-        from: usize,
-        to: usize,
-        dtype: DType,
-        device: &Device,
-    ) -> Result<Option<Tensor>> {
-        if self.wanted == 1 {
-            return Ok(None);
-        }
-        let first = to - self.wanted;
-        let window = self.window.unwrap_or(to);
-        let mask: Vec<f32> = (first..to)
-            .flat_map(|query| {
-                (from..to).map(move |key| {
-                    let seen = key <= query && query - key < window;
-                    if seen { 0.0 } else { f32::NEG_INFINITY }
-                })
-            })
-            .collect();
-        Tensor::from_vec(mask, (self.wanted, to - from), device)?
-            .to_dtype(dtype)
-            .map(Some)
     }
 }
 

@@ -9,34 +9,35 @@ mod attention;
 mod cache;
 mod facts;
 mod operators;
+mod pass;
 #[cfg(test)]
 pub(super) mod random;
 pub(crate) mod reference;
 pub(super) mod rope;
+mod sight;
+mod tensors;
 #[cfg(test)]
 mod tests;
 
 use candle_core::{D, DType, Device, Tensor};
 
-use self::attention::Step;
 use self::cache::Cache;
 use self::facts::Sizes;
 use self::operators::Operators;
+use self::pass::AtOnce;
 use self::rope::Rope;
 use crate::clock::Clock;
 use crate::engine::generate::{Forward, generate, relative_error};
 use crate::engine::kernels::attend::Heads;
 use crate::engine::weights::{Matrix, Weights};
 use crate::engine::{
-    Capacity, Engine, EngineError, Logits, Progress, Prompts, Scorer, TokenId, Trace, Visit, device,
+    Capacity, Engine, EngineError, Progress, Prompts, Scorer, TokenId, Trace, Visit, device,
 };
 use crate::record::observation::{Accuracy, EngineFacts};
 use crate::study::model::{CacheType, Family};
 
 /// Decode steps that the check of logits covers after the prefill.
 const CHECKED_STEPS: usize = 3;
-/// Logits that are handed on at a time when every place of a text is asked for: 64 MiB of them.
-const VISITED: usize = 1 << 24;
 /// Largest relative L2 error of logits that counts as the same arithmetic, for dense weights and
 /// single-precision activations: summation order alone makes about 1e-6.
 const BOUND_F32: f64 = 1e-4;
@@ -58,6 +59,7 @@ pub(crate) struct Decoder {
     sizes: Sizes,
     memory: device::ProcessMemory,
     plan: cache::Plan,
+    at_once: AtOnce,
     room: Option<Room>,
 }
 
@@ -143,6 +145,7 @@ impl Decoder {
             sizes,
             memory,
             plan,
+            at_once: AtOnce::default(),
             room: None,
         })
     }
@@ -153,6 +156,28 @@ impl Decoder {
             .head
             .as_ref()
             .unwrap_or(&self.weights.embedding)
+    }
+
+    fn make_room(&self, capacity: Capacity) -> Result<Room, EngineError> {
+        let rope = Rope::new(&self.weights.shape, capacity.context as usize);
+        let (cache, angles) = match self.operators {
+            Operators::Fused => (self.plan.slots(capacity)?, None),
+            Operators::Candle => {
+                let size = (capacity.context as usize, rope.pairs);
+                let table = |values: &[f32]| Tensor::from_slice(values, size, &self.device);
+                let angles = (table(&rope.cos)?, table(&rope.sin)?);
+                let activation = self.weights.activation;
+                let tensors = self.plan.tensors(capacity, activation, &self.device)?;
+                (tensors, Some(angles))
+            }
+        };
+        Ok(Room {
+            capacity,
+            cache,
+            rope,
+            angles,
+            past: Vec::new(),
+        })
     }
 
     /// Empties the cache for `batch` sequences that will grow to `context` tokens.
@@ -250,90 +275,6 @@ impl Decoder {
     }
 }
 
-impl Decoder {
-    /// Runs new ids of every sequence, `[batch · length]`, through all layers: what the output projection
-    /// reads for the last `wanted` of each, `[batch · wanted, hidden]`.
-    fn advance(&mut self, ids: &Tensor, wanted: usize) -> Result<Tensor, EngineError> {
-        let Some(room) = &mut self.room else {
-            return Err(no_room("nothing reserved"));
-        };
-        let weights = &self.weights;
-        let (batch, epsilon, operators) = (room.past.len(), weights.shape.norm_eps, self.operators);
-        let length = ids.elem_count() / batch;
-        let mut step = Step {
-            heads: self.heads,
-            epsilon,
-            rope: &room.rope,
-            angles: room.angles.as_ref(),
-            window: weights.shape.sliding_window.map(|window| window as usize),
-            capacity: room.capacity.context as usize,
-            past: &room.past,
-            length,
-            wanted: length,
-        };
-        let mut x = operators.embed(&weights.embedding, ids, weights.activation)?;
-        let norm_after = |layer: usize| {
-            weights
-                .layers
-                .get(layer + 1)
-                .map_or(&weights.norm, |next| &next.attention_norm)
-        };
-        let first_norm = weights
-            .layers
-            .first()
-            .map_or(&weights.norm, |first| &first.attention_norm);
-        let mut input = operators.norm(&x, first_norm, epsilon)?; // [batch · length, hidden]
-        for (index, layer) in weights.layers.iter().enumerate() {
-            let qkv = operators.project_stack(&layer.qkv, &input)?;
-            if index + 1 == weights.layers.len() && length > wanted {
-                step.wanted = wanted;
-                x = last_rows(&x, batch, wanted)?;
-            }
-            let mixed = step.run(&qkv, layer, (&mut room.cache, index))?;
-            let delta = operators.project(&layer.output, &mixed)?;
-            (x, input) = operators.add_norm(&x, &delta, &layer.ffn_norm, epsilon)?;
-            let gated = operators.gate(&operators.project_stack(&layer.gate_up, &input)?)?;
-            let delta = operators.project(&layer.down, &gated)?;
-            (x, input) = operators.add_norm(&x, &delta, norm_after(index), epsilon)?;
-        }
-        if let Some(room) = &mut self.room {
-            for past in &mut room.past {
-                *past += length;
-            }
-        }
-        Ok(input)
-    }
-
-    /// Logits in single precision of rows that all layers are done with.
-    fn logits(&self, hidden: &Tensor) -> Result<Tensor, EngineError> {
-        let logits = self.operators.project(self.head(), hidden)?;
-        Ok(logits.to_dtype(DType::F32)?)
-    }
-
-    /// Hands on the logits of places `first..` of one window, of whose last place nothing is asked.
-    fn visit_places(
-        &mut self,
-        (window, first): (&[TokenId], usize),
-        visit: &mut Visit<'_>,
-    ) -> Result<(), EngineError> {
-        let ids = Tensor::new(window, &self.device)?;
-        let hidden = self.advance(&ids, window.len() - first)?;
-        let vocabulary = self.weights.shape.vocab as usize;
-        let part = (VISITED / vocabulary).max(1);
-        for start in (first..window.len() - 1).step_by(part) {
-            let rows = part.min(window.len() - 1 - start);
-            let hidden = hidden.narrow(0, start - first, rows)?.contiguous()?;
-            let values = self.logits(&hidden)?.flatten_all()?.to_vec1::<f32>()?;
-            visit(Logits {
-                first: start,
-                vocabulary,
-                values: &values,
-            })?;
-        }
-        Ok(())
-    }
-}
-
 impl Forward for Decoder {
     fn forward(&mut self, ids: &Tensor) -> Result<Tensor, EngineError> {
         let hidden = self.advance(ids, 1)?;
@@ -401,27 +342,14 @@ impl Engine for Decoder {
             )));
         }
         self.room = None;
-        let rope = Rope::new(shape, capacity.context as usize);
-        let (cache, angles) = match self.operators {
-            Operators::Fused => (self.plan.slots(capacity)?, None),
-            Operators::Candle => {
-                let size = (capacity.context as usize, rope.pairs);
-                let table = |values: &[f32]| Tensor::from_slice(values, size, &self.device);
-                let angles = (table(&rope.cos)?, table(&rope.sin)?);
-                (
-                    self.plan
-                        .tensors(capacity, self.weights.activation, &self.device)?,
-                    Some(angles),
-                )
+        // Pieces of earlier rooms that the pool kept may be of no use to this one.
+        let room = match self.make_room(capacity) {
+            Err(EngineError::OutOfMemory { .. }) if device::trim(&self.device) => {
+                self.make_room(capacity)
             }
+            made => made,
         };
-        self.room = Some(Room {
-            capacity,
-            cache,
-            rope,
-            angles,
-            past: Vec::new(),
-        });
+        self.room = Some(room?);
         Ok(())
     }
 
@@ -508,16 +436,6 @@ fn widen_small(weights: &mut Weights) -> Result<(), EngineError> {
     widen(&mut weights.norm)?;
     weights.activation = DType::F32;
     Ok(())
-}
-
-/// The last `wanted` rows of each of `batch` equal groups of rows.
-fn last_rows(x: &Tensor, batch: usize, wanted: usize) -> candle_core::Result<Tensor> {
-    let (rows, width) = x.dims2()?;
-    let length = rows / batch;
-    x.reshape((batch, length, width))?
-        .narrow(1, length - wanted, wanted)?
-        .contiguous()?
-        .reshape((batch * wanted, width))
 }
 
 fn no_room(what: &str) -> EngineError {

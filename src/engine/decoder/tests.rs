@@ -11,6 +11,7 @@ use super::operators::Operators;
 use super::random::{Named, dense, prompt, quantized, rounded, shape};
 use super::*;
 use crate::clock::{Manual, Monotonic};
+use crate::engine::Logits;
 use crate::study::model::{RopeScaling, Shape};
 use crate::units::Nanos;
 
@@ -401,6 +402,83 @@ fn a_cache_that_cannot_be_held_is_refused() {
     let model = Named::new(Family::Qwen3, shape(Family::Qwen3), 33);
     let message = refused(&model, Operators::Fused, CacheType::Q8_0);
     assert!(message.contains("heads of width 48"), "{message}");
+}
+
+/// Weights as a card holds them: norms and biases in the type of the activations.
+fn as_on_a_card(model: &Named, activation: DType, hold: impl Fn(&Tensor) -> Matrix) -> Weights {
+    let mut weights = model.weights(hold);
+    let narrow = |tensor: &mut Tensor| *tensor = tensor.to_dtype(activation).unwrap();
+    for layer in &mut weights.layers {
+        narrow(&mut layer.attention_norm);
+        narrow(&mut layer.ffn_norm);
+        let optional = [&mut layer.qkv_bias, &mut layer.q_norm, &mut layer.k_norm];
+        optional.into_iter().flatten().for_each(narrow);
+    }
+    narrow(&mut weights.norm);
+    Weights {
+        activation,
+        ..weights
+    }
+}
+
+/// As deep as a model of eight billion weights, in the types that a card computes with: rounding alone
+/// stays well below what the check allows.
+#[test]
+fn the_check_passes_in_the_types_of_a_card() {
+    let shape = Shape {
+        layers: 32,
+        ..even()
+    };
+    let model = Named::new(Family::Llama, shape, 43);
+    let prompts = Prompts::new(prompt(2 * 32, model.shape.vocab, 8), 2).unwrap();
+    let held = |dtype| move |t: &Tensor| Matrix::Dense(t.to_dtype(dtype).unwrap());
+    let (bf16, f16) = (DType::BF16, DType::F16);
+    for (what, weights) in [
+        ("bf16", as_on_a_card(&model, bf16, held(bf16))),
+        ("f16", as_on_a_card(&model, f16, held(f16))),
+        (
+            "q8_0",
+            as_on_a_card(&model, bf16, quantized(GgmlDType::Q8_0)),
+        ),
+        (
+            "q4_k",
+            as_on_a_card(&model, bf16, quantized(GgmlDType::Q4K)),
+        ),
+    ] {
+        let mut decoder = decoder(weights, Operators::Candle);
+        let (batch, context) = (2, 40);
+        decoder.reserve(Capacity { batch, context }).unwrap();
+        let accuracy = decoder.check(&prompts, &Progress::default()).unwrap();
+        let error = accuracy.relative_error.unwrap();
+        assert!(error < accuracy.bound / 2.0, "{what}: {accuracy:?}");
+        assert!(error > 1e-4, "{what} is rounded: {accuracy:?}");
+    }
+}
+
+/// However few tokens and scores are held at once, the logits are those of all at once.
+#[test]
+fn a_prompt_in_parts_gives_the_logits_of_the_whole() {
+    for (family, window) in [(Family::Llama, None), (Family::Qwen3, Some(7))] {
+        let shape = Shape {
+            sliding_window: window,
+            ..shape(family)
+        };
+        let model = Named::new(family, shape, 41);
+        let ids = ids(5, 24, model.shape.vocab);
+        let in_parts = |tokens, scores| {
+            let mut decoder = decoder(model.weights(dense), Operators::Candle);
+            decoder.at_once = AtOnce { tokens, scores };
+            steps(&mut decoder, &ids, 5)
+        };
+        let whole = in_parts(1 << 20, 1 << 27);
+        // Two sequences of 24 tokens; one; 400 scores are four rows of four heads over 24 keys; one row.
+        for (tokens, scores) in [(50, 1 << 27), (1, 1 << 27), (1 << 20, 400), (50, 1)] {
+            for (part, whole) in in_parts(tokens, scores).iter().zip(&whole) {
+                let error = relative_l2(part, whole);
+                assert!(error < 1e-5, "{family:?} {tokens} {scores}: {error}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -3,9 +3,10 @@
 
 #![expect(
     unsafe_code,
-    reason = "pinned memory, pool attributes and the driver's version"
+    reason = "pinned memory, pool attributes, the driver's version and the runtime's last error"
 )]
 
+use std::ffi::{CStr, c_char, c_int};
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -15,14 +16,32 @@ use candle_core::cuda::cudarc::driver::sys::{
 use candle_core::cuda::cudarc::driver::{
     CudaContext, CudaEvent, CudaStream, PinnedHostSlice, result,
 };
+use candle_core::cuda::kernels;
 use candle_core::{CudaDevice, Device, Storage, Tensor};
 
+use super::target::Target;
 use crate::engine::{EngineError, TokenId};
 use crate::record::observation;
 use crate::units::Nanos;
 
+unsafe extern "C" {
+    /// Gives back and forgets the runtime's last error of this thread.
+    fn cudaGetLastError() -> c_int;
+    /// The name of an error, a constant.
+    fn cudaGetErrorName(error: c_int) -> *const c_char;
+}
+
 /// Opens a card with its own stream.
 pub(super) fn open(ordinal: u32) -> Result<Device, EngineError> {
+    let refuse = |reason: String| EngineError::Device {
+        reason: format!("cuda:{ordinal}: {reason}"),
+    };
+    let target = Target::of_ptx(kernels::FILL.ptx());
+    // The libraries of a newer toolkit fail on an older driver in words that do not say so.
+    let version = driver_version();
+    if let Some(reason) = target.zip(version).and_then(|(t, v)| t.refuses_driver(v)) {
+        return Err(refuse(reason));
+    }
     let device = Device::new_cuda_with_stream(ordinal as usize).map_err(|error| {
         let line = error
             .to_string()
@@ -35,19 +54,26 @@ pub(super) fn open(ordinal: u32) -> Result<Device, EngineError> {
         }
     })?;
     let cuda = device.as_cuda_device()?;
+    let card = context(cuda).compute_capability().map_err(driver)?;
+    if let Some(reason) = target.and_then(|target| target.refuses_card(card)) {
+        return Err(refuse(reason));
+    }
     // SAFETY: one thread owns the device, and everything runs on its one stream.
     unsafe { cuda.disable_event_tracking() };
+    keep_memory(cuda)?;
+    Ok(device)
+}
+
+/// Lets the pool keep what is freed, where there is a pool: virtual cards may have none.
+fn keep_memory(device: &CudaDevice) -> Result<(), EngineError> {
+    if !context(device).has_async_alloc() {
+        return Ok(());
+    }
+    let name = CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
     let mut keep = u64::MAX;
     // SAFETY: the attribute is a u64, which `keep` is.
-    unsafe {
-        result::mem_pool::set_attribute(
-            pool(cuda)?,
-            CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
-            (&raw mut keep).cast(),
-        )
-    }
-    .map_err(driver)?;
-    Ok(device)
+    unsafe { result::mem_pool::set_attribute(pool(device)?, name, (&raw mut keep).cast()) }
+        .map_err(driver)
 }
 
 /// What the driver says of the card.
@@ -80,12 +106,38 @@ pub(super) fn facts(device: &CudaDevice) -> Result<observation::Device, EngineEr
 
 /// The newest CUDA version that the driver supports.
 fn cuda_version() -> Option<String> {
+    let version = driver_version()?;
+    Some(format!("{}.{}", version / 1000, version % 1000 / 10))
+}
+
+/// The same as 1000 · major + 10 · minor.
+fn driver_version() -> Option<i32> {
     let mut version = 0;
     // SAFETY: the call writes one integer.
     unsafe { cuDriverGetVersion(&raw mut version) }
         .result()
         .ok()?;
-    Some(format!("{}.{}", version / 1000, version % 1000 / 10))
+    Some(version)
+}
+
+/// Fails when a kernel of the runtime was not launched since the last call on this thread.
+pub(super) fn launched() -> Result<(), EngineError> {
+    // SAFETY: the call takes nothing and gives back a number.
+    let error = unsafe { cudaGetLastError() };
+    if error == 0 {
+        return Ok(());
+    }
+    // SAFETY: the name of any number is a constant string with its end, or null.
+    let name = unsafe {
+        let name = cudaGetErrorName(error);
+        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy())
+    };
+    Err(EngineError::Device {
+        reason: format!(
+            "a kernel was not launched: error {error} of the CUDA runtime, {}",
+            name.as_deref().unwrap_or("without a name")
+        ),
+    })
 }
 
 /// `GPU-` and the bytes in groups, as NVML writes it.
@@ -112,6 +164,14 @@ pub(super) fn peak_memory(device: &CudaDevice) -> Option<u64> {
     // SAFETY: the attribute is a u64, which `zero` is; zero resets the mark.
     unsafe { result::mem_pool::set_attribute(pool, name, (&raw mut zero).cast()) }.ok()?;
     Some(peak)
+}
+
+/// Gives back what the pool holds unused; whether it did.
+pub(super) fn trim(device: &CudaDevice) -> bool {
+    let idle = device.cuda_stream().synchronize().is_ok();
+    let Ok(pool) = pool(device) else { return false };
+    // SAFETY: the pool is the device's own and lives as long as it.
+    idle && unsafe { result::mem_pool::trim_to(pool, 0) }.is_ok()
 }
 
 fn context(device: &CudaDevice) -> Arc<CudaContext> {

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(any(feature = "cuda", test))]
+mod target;
 
 use std::path::Path;
 
@@ -146,6 +148,29 @@ pub(crate) fn peak_memory(device: &Device) -> Option<u64> {
     }
 }
 
+/// Gives back memory that the device's pool holds unused; whether it did.
+pub(crate) fn trim(device: &Device) -> bool {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(device) => cuda::trim(device),
+        #[cfg(not(feature = "cuda"))]
+        Device::Cuda(_) => false,
+        Device::Cpu | Device::Metal(_) => false,
+    }
+}
+
+/// Refuses what was computed when some kernel was never launched: those that candle compiles ahead report
+/// a failed launch to nobody.
+pub(crate) fn launched(device: &Device) -> Result<(), EngineError> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => cuda::launched(),
+        #[cfg(not(feature = "cuda"))]
+        Device::Cuda(_) => Err(unknown_device()),
+        Device::Cpu | Device::Metal(_) => Ok(()),
+    }
+}
+
 /// The line by which ids come back to the host, and the device's own stopwatch beside it.
 pub(crate) struct Line {
     #[cfg(feature = "cuda")]
@@ -226,7 +251,13 @@ impl From<candle_core::Error> for EngineError {
     fn from(error: candle_core::Error) -> Self {
         let text = error.to_string();
         let line = text.lines().next().unwrap_or("no message").to_owned();
-        let out_of_memory = ["OUT_OF_MEMORY", "out of memory", "ALLOC_FAILED"];
+        // Of the driver, cuBLAS and cuRAND.
+        let out_of_memory = [
+            "OUT_OF_MEMORY",
+            "out of memory",
+            "ALLOC_FAILED",
+            "ALLOCATION_FAILED",
+        ];
         if out_of_memory.iter().any(|mark| text.contains(mark)) {
             Self::OutOfMemory { detail: line }
         } else {
@@ -286,12 +317,16 @@ mod tests {
     #[test]
     fn errors_of_the_driver_become_out_of_memory_by_their_text() {
         let error = |text: &str| EngineError::from(candle_core::Error::Msg(text.to_owned()));
-        let driver = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
-        assert!(matches!(error(driver), EngineError::OutOfMemory { .. }));
-        assert!(matches!(
-            error("CUBLAS_STATUS_ALLOC_FAILED"),
-            EngineError::OutOfMemory { .. }
-        ));
+        for text in [
+            "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")",
+            "CublasError(CUBLAS_STATUS_ALLOC_FAILED)",
+            "CurandError(CURAND_STATUS_ALLOCATION_FAILED)",
+        ] {
+            assert!(
+                matches!(error(text), EngineError::OutOfMemory { .. }),
+                "{text}"
+            );
+        }
         assert!(matches!(
             error("shape mismatch"),
             EngineError::Device { .. }

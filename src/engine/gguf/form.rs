@@ -1,7 +1,7 @@
 //! How a GGUF file stores the elements of a tensor.
 
 use crate::engine::weights::floats::FloatKind;
-use crate::study::model::Precision;
+use crate::study::model::{Numbers, Precision};
 
 /// An element type that can be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,21 +94,12 @@ impl Form {
 
     /// The form that a precision is stored in; the native one has none of its own.
     pub(crate) const fn of(precision: Precision) -> Option<Self> {
-        match precision {
-            Precision::Native => None,
-            Precision::F32 => Some(Self::Float(FloatKind::F32)),
-            Precision::F16 => Some(Self::Float(FloatKind::F16)),
-            Precision::Bf16 => Some(Self::Float(FloatKind::Bf16)),
-            Precision::Q8_0
-            | Precision::Q6K
-            | Precision::Q5K
-            | Precision::Q4K
-            | Precision::Q3K
-            | Precision::Q2K
-            | Precision::Q5_1
-            | Precision::Q5_0
-            | Precision::Q4_1
-            | Precision::Q4_0 => Some(Self::Quant(precision)),
+        match precision.numbers() {
+            Numbers::Own => None,
+            Numbers::F32 => Some(Self::Float(FloatKind::F32)),
+            Numbers::F16 => Some(Self::Float(FloatKind::F16)),
+            Numbers::Bf16 => Some(Self::Float(FloatKind::Bf16)),
+            Numbers::Quantized => Some(Self::Quant(precision)),
         }
     }
 

@@ -11,6 +11,7 @@ mod header;
 pub(crate) mod importance;
 mod metadata;
 mod original;
+mod pieces;
 mod reader;
 mod template;
 mod tokenizer;

@@ -1,12 +1,13 @@
 //! From `tokenizer.json` to the `tokenizer.ggml.*` keys of a GGUF file.
 //!
-//! Byte-level BPE with one of the patterns that llama.cpp knows by name; any other tokenizer is refused,
-//! since a file that splits text in another way gives other tokens and says nothing.
+//! Byte-level BPE with one of the patterns that llama.cpp knows by name, and [pieces]; any other tokenizer
+//! is refused, since a file that splits text in another way gives other tokens and says nothing.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::pieces;
 use super::write::Meta;
 
 /// Patterns that split text into words, with the name that llama.cpp knows each by.
@@ -24,14 +25,17 @@ pub(super) const PATTERNS: [(&str, &str); 2] = [
 const BUILT_IN: &str = "gpt-2";
 
 /// Kinds of tokens, as llama.cpp numbers them.
-const NORMAL: i32 = 1;
-const CONTROL: i32 = 3;
+pub(super) const NORMAL: i32 = 1;
+pub(super) const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
 const UNUSED: i32 = 5;
 
 /// The metadata of a tokenizer for an embedding of `rows` rows.
 pub(super) fn metadata(tokenizer: &[u8], rows: u32) -> Result<Vec<(String, Meta)>, String> {
     let file: Value = serde_json::from_slice(tokenizer).map_err(|error| error.to_string())?;
+    if pieces::are_in(&file) {
+        return pieces::metadata(&file, rows);
+    }
     let pattern = pattern(&file)?;
     let (tokens, kinds) = tokens(&file, rows)?;
     let merges = merges(&file["model"])?;
@@ -73,9 +77,9 @@ fn pattern(file: &Value) -> Result<&'static str, String> {
     let model = file["model"]["type"].as_str().unwrap_or("untyped");
     // Older files leave the type out.
     let is_bpe = matches!(model, "BPE" | "untyped") && file["model"]["merges"].is_array();
-    if !is_bpe || file["model"]["byte_fallback"] == Value::Bool(true) {
+    if !is_bpe {
         return Err(format!(
-            "a {model} tokenizer that is not byte-level BPE cannot be written to GGUF"
+            "a {model} tokenizer cannot be written to GGUF, only BPE of bytes or of pieces"
         ));
     }
     let steps = match &file["pre_tokenizer"] {
@@ -106,7 +110,7 @@ fn pattern(file: &Value) -> Result<&'static str, String> {
 }
 
 /// The text and the kind of every id.
-fn tokens(file: &Value, rows: u32) -> Result<(Vec<String>, Vec<i32>), String> {
+pub(super) fn tokens(file: &Value, rows: u32) -> Result<(Vec<String>, Vec<i32>), String> {
     let mut by_id = BTreeMap::new();
     let vocabulary = file["model"]["vocab"].as_object();
     for (token, id) in vocabulary.ok_or("model.vocab is missing")? {
@@ -137,21 +141,28 @@ fn tokens(file: &Value, rows: u32) -> Result<(Vec<String>, Vec<i32>), String> {
 
 /// Merges as pairs with a space between, whichever way the file has them.
 fn merges(model: &Value) -> Result<Vec<String>, String> {
-    let merge = |merge: &Value| match merge {
-        Value::String(pair) => Some(pair.clone()),
+    let merges = model["merges"]
+        .as_array()
+        .ok_or("model.merges is missing")?;
+    let joined = |(left, right): (String, String)| format!("{left} {right}");
+    merges
+        .iter()
+        .map(|merge| merge_of(merge).map(joined))
+        .collect()
+}
+
+/// The two sides of a merge, whichever way the file has it.
+pub(super) fn merge_of(merge: &Value) -> Result<(String, String), String> {
+    let sides = match merge {
+        Value::String(pair) => pair.split_once(' '),
         Value::Array(pair) => match pair.as_slice() {
-            [Value::String(left), Value::String(right)] => Some(format!("{left} {right}")),
+            [Value::String(left), Value::String(right)] => Some((left.as_str(), right.as_str())),
             _ => None,
         },
         _ => None,
     };
-    let merges = model["merges"]
-        .as_array()
-        .ok_or("model.merges is missing")?;
-    merges
-        .iter()
-        .map(|pair| merge(pair).ok_or_else(|| format!("merge {pair} is not a pair of texts")))
-        .collect()
+    let sides = sides.map(|(left, right)| (left.to_owned(), right.to_owned()));
+    sides.ok_or_else(|| format!("merge {merge} is not a pair of texts"))
 }
 
 #[cfg(test)]
@@ -232,7 +243,7 @@ mod tests {
         refused(&file, 6, "the pre-tokenizer is none of");
         let mut file = llama3();
         file["model"]["byte_fallback"] = true.into();
-        refused(&file, 6, "not byte-level BPE");
+        refused(&file, 6, "that of a SentencePiece model");
         let mut file = llama3();
         file["model"]["type"] = "Unigram".into();
         refused(&file, 6, "a Unigram tokenizer");

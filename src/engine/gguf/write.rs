@@ -24,6 +24,8 @@ pub(crate) enum Meta {
     Texts(Vec<String>),
     /// Small whole numbers.
     Kinds(Vec<i32>),
+    /// Single-precision numbers.
+    Scores(Vec<f32>),
     /// Type id and value as another file has them.
     Copied(Vec<u8>),
 }
@@ -59,6 +61,14 @@ impl Meta {
             Self::Kinds(values) => {
                 kind(out, 9);
                 kind(out, 5);
+                out.extend((values.len() as u64).to_le_bytes());
+                for value in values {
+                    out.extend(value.to_le_bytes());
+                }
+            }
+            Self::Scores(values) => {
+                kind(out, 9);
+                kind(out, 6);
                 out.extend((values.len() as u64).to_le_bytes());
                 for value in values {
                     out.extend(value.to_le_bytes());

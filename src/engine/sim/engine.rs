@@ -11,7 +11,8 @@ use crate::engine::{
     Visit,
 };
 use crate::record::observation::{Accuracy, EngineFacts, Limit, Peak};
-use crate::study::model::Precision;
+use crate::study::model::{CacheType, Precision};
+use crate::study::variant::Variant;
 use crate::units::Nanos;
 
 /// Exit code of the fault `exit`.
@@ -26,7 +27,7 @@ const UNIFORMS: usize = 12;
 /// An engine whose time passes as its script says.
 pub struct Sim {
     script: Script,
-    precision: Precision,
+    variant: Variant,
     timeline: Timeline,
     capacity: Option<Capacity>,
     peak: u64,
@@ -47,14 +48,10 @@ impl Sim {
     pub const START: Nanos = Nanos::new(1_000_000_000);
 
     /// Loads the scripted model, which takes the scripted time.
-    pub fn load(
-        script: Script,
-        precision: Precision,
-        timeline: Timeline,
-    ) -> Result<Self, EngineError> {
+    pub fn load(script: Script, variant: Variant, timeline: Timeline) -> Result<Self, EngineError> {
         let mut sim = Self {
             script,
-            precision,
+            variant,
             timeline,
             capacity: None,
             peak: 0,
@@ -77,17 +74,29 @@ impl Sim {
 
     /// A checkpoint's own precision is taken to be a 16-bit one.
     fn bits_per_weight(&self) -> f64 {
-        self.precision
+        self.variant
+            .precision
             .block()
             .map_or(16.0, |block| block.bytes as f64 * 8.0 / block.length as f64)
     }
 
+    /// The script states it for single precision.
+    fn kv_bytes_per_token(&self) -> u64 {
+        let scripted = self.script.model.kv_bytes_per_token;
+        let asked = self.variant.kv;
+        asked.map_or(scripted, |kv| kv.bytes(scripted / 4))
+    }
+
     fn kv_bytes(&self) -> u64 {
         self.capacity.map_or(0, |capacity| {
-            u64::from(capacity.batch)
-                * u64::from(capacity.context)
-                * self.script.model.kv_bytes_per_token
+            u64::from(capacity.batch) * u64::from(capacity.context) * self.kv_bytes_per_token()
         })
+    }
+
+    /// What a cache of choice adds to the relative error of the weights.
+    fn cache_error(&self) -> f64 {
+        let bits = |kv: CacheType| kv.bytes(32) as f64 / 4.0;
+        self.variant.kv.map_or(0.0, |kv| (-bits(kv)).exp2())
     }
 
     /// Lets time pass.
@@ -111,8 +120,9 @@ impl Sim {
     /// Lets the first fault strike that applies.
     fn strike(&mut self, stage: Stage, batch: Option<u32>) -> Result<Twist, EngineError> {
         let done = self.generations;
-        let applies =
-            |fault: &&Fault| fault.after <= done && fault.strikes(stage, batch, self.precision);
+        let applies = |fault: &&Fault| {
+            fault.after <= done && fault.strikes(stage, batch, self.variant.precision)
+        };
         let Some(fault) = self.script.fault.iter().find(applies) else {
             return Ok(Twist::None);
         };
@@ -159,7 +169,7 @@ impl Sim {
     fn speed(&self, random: &mut ChaCha8Rng) -> f64 {
         let sum: f64 = (0..UNIFORMS).map(|_| random.random::<f64>()).sum();
         let normal = sum - UNIFORMS as f64 / 2.0;
-        let factor = self.script.time.factor(self.precision);
+        let factor = self.script.time.factor(self.variant.precision);
         factor * (1.0 + self.script.time.noise * normal)
     }
 
@@ -185,7 +195,8 @@ impl Sim {
 const SHARPNESS: f64 = 8.0;
 
 impl Scorer for Sim {
-    /// Logits that depend on the tokens so far, with an error that halves with each bit per weight.
+    /// Logits that depend on the tokens so far, with an error that halves with each bit per weight and
+    /// with each bit of a cache of choice.
     fn score(
         &mut self,
         window: &[TokenId],
@@ -200,7 +211,7 @@ impl Scorer for Sim {
         self.room(&prompts, 0)?;
         self.strike(Stage::Score, Some(1))?;
         let vocabulary = self.script.model.vocab.max(1) as usize;
-        let error = SHARPNESS * (-self.bits_per_weight()).exp2();
+        let error = SHARPNESS * ((-self.bits_per_weight()).exp2() + self.cache_error());
         for place in first..window.len().saturating_sub(1) {
             let so_far = Prompts::new(window[..=place].to_vec(), 1);
             let mut random = so_far.map_or_else(|| self.random(&prompts), |p| self.random(&p));
@@ -224,13 +235,13 @@ impl Engine for Sim {
     fn describe(&self) -> EngineFacts {
         let model = &self.script.model;
         EngineFacts {
-            weight_type: self.precision.word().to_owned(),
+            weight_type: self.variant.precision.word().to_owned(),
             bits_per_weight: self.bits_per_weight(),
             activation_dtype: "f32".to_owned(),
-            kv_dtype: "f32".to_owned(),
+            kv_dtype: self.variant.kv.unwrap_or(CacheType::F32).to_string(),
             weight_bytes: self.weight_bytes(),
             weight_bytes_per_step: self.weight_bytes(),
-            kv_bytes_per_token: model.kv_bytes_per_token,
+            kv_bytes_per_token: self.kv_bytes_per_token(),
             kv_allocated_bytes: self.kv_bytes(),
             flop_per_token: 2 * model.parameters,
             flop_per_token_and_context: model.flop_per_token_and_context,
@@ -382,7 +393,7 @@ mod tests {
         let script = Script::parse(text).unwrap();
         let sim = Sim::load(
             script,
-            Precision::Q8_0,
+            Precision::Q8_0.into(),
             Timeline::Script(Arc::clone(&timeline)),
         )
         .unwrap();
@@ -494,6 +505,5 @@ mod tests {
             .collect::<Vec<_>>()
             .join("\n");
         assert_eq!(Script::parse(&fault).unwrap().fault.len(), 1);
-        assert!(Script::parse("[time]\nstep_su = 1.0").is_err());
     }
 }

@@ -53,10 +53,12 @@
 //! # after = 0                       # only after this many generations of one worker
 //! ```
 
+mod bounds;
 mod engine;
 mod script;
 mod timeline;
 
+pub use bounds::ScriptError;
 pub use engine::Sim;
 pub use script::{
     AccuracySection, DeviceSection, Fault, FaultKind, ModelSection, PeaksSection, Script, Stage,

@@ -5,8 +5,10 @@ use std::num::NonZeroU32;
 
 use serde::Deserialize;
 
+use super::bounds::{self, ScriptError};
 use super::timeline::TimeKind;
 use crate::record::observation::{Device, DeviceKind};
+use crate::study::input;
 use crate::study::model::Precision;
 use crate::study::workload::PointId;
 
@@ -229,8 +231,10 @@ impl Default for PeaksSection {
 
 impl Script {
     /// Reads a script.
-    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
-        toml::from_str(text)
+    pub fn parse(text: &str) -> Result<Self, ScriptError> {
+        let script: Self = input::parse(text)?;
+        bounds::check(&script)?;
+        Ok(script)
     }
 
     /// The device of the script.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::models::{MODEL_TYPES, Model};
 use super::unsupported;
 use crate::engine::EngineError;
-use crate::study::model::Precision;
+use crate::study::model::{Numbers, Precision};
 
 /// Positions for which candle's `quantized_llama` has angles, whatever the file says.
 const QUANTIZED_LLAMA_CONTEXT: u32 = 4096;
@@ -118,25 +118,16 @@ fn dense_type(precision: Precision, config: &Value, device: &Device) -> Result<D
         .get("dtype")
         .or_else(|| config.get("torch_dtype"))
         .and_then(Value::as_str);
-    match precision {
-        Precision::F32 => Ok(DType::F32),
-        Precision::F16 => Ok(DType::F16),
-        Precision::Bf16 => Ok(DType::BF16),
-        Precision::Native => Ok(match stored {
+    match precision.numbers() {
+        Numbers::F32 => Ok(DType::F32),
+        Numbers::F16 => Ok(DType::F16),
+        Numbers::Bf16 => Ok(DType::BF16),
+        Numbers::Own => Ok(match stored {
             Some("float16") => DType::F16,
             Some("bfloat16") if !device.is_cpu() => DType::BF16,
             _ => DType::F32,
         }),
-        Precision::Q8_0
-        | Precision::Q6K
-        | Precision::Q5K
-        | Precision::Q4K
-        | Precision::Q3K
-        | Precision::Q2K
-        | Precision::Q5_1
-        | Precision::Q5_0
-        | Precision::Q4_1
-        | Precision::Q4_0 => Err(unsupported(&format!(
+        Numbers::Quantized => Err(unsupported(&format!(
             "{precision} from a dense checkpoint: stock candle quantizes nothing on the fly; give it a \
              GGUF file"
         ))),

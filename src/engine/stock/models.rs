@@ -61,7 +61,7 @@ impl Model {
             "qwen3" => read(config)
                 .and_then(|config| qwen3::ModelForCausalLM::new(&config, vb))
                 .map(|model| Self::Qwen3(Box::new(model))),
-            "gemma" => read(config)
+            "gemma" => read(&one_activation(config))
                 .and_then(|config| gemma::Model::new(false, &config, vb))
                 .map(|model| Self::Gemma(Box::new(model))),
             "gemma2" => read(config)
@@ -106,6 +106,19 @@ impl Model {
             Self::QuantizedLlama(model) => model.clear_kv_cache(),
         }
     }
+}
+
+/// A Gemma's `config.json` with one activation: published files name two, of which the older key is
+/// wrong and candle accepts only one.
+fn one_activation(config: &Value) -> Value {
+    let mut config = config.clone();
+    let named = |key: &str| config.get(key).is_some_and(|value| !value.is_null());
+    if named("hidden_activation")
+        && let Some(keys) = config.as_object_mut()
+    {
+        keys.remove("hidden_act");
+    }
+    config
 }
 
 fn llama_model(

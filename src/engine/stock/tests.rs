@@ -111,7 +111,7 @@ fn folders_of_the_decoders_families_run() {
 #[test]
 fn folders_of_gemma_and_phi_run() {
     let gemma = |hidden_activation: &str| {
-        json!({ "hidden_activation": hidden_activation, "hidden_act": null,
+        json!({ "hidden_activation": hidden_activation, "hidden_act": "gelu",
                 "query_pre_attn_scalar": 32, "sliding_window": 64, "sliding_window_pattern": 2,
                 "rope_local_base_freq": 10_000.0, "final_logit_softcapping": 30.0,
                 "attn_logit_softcapping": 50.0 })

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use candle_core::quantized::QTensor;
 
 use super::assembly::{Supply, assemble};
 use super::files::Mapping;
@@ -13,10 +14,11 @@ use super::index::{self, INDEX, IndexFile, SINGLE};
 use super::placement::{Placement, placing_failed};
 use super::shard::{Entry, Shard};
 use super::slot::{Dims, Slot};
-use super::{Matrix, Stack, Weights, files};
+use super::{Matrix, Stack, Wanted, Weights, files};
 use crate::engine::cards::Architecture;
 use crate::engine::config::{self, FILE as CONFIG};
 use crate::engine::gguf::importance::Importance;
+use crate::engine::stopwatch::Stopwatch;
 use crate::engine::{EngineError, Progress, quantize, tiny};
 use crate::study::model::{Precision, Shape};
 
@@ -115,23 +117,17 @@ impl Checkpoint {
     pub(crate) fn load(
         self,
         placement: &Placement,
-        importance: Option<&Importance>,
+        wanted: Wanted<'_>,
         progress: &Progress,
     ) -> Result<Weights, EngineError> {
         let architecture = self.architecture.clone();
-        if !config::is_ours(architecture.family) {
-            return Err(EngineError::Unsupported {
-                reason: format!(
-                    "the decoder cannot run {:?}; use --engine stock",
-                    architecture.family
-                ),
-            });
-        }
+        config::only_ours(architecture.family)?;
         let activation = placement.activation;
         let mut supply = CheckpointSupply {
             checkpoint: self,
             placement,
-            importance,
+            importance: wanted.importance,
+            stopwatch: wanted.stopwatch,
         };
         assemble(architecture, activation, &mut supply, progress)
     }
@@ -301,9 +297,24 @@ struct CheckpointSupply<'a> {
     checkpoint: Checkpoint,
     placement: &'a Placement,
     importance: Option<&'a Importance>,
+    stopwatch: Option<&'a Stopwatch<'a>>,
 }
 
 impl CheckpointSupply<'_> {
+    /// Quantizes matrices of the same columns; `None` where the precision is no quantized one.
+    fn quantize(
+        &self,
+        precision: Precision,
+        parts: &[Floats<'_>],
+        columns: (usize, &[Option<&[f32]>]),
+    ) -> Option<candle_core::Result<QTensor>> {
+        let work = || quantize::quantize(precision, parts, columns);
+        match self.stopwatch {
+            Some(stopwatch) if !precision.is_dense() => stopwatch.over(work),
+            Some(_) | None => work(),
+        }
+    }
+
     fn parts(&self, slots: &[Slot]) -> Result<Vec<Floats<'_>>, EngineError> {
         slots
             .iter()
@@ -334,7 +345,7 @@ impl Supply for CheckpointSupply<'_> {
                 None => Ok(None),
             })
             .collect::<Result<Vec<_>, EngineError>>()?;
-        let matrix = match quantize::quantize(fitting, &parts, (columns, &importances)) {
+        let matrix = match self.quantize(fitting, &parts, (columns, &importances)) {
             None => floats::place(&parts, &[rows, columns], *activation, device).map(Matrix::Dense),
             Some(packed) => packed
                 .and_then(|packed| quantize::place(packed, device))
@@ -368,6 +379,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::study::model::ModelSource;
 
     /// Llama-shaped: hidden 64, two layers, ffn 96, four heads and two key-value heads of 16.
     fn config() -> Value {
@@ -467,8 +479,13 @@ mod tests {
     fn load(folder: &Path, precision: Precision) -> Weights {
         let checkpoint = Checkpoint::open(folder).unwrap();
         let placement = Placement::new(precision, checkpoint.native, &Device::Cpu);
+        let source = ModelSource::Dir(folder.to_owned());
         checkpoint
-            .load(&placement, None, &Progress::default())
+            .load(
+                &placement,
+                Wanted::new(&source, precision, 1),
+                &Progress::default(),
+            )
             .unwrap()
     }
 

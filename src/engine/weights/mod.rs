@@ -17,6 +17,7 @@ use self::placement::Placement;
 use super::cards::{self, Architecture};
 use super::gguf::GgufFile;
 use super::gguf::importance::Importance;
+use super::stopwatch::Stopwatch;
 use super::{EngineError, Progress, tiny};
 use crate::record::observation::Model;
 use crate::study::model::{Family, ModelSource, Precision, Shape};
@@ -181,6 +182,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) importance: Option<&'a Importance>,
     /// Seed of random weights.
     pub(crate) seed: u64,
+    /// Takes the time of quantizing, where somebody asks.
+    pub(crate) stopwatch: Option<&'a Stopwatch<'a>>,
 }
 
 impl<'a> Wanted<'a> {
@@ -191,6 +194,7 @@ impl<'a> Wanted<'a> {
             precision,
             importance: None,
             seed,
+            stopwatch: None,
         }
     }
 }
@@ -217,6 +221,7 @@ pub(crate) fn load_wanted(
         precision,
         importance,
         seed,
+        ..
     } = wanted;
     match source {
         ModelSource::Gguf(_) | ModelSource::Card(_) if importance.is_some() => {
@@ -229,7 +234,7 @@ pub(crate) fn load_wanted(
         ModelSource::Tiny => {
             let checkpoint = Checkpoint::tiny()?;
             let placement = Placement::new(precision, checkpoint.native, device);
-            checkpoint.load(&placement, importance, progress)
+            checkpoint.load(&placement, wanted, progress)
         }
         ModelSource::Card(name) => {
             let placement = Placement::new(precision, PUBLISHED, device);
@@ -238,7 +243,7 @@ pub(crate) fn load_wanted(
         ModelSource::Dir(path) => {
             let checkpoint = Checkpoint::open(path)?;
             let placement = Placement::new(precision, checkpoint.native, device);
-            checkpoint.load(&placement, importance, progress)
+            checkpoint.load(&placement, wanted, progress)
         }
         ModelSource::Gguf(path) => {
             let file = GgufFile::open(path)?;

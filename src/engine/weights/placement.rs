@@ -3,7 +3,7 @@
 use candle_core::{DType, Device};
 
 use crate::engine::EngineError;
-use crate::study::model::Precision;
+use crate::study::model::{Numbers, Precision};
 
 /// The types of a model on a device.
 #[derive(Debug, Clone)]
@@ -27,27 +27,12 @@ impl Placement {
             Precision::Native => native,
             named => named,
         };
-        let activation = match precision {
-            Precision::F32 => DType::F32,
-            Precision::F16 => DType::F16,
-            Precision::Bf16 => DType::BF16,
-            Precision::Native
-            | Precision::Q8_0
-            | Precision::Q6K
-            | Precision::Q5K
-            | Precision::Q4K
-            | Precision::Q3K
-            | Precision::Q2K
-            | Precision::Q5_1
-            | Precision::Q5_0
-            | Precision::Q4_1
-            | Precision::Q4_0 => {
-                if device.is_cpu() {
-                    DType::F32
-                } else {
-                    DType::BF16
-                }
-            }
+        let activation = match precision.numbers() {
+            Numbers::F32 => DType::F32,
+            Numbers::F16 => DType::F16,
+            Numbers::Bf16 => DType::BF16,
+            Numbers::Own | Numbers::Quantized if device.is_cpu() => DType::F32,
+            Numbers::Own | Numbers::Quantized => DType::BF16,
         };
         Self {
             precision,

@@ -191,6 +191,7 @@ mod tests {
         let count = |n| NonZeroU32::new(n).unwrap();
         PointId {
             precision: Precision::F32,
+            kv: None,
             batch: count(2),
             isl: count(4),
             osl: count(3),

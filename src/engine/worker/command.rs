@@ -9,6 +9,11 @@ const ALLOWED: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR"];
 /// Variables that a worker may see, by the start of their name.
 const ALLOWED_PREFIXES: [&str; 4] = ["CUDA_", "NVIDIA_", "RAYON_", "CANDLE_"];
 
+/// Where the driver keeps the kernels that it has compiled, and where it does so below the home folder when
+/// nobody says. A worker has no home folder and would compile them again every time, for many seconds.
+const COMPILED: &str = "CUDA_CACHE_PATH";
+const COMPILED_AT_HOME: &str = ".nv/ComputeCache";
+
 /// How a worker is started.
 ///
 /// The environment is cut down to what an engine needs, so that tokens and keys of the user's shell
@@ -22,16 +27,27 @@ pub struct WorkerCommand {
 
 impl WorkerCommand {
     /// A command from the program, its arguments, and an environment of which only what is allowed is
-    /// kept.
+    /// kept. The driver's folder of compiled kernels is named where it would be found by `HOME`.
     pub fn new(
         program: impl Into<PathBuf>,
         args: impl IntoIterator<Item = impl Into<OsString>>,
         env: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Self {
+        let (mut env, others): (Vec<_>, Vec<_>) =
+            env.into_iter().partition(|(name, _)| allowed(name));
+        let home = others
+            .into_iter()
+            .find(|(name, value)| name == "HOME" && !value.is_empty());
+        if let Some((_, home)) = home
+            && !env.iter().any(|(name, _)| name == COMPILED)
+        {
+            let folder = PathBuf::from(home).join(COMPILED_AT_HOME);
+            env.push((COMPILED.into(), folder.into_os_string()));
+        }
         Self {
             program: program.into(),
             args: args.into_iter().map(Into::into).collect(),
-            env: env.into_iter().filter(|(name, _)| allowed(name)).collect(),
+            env,
         }
     }
 
@@ -63,22 +79,35 @@ fn allowed(name: &OsStr) -> bool {
 mod tests {
     use super::*;
 
+    /// What a worker sees of these variables.
+    fn seen(env: &[(&str, &str)]) -> Vec<(String, String)> {
+        let env = env.iter().map(|(name, value)| (name.into(), value.into()));
+        let command = WorkerCommand::new("/bin/true", ["worker"], env);
+        let text = |text: OsString| text.into_string().unwrap();
+        let env = command.env.into_iter();
+        env.map(|(name, value)| (text(name), text(value))).collect()
+    }
+
     #[test]
     fn only_what_an_engine_needs_is_handed_on() {
-        let env = [
+        let names = [
             "PATH",
             "CUDA_VISIBLE_DEVICES",
             "HF_TOKEN",
-            "HOME",
             "LANGUAGE",
-        ]
-        .map(|name| (OsString::from(name), OsString::from("x")));
-        let command = WorkerCommand::new("/bin/true", ["worker"], env);
-        let names: Vec<&str> = command
-            .env
-            .iter()
-            .map(|(name, _)| name.to_str().unwrap())
-            .collect();
+            "LD_PRELOAD",
+        ];
+        let seen = seen(&names.map(|name| (name, "x")));
+        let names: Vec<&str> = seen.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["PATH", "CUDA_VISIBLE_DEVICES"]);
+    }
+
+    #[test]
+    fn compiled_kernels_are_kept_where_the_driver_would_keep_them() {
+        let at = |path: &str| vec![("CUDA_CACHE_PATH".to_owned(), path.to_owned())];
+        assert_eq!(seen(&[("HOME", "/home/a")]), at("/home/a/.nv/ComputeCache"));
+        let both = [("HOME", "/home/a"), ("CUDA_CACHE_PATH", "/tmp/k")];
+        assert_eq!(seen(&both), at("/tmp/k"));
+        assert!(seen(&[("HOME", "")]).is_empty());
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::block::moment;
-use super::{Holding, Order, TextOrder, Tokenized, kept};
+use super::{Order, TextOrder, Tokenized, kept};
 use crate::clock::Clock;
 use crate::engine::decoder::Decoder;
 use crate::engine::peaks::Peaks;
@@ -13,6 +13,7 @@ use crate::engine::{
     Engine, EngineError, MeasurePeaks, Progress, device, stock, tokenizer, weights,
 };
 use crate::record::observation::{Device, DeviceKind, Moment};
+use crate::record::quantizing::Quantizing;
 use crate::study::model::EngineKind;
 
 /// An engine with a model, and what its user has to know.
@@ -27,6 +28,8 @@ pub struct Created {
     pub vocab: u32,
     /// When loading began, on `clock`.
     pub started: Moment,
+    /// How quantized weights came about, where they come from a checkpoint.
+    pub quantizing: Option<Quantizing>,
 }
 
 /// Something that can measure the limits of a device, and the timeline to measure them on.
@@ -47,30 +50,32 @@ pub fn create(
             let timeline = Timeline::new(script.time.clock, machine);
             let clock = timeline.clock();
             let started = moment(clock.as_ref());
-            let engine = Sim::load(script, order.precision, timeline)?;
+            let engine = Sim::load(script, order.variant(), timeline)?;
             Ok(Created {
                 vocab: engine.vocab(),
                 device: DeviceKind::Sim,
                 engine: Box::new(engine),
                 clock,
                 started,
+                quantizing: None,
             })
         }
         EngineKind::Decoder => {
             let started = moment(machine.as_ref());
             let device = device::open(order.device)?;
-            let weights = kept::load(order, &device, progress)?;
+            let (weights, quantizing) = kept::load(order, &device, machine.as_ref(), progress)?;
             Ok(Created {
                 vocab: weights.shape.vocab,
                 device: kind(&device),
-                engine: Box::new(Decoder::caching(weights, device, order.holding.kv)?),
+                engine: Box::new(Decoder::caching(weights, device, order.kv)?),
                 clock: Arc::clone(machine),
                 started,
+                quantizing,
             })
         }
         EngineKind::Stock => {
             let started = moment(machine.as_ref());
-            refuse_holding(&order.holding)?;
+            refuse_holding(order)?;
             let device = device::open(order.device)?;
             let model = weights::inspect(&order.source)?;
             Ok(Created {
@@ -85,16 +90,17 @@ pub fn create(
                 )?,
                 clock: Arc::clone(machine),
                 started,
+                quantizing: None,
             })
         }
     }
 }
 
 /// Stock candle decides by itself how it holds what it loads.
-fn refuse_holding(holding: &Holding) -> Result<(), EngineError> {
+fn refuse_holding(order: &Order) -> Result<(), EngineError> {
     let asked = [
-        ("kv", holding.kv.is_some()),
-        ("imatrix", holding.imatrix.is_some()),
+        ("kv", order.kv.is_some()),
+        ("imatrix", order.holding.imatrix.is_some()),
     ];
     match asked.iter().find(|(_, asked)| *asked) {
         None => Ok(()),
@@ -161,7 +167,7 @@ pub(super) fn create_peaks(
             let script = read_script(path)?;
             let timeline = Timeline::new(script.time.clock, machine);
             let clock = timeline.clock();
-            let engine = Sim::load(script, order.precision, timeline)?;
+            let engine = Sim::load(script, order.variant(), timeline)?;
             Ok(CreatedPeaks {
                 peaks: Box::new(engine),
                 clock,

@@ -117,7 +117,7 @@ impl Worker for Host {
         self.loading.reset();
         let created = create::create(order, &self.machine, &self.progress)?;
         let ended = created.clock.now();
-        let started = created.started;
+        let (started, quantizing) = (created.started, created.quantizing);
         self.memory = Resident {
             peak: self.loading.sample(),
             after: meter::anonymous_bytes(),
@@ -126,6 +126,7 @@ impl Worker for Host {
         Ok(Loaded {
             started,
             duration: ended.since(started.monotonic_ns).unwrap_or(Nanos::new(0)),
+            quantizing,
             engine: self.facts()?,
         })
     }

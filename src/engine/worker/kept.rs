@@ -10,39 +10,54 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 
 use super::Order;
+use crate::clock::Clock;
 use crate::engine::gguf::export::{self, export};
 use crate::engine::gguf::importance::Importance;
+use crate::engine::stopwatch::Stopwatch;
 use crate::engine::weights::{self, Wanted, Weights, files};
 use crate::engine::{EngineError, Progress};
+use crate::record::quantizing::Quantizing;
 use crate::study::model::{ModelSource, Precision};
+use crate::units::Nanos;
 
 /// Version of what a kept file holds; another one makes other names.
 const VERSION: u32 = 1;
 
-/// Loads the weights of an order.
+/// Loads the weights of an order, and says how quantized ones came about.
 pub(super) fn load(
     order: &Order,
     device: &Device,
+    clock: &dyn Clock,
     progress: &Progress,
-) -> Result<Weights, EngineError> {
+) -> Result<(Weights, Option<Quantizing>), EngineError> {
+    let stopwatch = Stopwatch::new(clock);
     let imatrix = order.holding.imatrix.as_deref();
     let importance = imatrix.map(Importance::read).transpose()?;
     if let Some(path) = kept_file(order)? {
-        if !path.exists() {
-            quantize(order, importance.as_ref(), &path, progress);
-        }
+        let quantizing = if path.exists() {
+            Quantizing::Kept
+        } else {
+            stopwatch.over(|| quantize(order, importance.as_ref(), &path, progress));
+            Quantizing::Done {
+                duration_ns: stopwatch.spent(),
+            }
+        };
         let kept = ModelSource::Gguf(path);
         let wanted = Wanted::new(&kept, Precision::Native, order.seed);
         // A cache that cannot be written or read is done without: it saves time and decides nothing.
         if let Ok(weights) = weights::load_wanted(wanted, device, progress) {
-            return Ok(weights);
+            return Ok((weights, Some(quantizing)));
         }
     }
     let wanted = Wanted {
         importance: importance.as_ref(),
+        stopwatch: Some(&stopwatch),
         ..Wanted::new(&order.source, order.precision, order.seed)
     };
-    weights::load_wanted(wanted, device, progress)
+    let weights = weights::load_wanted(wanted, device, progress)?;
+    let spent = stopwatch.spent();
+    let quantizing = (spent > Nanos::new(0)).then_some(Quantizing::Done { duration_ns: spent });
+    Ok((weights, quantizing))
 }
 
 /// Where the quantized weights of an order are kept, if they are.
@@ -95,13 +110,18 @@ fn quantize(order: &Order, importance: Option<&Importance>, path: &Path, progres
 mod tests {
     use super::super::Holding;
     use super::*;
+    use crate::clock::Monotonic;
     use crate::engine::decoder::reference;
     use crate::engine::gguf::importance::Collected;
     use crate::engine::tiny;
     use crate::study::model::{DeviceChoice, EngineKind};
 
+    fn loaded(order: &Order) -> (Weights, Option<Quantizing>) {
+        load(order, &Device::Cpu, &Monotonic, &Progress::default()).unwrap()
+    }
+
     fn logits(order: &Order) -> Vec<Vec<f32>> {
-        let weights = load(order, &Device::Cpu, &Progress::default()).unwrap();
+        let (weights, _) = loaded(order);
         let ids = [0, 500, 11, 300];
         let logits = reference::logits(&weights, &ids, ids.len(), &Device::Cpu).unwrap();
         logits.to_vec2().unwrap()
@@ -134,9 +154,9 @@ mod tests {
             engine: EngineKind::Decoder,
             device: DeviceChoice::Cpu,
             precision,
+            kv: None,
             seed: 1,
             holding: Holding {
-                kv: None,
                 imatrix: imatrix.map(Path::to_owned),
                 kept: kept.map(Path::to_owned),
             },
@@ -154,9 +174,19 @@ mod tests {
             weighted
         );
         assert_eq!(files_in(&kept), 2);
+        let how = |precision, kept: Option<&Path>| loaded(&order(precision, None, kept)).1;
+        assert_eq!(how(Precision::Q2K, Some(&kept)), Some(Quantizing::Kept));
+        for kept in [None, Some(kept.as_path())] {
+            let done = how(Precision::Q4_0, kept);
+            let took = |time: Nanos| time > Nanos::new(0);
+            assert!(
+                matches!(done, Some(Quantizing::Done { duration_ns }) if took(duration_ns)),
+                "{done:?}"
+            );
+        }
+        assert_eq!(how(Precision::F16, Some(&kept)), None);
+        assert_eq!(files_in(&kept), 3);
         // Dense weights are read as they are, and a place that is no folder is done without.
-        logits(&order(Precision::F16, None, Some(&kept)));
-        assert_eq!(files_in(&kept), 2);
         assert_eq!(logits(&order(Precision::Q2K, None, Some(&imatrix))), plain);
     }
 }

@@ -16,6 +16,8 @@ const TICK_NS: u64 = 10_000_000;
 pub(super) enum Meter {
     /// This one.
     System,
+    /// This one, whose memory is not that of the card it computes on.
+    BesideCard,
     /// A scripted one that is busy all the time on a timeline of its own.
     Scripted,
 }
@@ -43,7 +45,8 @@ impl Meter {
     /// The meter of a device.
     pub(super) fn of(kind: DeviceKind) -> Self {
         match kind {
-            DeviceKind::Cpu | DeviceKind::Cuda => Self::System,
+            DeviceKind::Cpu => Self::System,
+            DeviceKind::Cuda => Self::BesideCard,
             DeviceKind::Sim => Self::Scripted,
         }
     }
@@ -54,7 +57,7 @@ impl Meter {
     pub(super) fn since(self, start: Start, clock: &dyn Clock) -> CpuUse {
         let wall_ns = clock.now().since(start.now).unwrap_or(Nanos::new(0));
         let (worker_ns, steal_ns) = match self {
-            Self::System => (
+            Self::System | Self::BesideCard => (
                 processor_time().since(start.worker).unwrap_or(wall_ns),
                 stolen_time().and_then(|now| now.since(start.steal?)),
             ),
@@ -73,7 +76,7 @@ impl Meter {
     pub(super) fn reset_peak_memory(self) -> Option<()> {
         match self {
             Self::System => fs::write("/proc/self/clear_refs", "5").ok(),
-            Self::Scripted => None,
+            Self::BesideCard | Self::Scripted => None,
         }
     }
 
@@ -81,7 +84,7 @@ impl Meter {
     pub(super) fn peak_memory(self) -> Option<u64> {
         match self {
             Self::System => status_bytes("VmHWM:"),
-            Self::Scripted => None,
+            Self::BesideCard | Self::Scripted => None,
         }
     }
 }
@@ -144,6 +147,14 @@ mod tests {
         let status = "VmPeak:\t  900 kB\nVmHWM:\t  512 kB\nRssAnon:\t 100 kB\n";
         assert_eq!(kibibytes_in(status, "VmHWM:"), Some(512 * 1024));
         assert_eq!(kibibytes_in(status, "VmSwap:"), None);
+    }
+
+    #[test]
+    fn the_memory_of_a_process_beside_a_card_is_not_that_of_the_card() {
+        assert!(Meter::of(DeviceKind::Cpu).peak_memory().is_some());
+        let beside = Meter::of(DeviceKind::Cuda);
+        assert_eq!(beside.reset_peak_memory(), None);
+        assert_eq!(beside.peak_memory(), None);
     }
 
     #[test]

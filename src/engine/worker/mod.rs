@@ -7,6 +7,7 @@
 mod block;
 mod command;
 mod create;
+mod death;
 mod host;
 mod kept;
 mod meter;
@@ -26,7 +27,9 @@ use super::{Capacity, EngineError, TokenId};
 use crate::record::observation::{
     Accuracy, CpuUse, Device, EngineFacts, FailureKind, Generation, Moment, Peak,
 };
+use crate::record::quantizing::Quantizing;
 use crate::study::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::units::{Nanos, Seconds};
 
@@ -48,6 +51,9 @@ pub struct Order {
     pub device: DeviceChoice,
     /// How weights are held.
     pub precision: Precision,
+    /// How keys and values are cached; where nothing is said, the engine chooses.
+    #[serde(default)]
+    pub kv: Option<CacheType>,
     /// Seed of random weights.
     pub seed: u64,
     /// How it is held besides.
@@ -55,11 +61,19 @@ pub struct Order {
     pub holding: Holding,
 }
 
-/// What decides, beside the precision, how a model is held.
+impl Order {
+    /// What it loads of the model.
+    pub const fn variant(&self) -> Variant {
+        Variant {
+            precision: self.precision,
+            kv: self.kv,
+        }
+    }
+}
+
+/// What decides, beside precision and cache, how a model is held.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holding {
-    /// How keys and values are cached; where nothing is said, the engine chooses.
-    pub kv: Option<CacheType>,
     /// Importance matrix that the k-quants heed.
     pub imatrix: Option<PathBuf>,
     /// Folder in which quantized files are kept for the next load.
@@ -73,6 +87,8 @@ pub struct Loaded {
     pub started: Moment,
     /// How long it took.
     pub duration: Nanos,
+    /// How its quantized weights came about, where they come from a checkpoint.
+    pub quantizing: Option<Quantizing>,
     /// What the engine says of it.
     pub engine: EngineFacts,
 }

@@ -1,7 +1,7 @@
 //! The energy of a point: what its two single-phase blocks say, and what an idle card draws.
 
 use super::{NoEnergy, Phase, PhaseEnergy, idle_power};
-use crate::metrics::facts::Facts;
+use crate::metrics::facts::{Facts, Sitting};
 use crate::record::observation::{Block, Purpose};
 use crate::study::workload::PointId;
 use crate::units::Watts;
@@ -13,7 +13,8 @@ pub struct PointEnergy {
     pub prefill: Result<PhaseEnergy, NoEnergy>,
     /// Of making tokens.
     pub decode: Result<PhaseEnergy, NoEnergy>,
-    /// What the card draws when nothing runs, before the first worker.
+    /// What the card drew when nothing ran, before the first worker of the session that showed the
+    /// energy.
     pub idle: Result<Watts, NoEnergy>,
 }
 
@@ -36,18 +37,24 @@ impl PointEnergy {
                 Phase::Prefill => block.point.osl.get() == 1,
                 Phase::Decode => block.point.osl.get() > 1,
             };
-            let block = serving
-                .iter()
-                .filter(of_phase)
-                .max_by_key(|block| block.load);
-            block.map_or(Err(NoEnergy::NotMeasured), |block| {
-                PhaseEnergy::of_block(block)
-            })
+            let blocks = serving.iter().filter(of_phase);
+            blocks.max_by_key(|block| block.load).copied()
         };
-        let before = facts.device.and_then(|device| device.before.as_deref());
+        let (prefill, decode) = (newest(Phase::Prefill), newest(Phase::Decode));
+        // A card draws more or less at rest on another day.
+        let sitting = match decode.or(prefill) {
+            Some(block) => facts.sitting_of(block),
+            None => facts.sittings.last(),
+        };
+        let shown = |block: Option<&Block>| match block {
+            Some(block) => PhaseEnergy::of_block(block),
+            None if facts.card().is_none() => Err(NoEnergy::NoSensors),
+            None => Err(NoEnergy::NotMeasured),
+        };
+        let before = sitting.and_then(Sitting::before);
         Some(Self {
-            prefill: newest(Phase::Prefill),
-            decode: newest(Phase::Decode),
+            prefill: shown(prefill),
+            decode: shown(decode),
             idle: before.map_or(Err(NoEnergy::NoSensors), idle_power),
         })
     }

@@ -1,6 +1,7 @@
 //! One line of the file: a record and its place in the chain.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
 use super::generations;
@@ -11,6 +12,12 @@ pub(super) const NOTHING_BEFORE: &str = "0000000000000000";
 
 /// Hexadecimal digits of the SHA-256 that the next line carries.
 const FINGERPRINT_DIGITS: usize = 16;
+
+/// What comes before the sum of a line, which is its last field.
+const SUM: &str = ",\"sum\":\"";
+
+/// What closes the sum and the line.
+const SUM_END: &str = "\"}";
 
 /// Where a line stands in the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -56,6 +63,8 @@ pub(super) enum Unreadable {
     Newer(u32),
     /// It is not a record.
     NotARecord(String),
+    /// It is the beginning of one, as a crash leaves it.
+    Incomplete(String),
 }
 
 /// The start of the SHA-256 of a line without its line end.
@@ -69,10 +78,35 @@ pub(super) fn fingerprint(line: &[u8]) -> String {
     text
 }
 
+/// What a line says of itself.
+#[derive(Debug)]
+pub(super) struct Sum {
+    /// The sum that it states.
+    pub(super) stated: String,
+    /// The sum of what it holds.
+    pub(super) actual: String,
+}
+
+impl Sum {
+    /// The sum at the end of a line: the fingerprint of the same line without it. `None` for a line that
+    /// has none, as those of older programs.
+    pub(super) fn of(line: &[u8]) -> Option<Self> {
+        let rest = line.strip_suffix(SUM_END.as_bytes())?;
+        let (rest, stated) = rest.split_at_checked(rest.len().checked_sub(FINGERPRINT_DIGITS)?)?;
+        let mut without = rest.strip_suffix(SUM.as_bytes())?.to_vec();
+        without.push(b'}');
+        Some(Self {
+            stated: String::from_utf8_lossy(stated).into_owned(),
+            actual: fingerprint(&without),
+        })
+    }
+}
+
 /// The line of a record, without its line end.
 ///
 /// Records are serialized with their `type` first, so the place goes between it and the opening brace;
-/// serde's `flatten` would do the same at the price of a copy of every number.
+/// serde's `flatten` would do the same at the price of a copy of every number. The sum at the end is for
+/// the last line of a file, which no other vouches for.
 pub(super) fn render(
     seq: u64,
     prev: &str,
@@ -82,9 +116,13 @@ pub(super) fn render(
     let body = serde_json::to_string(record)?;
     let skipped = skipped_bytes.map_or(String::new(), |n| format!("\"skipped_bytes\":{n},"));
     let fields = body.strip_prefix('{').unwrap_or(&body);
-    Ok(format!(
-        "{{\"seq\":{seq},\"prev\":\"{prev}\",{skipped}{fields}"
-    ))
+    let mut line = format!("{{\"seq\":{seq},\"prev\":\"{prev}\",{skipped}{fields}");
+    let sum = fingerprint(line.as_bytes());
+    line.pop();
+    line.push_str(SUM);
+    line.push_str(&sum);
+    line.push_str(SUM_END);
+    Ok(line)
 }
 
 /// Reads the place from the start of a line and the record from all of it.
@@ -92,6 +130,19 @@ pub(super) fn render(
 /// The place is a few dozen bytes and ends with the type; only then is the line read as what it is.
 /// Letting serde choose the variant would buffer every number of a block first.
 pub(super) fn parse(line: &[u8]) -> Result<(Place, Record), Unreadable> {
+    understand(line).map_err(|unreadable| match unreadable {
+        Unreadable::NotARecord(reason) if is_beginning(line) => Unreadable::Incomplete(reason),
+        Unreadable::NotARecord(_) | Unreadable::Newer(_) | Unreadable::Incomplete(_) => unreadable,
+    })
+}
+
+/// Whether these bytes may be the beginning of a line: no whole value is at their start.
+fn is_beginning(line: &[u8]) -> bool {
+    let mut values = serde_json::Deserializer::from_slice(line).into_iter::<IgnoredAny>();
+    !matches!(values.next(), Some(Ok(_)))
+}
+
+fn understand(line: &[u8]) -> Result<(Place, Record), Unreadable> {
     const TYPE: &[u8] = b"\"type\":\"";
     let not_a_record = || Unreadable::NotARecord("not a record".to_owned());
     let word = line

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::line::{self, Place, Unreadable};
+use super::line::{self, Place, Sum, Unreadable};
 use crate::record::observation::Record;
 
 /// Bytes that are read and understood together: some hundred blocks, so that no core waits long for
@@ -35,6 +35,8 @@ pub(super) struct Line {
     pub(super) parsed: Result<(Place, Record), Unreadable>,
     /// The start of its SHA-256; empty where the chain is ignored.
     pub(super) fingerprint: String,
+    /// What the line says of itself; `None` too where the chain is ignored.
+    pub(super) sum: Option<Sum>,
 }
 
 impl Line {
@@ -48,6 +50,10 @@ impl Line {
             fingerprint: match chain {
                 Chain::Hashed => line::fingerprint(line),
                 Chain::Ignored => String::new(),
+            },
+            sum: match chain {
+                Chain::Hashed => Sum::of(line),
+                Chain::Ignored => None,
             },
         }
     }

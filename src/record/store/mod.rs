@@ -1,8 +1,9 @@
 //! The append-only file of a study: `run.jsonl`.
 //!
 //! Each line is a record with its place in the chain: `seq` counts from 0, and `prev` is the start of
-//! the SHA-256 of the line before, so that a line that was changed, dropped or inserted shows. A line
-//! torn by a crash stays where it is; the next one names the bytes skipped.
+//! the SHA-256 of the line before, so that a line that was changed, dropped or inserted shows. `sum`, its
+//! last field, is the start of the SHA-256 of the line without it, so that a change of the last line shows
+//! too. A line torn by a crash stays where it is; the next one names the bytes skipped.
 
 mod generations;
 mod line;
@@ -10,6 +11,7 @@ mod lines;
 mod reader;
 mod readings;
 mod resume;
+mod structure;
 mod verify;
 mod writer;
 

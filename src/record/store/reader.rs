@@ -108,7 +108,7 @@ impl Reader {
                         known: crate::record::schema::VERSION,
                     });
                 }
-                Err(Unreadable::NotARecord(reason)) => {
+                Err(Unreadable::NotARecord(reason) | Unreadable::Incomplete(reason)) => {
                     if let Some(before) = self.doubtful.take() {
                         return Err(self.malformed(before.line, before.reason));
                     }

@@ -24,6 +24,7 @@ pub(super) fn point() -> PointId {
     let count = |n| NonZeroU32::new(n).unwrap();
     PointId {
         precision: Precision::F32,
+        kv: None,
         batch: count(4),
         isl: count(128),
         osl: count(32),
@@ -108,6 +109,7 @@ pub(super) fn load(number: u32) -> Load {
         load: number,
         launch: 0,
         precision: Precision::F32,
+        kv: None,
         engine: EngineFacts {
             weight_type: "f32".to_owned(),
             bits_per_weight: 32.0,
@@ -124,6 +126,7 @@ pub(super) fn load(number: u32) -> Load {
         },
         started: moment(10),
         duration_ns: Nanos::new(5),
+        quantizing: None,
         accuracy: Vec::new(),
     }
 }
@@ -164,6 +167,7 @@ pub(super) fn scoring(number: u32) -> Scoring {
     Scoring {
         scoring: number,
         precision: Precision::Q8_0,
+        kv: None,
         engine: load(0).engine,
         reference: Reference {
             source: ModelSource::Tiny,

@@ -56,9 +56,16 @@ fn a_line_is_its_place_and_then_its_record() {
         lines[1],
         format!(
             "{{\"seq\":1,\"prev\":\"{prev}\",\"type\":\"end\",\"status\":\"complete\",\"at\":\
-             {{\"monotonic_ns\":9,\"realtime_ns\":1790000000000000009}}}}"
+             {{\"monotonic_ns\":9,\"realtime_ns\":1790000000000000009}},\"sum\":\"{}\"}}",
+            line::fingerprint(lines[1].replace(&sum_of(lines[1]), "}").as_bytes())
         )
     );
+}
+
+/// The last field of a line, with what closes the line.
+fn sum_of(line: &str) -> String {
+    let at = line.rfind(",\"sum\":").unwrap();
+    line[at..].to_owned()
 }
 
 #[test]
@@ -192,7 +199,7 @@ fn the_line_after_a_torn_one_names_the_bytes_skipped() {
     assert_eq!(verify(&file).unwrap().torn_bytes, None);
 }
 
-/// Any change of any byte before the last line shows.
+/// Any change of any byte shows, in the last line too.
 #[test]
 fn every_changed_byte_is_found() {
     let (_folder, file) = folder();
@@ -204,16 +211,41 @@ fn every_changed_byte_is_found() {
         .iter()
         .rposition(|b| *b == b'\n')
         .unwrap();
-    for at in 0..last_line {
-        let mut changed = whole.clone();
-        changed[at] = if changed[at] == b'1' { b'2' } else { b'1' };
-        fs::write(&file, &changed).unwrap();
-        match verify(&file) {
-            Ok(seen) => assert_ne!(seen.findings, [], "byte {at} changed"),
-            Err(StoreError::NewerSchema { .. }) => {}
-            Err(error) => panic!("byte {at}: {error}"),
+    for at in 0..whole.len() {
+        // The last line has no other behind it, so there more is tried.
+        let changes: &[u8] = if at < last_line {
+            b"12"
+        } else {
+            b"12 \n\t\0},\"x"
+        };
+        for &byte in changes {
+            let mut changed = whole.clone();
+            changed[at] = byte;
+            if changed == whole {
+                continue;
+            }
+            fs::write(&file, &changed).unwrap();
+            match verify(&file) {
+                Ok(seen) => assert_ne!(seen.findings, [], "byte {at} changed to {byte}"),
+                Err(StoreError::NewerSchema { .. }) => {}
+                Err(error) => panic!("byte {at}: {error}"),
+            }
         }
     }
+}
+
+#[test]
+fn lines_of_older_programs_have_no_sum() {
+    let (_folder, file) = folder();
+    write(&file, &sample::run(0)[..1]);
+    let line = fs::read_to_string(&file).unwrap();
+    let older = line.trim_end().replace(&sum_of(line.trim_end()), "}\n");
+    fs::write(&file, older).unwrap();
+    assert_intact(&file);
+    // One that goes on has them from there on.
+    let mut writer = Writer::resume(&file).unwrap().writer;
+    writer.append_all(&sample::run(0)[1..]).unwrap();
+    assert_intact(&file);
 }
 
 #[test]
@@ -430,7 +462,7 @@ fn a_newer_schema_is_refused_by_name() {
     session.schema = crate::record::schema::VERSION + 1;
     write(&file, &[Record::Session(Box::new(session))]);
     let expected = format!(
-        "{}:1: schema 3 is newer than the 2 that this program knows; use a newer mtok",
+        "{}:1: schema 4 is newer than the 3 that this program knows; use a newer mtok",
         file.display()
     );
     assert_eq!(read(&file).unwrap_err().to_string(), expected);
@@ -478,20 +510,38 @@ fn a_run_goes_on_only_with_the_same_card_driver_binary_study_and_model() {
             |now| now.0.harness.binary_sha256.push('0'),
             "the executable's SHA-256",
         ),
-        (|now| now.0.model.shape.layers = 3, "the model's shape"),
-        (|now| now.0.study.measure.seed = 2, "the study's [measure]"),
+        (
+            |now| now.0.model.shape.layers = 3,
+            "the model's shape.layers",
+        ),
+        (
+            |now| now.0.study.measure.seed = 2,
+            "the study's measure.seed",
+        ),
         (
             |now| {
                 now.0.study.sweep.batch.pop();
             },
-            "the study's sweep",
+            "the study's sweep.batch",
         ),
     ];
     assert_eq!(differs(|_| {}), Ok(()));
     assert_eq!(differs(|now| now.0.started = sample::moment(77)), Ok(()));
     for (change, what) in cases {
-        assert_eq!(differs(change), Err(what));
+        assert_eq!(differs(change), Err(what.to_owned()));
     }
+}
+
+#[test]
+fn what_keeps_a_run_from_going_on_is_named_with_both_values() {
+    let was = (sample::session(), sample::device());
+    let mut now = was.clone();
+    now.0.study.measure.seed = 7;
+    let difference = check_resume((&was.0, &was.1), (&now.0, &now.1)).unwrap_err();
+    assert_eq!(
+        difference.to_string(),
+        "cannot resume: the study's measure.seed is 7, but the record has 1; start a new --out"
+    );
 }
 
 /// A run with a comparison of two windows, changed in one place.
@@ -553,4 +603,30 @@ fn a_comparison_of_quality_has_every_window_once_and_whole() {
         |records| records.push(Record::Scoring(Box::new(sample::scoring(0)))),
         &["comparison 0 is there twice"],
     );
+}
+
+#[test]
+fn a_file_of_version_2_reads_as_it_did() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = root.join("tests/fixtures/record/version-2.jsonl");
+    assert_intact(&file);
+    let records = read(&file).unwrap();
+    let Record::Session(session) = &records[0] else {
+        panic!("{:?} is no session", records[0])
+    };
+    assert_eq!((session.schema, session.study.sweep.kv.as_ref()), (2, None));
+    let points = session.study.sweep.points();
+    let measured: Vec<PointId> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Block(block) => Some(block.point),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(measured, [points[0]; 3]);
+    let judged = records.iter().filter_map(|record| match record {
+        Record::Scoring(scoring) => Some(scoring.variant().to_string()),
+        _ => None,
+    });
+    assert_eq!(judged.collect::<Vec<_>>(), ["q8_0"]);
 }

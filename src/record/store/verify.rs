@@ -1,15 +1,14 @@
 //! Whether a file is intact, and whether every number that a report shows can be derived from it.
 
-use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use super::StoreError;
 use super::line::{NOTHING_BEFORE, Place, Unreadable};
 use super::lines::{Chain, Line, Lines};
-use super::readings::{self, UnsoundReadings};
-use crate::record::observation::{Block, Generation, Purpose, Record};
-use crate::record::scoring::{Text, Window};
-use crate::study::model::Precision;
+use super::readings::UnsoundReadings;
+use super::structure::Structure;
+use crate::record::observation::{Purpose, Record};
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 
 /// What [`verify`] saw.
@@ -58,6 +57,12 @@ pub enum Problem {
         /// What this line says.
         found: String,
     },
+    /// The line was changed: it holds something else than what its sum was taken of.
+    #[error("the line is not what its sum was taken of, which is {}", stated.as_deref().unwrap_or("gone"))]
+    Sum {
+        /// What the line says, unless that is gone.
+        stated: Option<String>,
+    },
     /// Bytes are said to be skipped that are not there.
     #[error("{stated} skipped bytes are stated where no torn line is")]
     Skipped {
@@ -88,13 +93,13 @@ pub enum Problem {
         /// The point.
         point: PointId,
     },
-    /// A block of one precision in a load of another.
-    #[error("a block of {point} in a load of {precision}")]
-    Precision {
+    /// A block of one variant in a load of another.
+    #[error("a block of {point} in a load of {variant}")]
+    Variant {
         /// The point.
         point: PointId,
         /// What was loaded.
-        precision: Precision,
+        variant: Variant,
     },
     /// A block without a generation.
     #[error("a block without a generation")]
@@ -194,6 +199,10 @@ pub fn verify(file: &Path) -> Result<Verification, StoreError> {
                 });
             }
             Err(Unreadable::NotARecord(reason)) => check.not_a_record(&line, reason.clone()),
+            Err(Unreadable::Incomplete(reason)) if line.terminated => {
+                check.not_a_record(&line, reason.clone());
+            }
+            Err(Unreadable::Incomplete(_)) => check.torn(&line),
         }
     }
     check.condemn_doubtful();
@@ -207,6 +216,8 @@ struct Check {
     prev: String,
     /// A line that is no record, until the next one says that it was torn.
     doubtful: Option<(Finding, u64)>,
+    /// Whether the lines have sums, which those of older programs have not.
+    summed: bool,
     structure: Structure,
 }
 
@@ -221,6 +232,7 @@ impl Default for Check {
             expected_seq: 0,
             prev: NOTHING_BEFORE.to_owned(),
             doubtful: None,
+            summed: false,
             structure: Structure::default(),
         }
     }
@@ -239,16 +251,29 @@ impl Check {
 
     fn not_a_record(&mut self, line: &Line, reason: String) {
         self.condemn_doubtful();
-        if line.terminated {
-            let problem = Problem::NotARecord { reason };
-            let finding = Finding {
-                line: line.number,
-                problem,
-            };
-            self.doubtful = Some((finding, line.length));
-        } else {
-            self.seen.torn_bytes = Some(line.length);
-        }
+        let problem = Problem::NotARecord { reason };
+        let finding = Finding {
+            line: line.number,
+            problem,
+        };
+        self.doubtful = Some((finding, line.length));
+    }
+
+    fn torn(&mut self, line: &Line) {
+        self.condemn_doubtful();
+        self.seen.torn_bytes = Some(line.length);
+    }
+
+    /// A line that has no sum where others have one lost it.
+    fn sum(&mut self, line: &Line) {
+        self.summed |= line.sum.is_some();
+        let stated = match &line.sum {
+            Some(sum) if sum.stated == sum.actual => return,
+            Some(sum) => Some(sum.stated.clone()),
+            None if self.summed => None,
+            None => return,
+        };
+        self.find(line.number, Problem::Sum { stated });
     }
 
     fn record(&mut self, line: &Line, place: &Place, record: &Record) {
@@ -267,6 +292,7 @@ impl Check {
             let (expected, found) = (self.prev.clone(), place.prev.clone());
             self.find(number, Problem::Chain { expected, found });
         }
+        self.sum(line);
         self.expected_seq = place.seq.saturating_add(1);
         self.prev.clone_from(&line.fingerprint);
         self.seen.records += 1;
@@ -274,180 +300,4 @@ impl Check {
             self.find(number, problem);
         }
     }
-}
-
-/// What later records refer to.
-#[derive(Default)]
-struct Structure {
-    points: Option<HashSet<PointId>>,
-    loads: BTreeMap<u32, Precision>,
-    /// Texts of the comparisons, with the windows seen of each.
-    texts: BTreeMap<u32, (Text, HashSet<u32>)>,
-    ended: bool,
-}
-
-impl Structure {
-    /// What is wrong with a record in the light of those before it.
-    fn problems(&mut self, record: &Record) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if let Record::Session(session) = record {
-            self.points = Some(session.study.sweep.points().into_iter().collect());
-            self.ended = false;
-            return problems;
-        }
-        if self.points.is_none() {
-            problems.push(Problem::NoSession);
-            self.points = Some(HashSet::new());
-        }
-        if self.ended {
-            problems.push(Problem::AfterEnd);
-            self.ended = false;
-        }
-        match record {
-            Record::Session(_) | Record::Peak(_) => {}
-            Record::Device(device) => {
-                let before = device.before.as_deref();
-                problems.extend(before.and_then(readings::unsound).map(Problem::Sensors));
-            }
-            Record::Load(load) => {
-                if self.loads.insert(load.load, load.precision).is_some() {
-                    problems.push(Problem::LoadTwice { load: load.load });
-                }
-            }
-            Record::Block(block) => {
-                problems.extend(self.in_study(block));
-                problems.extend(self.in_load(block));
-                problems.extend(block_problems(block));
-            }
-            Record::Failure(failure) => {
-                problems.extend(failure.load.and_then(|load| self.known_load(load)));
-                problems.extend(failure.point.and_then(|point| self.known_point(point)));
-            }
-            Record::Skip(skip) => problems.extend(self.known_point(skip.point)),
-            Record::Scoring(scoring) => {
-                let text = (scoring.text.clone(), HashSet::new());
-                let scoring = scoring.scoring;
-                if self.texts.insert(scoring, text).is_some() {
-                    problems.push(Problem::ScoringTwice { scoring });
-                }
-            }
-            Record::Window(window) => problems.extend(self.window_problem(window)),
-            Record::Unscored(_) => {}
-            Record::End(end) => {
-                self.ended = true;
-                let after = end.after.as_deref();
-                problems.extend(after.and_then(readings::unsound).map(Problem::Sensors));
-            }
-        }
-        problems
-    }
-
-    /// What is wrong with a window in the light of its text.
-    fn window_problem(&mut self, seen: &Window) -> Option<Problem> {
-        let (scoring, window) = (seen.scoring, seen.window);
-        let text = self.texts.get_mut(&scoring);
-        let Some((text, windows)) = text.filter(|(text, _)| window < text.windows) else {
-            return Some(Problem::UnknownWindow { scoring, window });
-        };
-        if !windows.insert(window) {
-            return Some(Problem::WindowTwice { scoring, window });
-        }
-        let (expected, found) = (text.targets(), seen.divergence_nano.len());
-        if found != expected as usize || seen.same_top > expected {
-            return Some(Problem::Predictions {
-                scoring,
-                window,
-                expected,
-                found,
-            });
-        }
-        let sums = [seen.surprise, seen.surprise_reference, seen.delta_p_squared];
-        let possible = sums.iter().all(|sum| sum.is_finite() && *sum >= 0.0)
-            && seen.delta_p.abs() <= f64::from(expected);
-        (!possible).then_some(Problem::Sums { scoring, window })
-    }
-
-    fn known_load(&self, load: u32) -> Option<Problem> {
-        (!self.loads.contains_key(&load)).then_some(Problem::UnknownLoad { load })
-    }
-
-    fn known_point(&self, point: PointId) -> Option<Problem> {
-        let known = self.points.as_ref().is_some_and(|all| all.contains(&point));
-        (!known).then_some(Problem::UnknownPoint { point })
-    }
-
-    /// Energy blocks show one phase alone and so have lengths of their own; the point that they serve is
-    /// one of the study.
-    fn in_study(&self, block: &Block) -> Option<Problem> {
-        let (point, purpose) = (block.point, block.purpose);
-        let wrong = Some(Problem::Serves { point, purpose });
-        match (purpose, block.serves) {
-            (Purpose::Measure | Purpose::Drift, None) => self.known_point(point),
-            (Purpose::Measure | Purpose::Drift, Some(_)) | (Purpose::Energy, None) => wrong,
-            (Purpose::Energy, Some(served)) => {
-                let alike = (served.precision, served.batch) == (point.precision, point.batch);
-                self.known_point(served)
-                    .or(if alike { None } else { wrong })
-            }
-        }
-    }
-
-    fn in_load(&self, block: &Block) -> Option<Problem> {
-        let point = block.point;
-        match self.loads.get(&block.load) {
-            None => Some(Problem::UnknownLoad { load: block.load }),
-            Some(&precision) if precision != point.precision => {
-                Some(Problem::Precision { point, precision })
-            }
-            Some(_) => None,
-        }
-    }
-}
-
-/// What is wrong with a block in itself.
-fn block_problems(block: &Block) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if block.generations.is_empty() {
-        problems.push(Problem::EmptyBlock);
-    }
-    let expected = block.point.osl.get();
-    let start = block.started.monotonic_ns.value();
-    let mut before = Some(start);
-    for (generation, seen) in block.generations.iter().enumerate() {
-        let found = seen.steps_ns.len();
-        if found != expected as usize {
-            problems.push(Problem::Steps {
-                generation,
-                expected,
-                found,
-            });
-        }
-        if before.is_none_or(|before| seen.t0_ns.value() < before) {
-            problems.push(Problem::Time { generation });
-        }
-        before = end_of(seen);
-    }
-    let wall_end = start.checked_add(block.cpu.wall_ns.value());
-    if wall_end.is_none() || before.is_none() || wall_end < before {
-        problems.push(Problem::Wall);
-    }
-    if let Some(sensors) = &block.sensors {
-        let of_block = readings::unsound(sensors).or(readings::outside(block, sensors));
-        problems.extend(of_block.map(Problem::Sensors));
-    }
-    let hash = block.output_sha256.as_bytes();
-    if hash.len() != 64 || !hash.iter().all(u8::is_ascii_hexdigit) {
-        problems.push(Problem::OutputHash);
-    }
-    problems
-}
-
-/// When a generation ended, `None` where its times do not add up to a time.
-fn end_of(generation: &Generation) -> Option<u64> {
-    let steps = generation.steps_ns.iter();
-    steps
-        .chain([&generation.tail_ns])
-        .try_fold(generation.t0_ns.value(), |sum, step| {
-            sum.checked_add(step.value())
-        })
 }

@@ -141,10 +141,11 @@ pub(super) fn short(text: &str, room: usize) -> String {
 }
 
 fn digits(size: f64) -> String {
-    if size >= 1_000.0 {
+    // What rounds up to the next form is written in it.
+    if size >= 999.995 {
         return thousands(size);
     }
-    if size >= 1.0 {
+    if size >= 0.999_95 {
         return format!("{size:.2}");
     }
     if size == 0.0 {
@@ -220,6 +221,8 @@ mod tests {
             (4.230_769, "$4.23"),
             (0.0, "$0"),
             (0.9, "$0.90"),
+            (0.999_999, "$1.00"),
+            (999.999, "$1,000"),
             (0.2692, "$0.2692"),
             (-120.5, "−$120.50"),
             (f64::NAN, "—"),

@@ -1,12 +1,14 @@
 //! What would change the answer, and when to ask again.
 
-use super::amount::{change, count, count_or_absent, count_small, times, usd_or_absent};
+use super::amount::{change, count, count_or_absent, count_small, times, usd};
 use super::{Part, names, section, table};
 use crate::cost::answer::{Answer, BreakEvenAnswer};
 use crate::cost::sensitivity::Lever;
 
 /// Levers that page one names.
 const TOP: usize = 5;
+/// Units of the prices that grow old.
+const PRICES: [&str; 3] = ["USD/Mtok", "USD/Mtok-h", "USD/GPU-h"];
 /// A convention of the calculation, nothing that moves.
 const CONVENTION: &str = "calendar.";
 
@@ -117,15 +119,25 @@ pub(super) fn triggers(answer: &Answer) -> Part {
             ));
         }
     }
-    if let Some(as_of) = &answer.as_of {
+    if let Some(read) = oldest_price(answer) {
         notes.push(format!(
-            "Prices are older than 90 days; these are those of {as_of}."
+            "A price here is older than 90 days; the oldest was read on {read}."
         ));
     }
     notes.push(
         "Something changes that no number here holds: how good the answers are, whether the seller switches the model off, what compliance asks for.".to_owned(),
     );
     Part::List("Look again when", notes)
+}
+
+/// The day on which the oldest of the prices was read.
+fn oldest_price(answer: &Answer) -> Option<&str> {
+    answer
+        .assumptions
+        .iter()
+        .filter(|line| line.source != "default" && PRICES.contains(&line.unit))
+        .filter_map(|line| line.date.as_deref())
+        .min()
 }
 
 fn volume(answer: &Answer, found: &BreakEvenAnswer) -> Vec<String> {
@@ -142,15 +154,14 @@ fn volume(answer: &Answer, found: &BreakEvenAnswer) -> Vec<String> {
             count(permanent),
             count(first)
         )),
-        (Some(permanent), _) => notes.push(format!(
+        (Some(permanent), _) if permanent > 0.0 => notes.push(format!(
             "The volume falls under {} requests a month: below it the API is cheaper.",
             count(permanent)
         )),
-        (None, _) => notes.push(format!(
-            "A GPU hour costs less than {}, or a replica sustains more than {} output tokens per second: only then does self-hosting pay at some volume.",
-            usd_or_absent(found.required_usd_per_gpu_hour),
-            count_or_absent(found.required_output_tokens_per_second)
-        )),
+        (Some(_), _) => {}
+        (None, _) => notes.extend(way_out(found).map(|way| {
+            format!("{}: only then does self-hosting pay for good.", capitalized(&way))
+        })),
     }
     if let (true, Some(speed)) = (found.exists, found.required_output_tokens_per_second) {
         let now = answer
@@ -164,6 +175,18 @@ fn volume(answer: &Answer, found: &BreakEvenAnswer) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// What would make self-hosting pay at some volume; nothing does where one more request costs less at
+/// the API whatever the cards cost.
+pub(super) fn way_out(found: &BreakEvenAnswer) -> Option<String> {
+    let rate = found.required_usd_per_gpu_hour?;
+    let speed = found.required_output_tokens_per_second?;
+    Some(format!(
+        "a GPU hour costs less than {}, or a replica sustains more than {} output tokens per second",
+        usd(rate),
+        count_small(speed)
+    ))
 }
 
 fn with_unit(value: f64, lever: &Lever) -> String {

@@ -302,11 +302,17 @@ fn same_model(answer: &Answer) -> Option<Check> {
             }
         })
         .collect();
+    // It holds where the very same model is beaten at the volumes at which the API is.
+    let from = |found: Option<&BreakEvenAnswer>| found?.permanent_from_requests_per_month;
+    let here = from(answer.break_even.as_ref());
     let pays = answer
         .alternatives
         .iter()
         .filter(|other| other.same_model == Some(true))
-        .all(|other| other.break_even.as_ref().is_some_and(|found| found.exists));
+        .all(|other| {
+            let there = from(other.break_even.as_ref());
+            here.zip(there).is_some_and(|(here, there)| there <= here)
+        });
     (!same.is_empty()).then(|| {
         check(
             "self-hosting wins once the API bill passes the hosting bill",

@@ -4,7 +4,7 @@ use super::amount::{change, count, count_small, counted, percent, times, usd};
 use super::{
     Figure, Part, cash, change as levers, ledger, names, options, pictures, replica, section, table,
 };
-use crate::cost::answer::Answer;
+use crate::cost::answer::{Answer, BreakEvenAnswer};
 use crate::cost::horizon::HorizonAnswer;
 use crate::cost::scenario::CommittedFleet;
 use crate::cost::uncertainty::{Percentiles, UncertaintyAnswer, probability_text};
@@ -27,65 +27,103 @@ pub(super) fn parts(answer: &Answer) -> Vec<Part> {
 }
 
 fn figures(answer: &Answer) -> Vec<Figure> {
-    let mut figures = Vec::new();
-    let mut add = |what, value: String, note: String| figures.push(Figure { what, value, note });
-    if let Some(api) = &answer.api {
-        let note = format!("a month, {} a request", usd(api.usd_per_request));
-        add("API today", usd(api.usd_per_month), note);
-    }
-    if let Some(host) = &answer.self_hosted {
-        let (one, many) = names::of_cards(answer);
-        let note = format!(
-            "a month, {} a request; {}, {} in use",
-            usd(host.usd_per_request),
-            counted(host.gpus, one, many),
-            percent(host.utilization)
-        );
-        add("Self-hosting today", usd(host.usd_per_month), note);
-    }
+    let mut figures = bills(answer);
     if let Some(found) = &answer.break_even {
-        let (value, note) = match found.permanent_from_requests_per_month {
-            Some(permanent) => (
-                count(permanent),
-                format!(
-                    "requests a month, {} today's volume",
-                    times(permanent / answer.volume.requests_per_month)
-                ),
-            ),
-            None => ("never".to_owned(), "at no volume".to_owned()),
-        };
-        add("It pays for good above", value, note);
-        if let (Some(utilization), Some(spend)) = (found.utilization, found.usd_per_month) {
-            let note = format!("of the capacity in use, at an API bill of {}", usd(spend));
-            add("First break-even", percent(utilization), note);
-        }
+        figures.extend(crossing(found, answer.volume.requests_per_month));
     }
-    if let Some(unsure) = &answer.uncertainty {
-        let note = format!("of {} draws", count(unsure.draws as f64));
-        add(
-            "Self-hosting is cheaper in",
-            unsure.probability_text.clone(),
-            note,
-        );
-    }
+    figures.extend(answer.uncertainty.as_ref().map(|unsure| Figure {
+        what: "Self-hosting is cheaper in",
+        value: unsure.probability_text.clone(),
+        note: format!("of {} draws", count(unsure.draws as f64)),
+    }));
     if let Some(horizon) = &answer.horizon {
-        let (value, note) = payback(horizon);
-        add("Payback", value, note);
-        let halved = &horizon.volume_halved;
-        add(
-            "If the volume halves",
-            change(Some(halved.saving_usd_per_month)),
-            "saved a month by the same fleet".to_owned(),
-        );
-        let bound = horizon.commitment_liability_usd;
-        let note = if bound > 0.0 {
-            "owed for the machines whatever the volume"
-        } else {
-            "owed; the machines can be given back"
-        };
-        add("Commitment", usd(bound), note.to_owned());
+        figures.extend(money(horizon));
     }
     figures
+}
+
+fn bills(answer: &Answer) -> Vec<Figure> {
+    let api = answer.api.as_ref().map(|api| Figure {
+        what: "API today",
+        value: usd(api.usd_per_month),
+        note: format!("a month, {} a request", usd(api.usd_per_request)),
+    });
+    let host = answer.self_hosted.as_ref().map(|host| {
+        let (one, many) = names::of_cards(answer);
+        Figure {
+            what: "Self-hosting today",
+            value: usd(host.usd_per_month),
+            note: format!(
+                "a month, {} a request; {}, {} in use",
+                usd(host.usd_per_request),
+                counted(host.gpus, one, many),
+                percent(host.utilization)
+            ),
+        }
+    });
+    api.into_iter().chain(host).collect()
+}
+
+/// The permanent volume, and the first crossing where there is one above no volume at all.
+fn crossing(found: &BreakEvenAnswer, today: f64) -> Vec<Figure> {
+    let (value, note) = match found.permanent_from_requests_per_month {
+        Some(permanent) if permanent <= 0.0 => (
+            "any volume".to_owned(),
+            "from the first request on".to_owned(),
+        ),
+        Some(permanent) => (
+            count(permanent),
+            format!(
+                "requests a month, {} today's volume",
+                times(permanent / today)
+            ),
+        ),
+        None => ("never".to_owned(), "at no volume".to_owned()),
+    };
+    let mut figures = vec![Figure {
+        what: "It pays for good above",
+        value,
+        note,
+    }];
+    if let (Some(utilization), Some(spend)) = (found.utilization, found.usd_per_month)
+        && utilization > 0.0
+    {
+        figures.push(Figure {
+            what: "First break-even",
+            value: percent(utilization),
+            note: format!("of the capacity in use, at an API bill of {}", usd(spend)),
+        });
+    }
+    figures
+}
+
+/// Payback, the halved volume and what one is bound for.
+fn money(horizon: &HorizonAnswer) -> [Figure; 3] {
+    let (value, note) = payback(horizon);
+    let bound = horizon.commitment_liability_usd;
+    let owed = if bound > 0.0 {
+        "owed for the machines whatever the volume"
+    } else {
+        "owed; the machines can be given back"
+    };
+    let halved = horizon.volume_halved.saving_usd_per_month;
+    [
+        Figure {
+            what: "Payback",
+            value,
+            note,
+        },
+        Figure {
+            what: "If the volume halves",
+            value: change(Some(halved)),
+            note: "saved a month by the same fleet".to_owned(),
+        },
+        Figure {
+            what: "Commitment",
+            value: usd(bound),
+            note: owed.to_owned(),
+        },
+    ]
 }
 
 fn payback(horizon: &HorizonAnswer) -> (String, String) {
@@ -136,6 +174,16 @@ fn certainty(unsure: &UncertaintyAnswer) -> Part {
             count,
         ),
     ];
+    let header = [
+        "",
+        "P5: one in twenty lies below",
+        "P50: half",
+        "P95: one in twenty lies above",
+    ];
+    section("How sure", certainty_notes(unsure), table(1, &header, rows))
+}
+
+fn certainty_notes(unsure: &UncertaintyAnswer) -> Vec<String> {
     let mut notes = vec![
         format!(
             "Self-hosting is cheaper in {} of {} draws{}; it pays at some volume in {}.",
@@ -156,17 +204,17 @@ fn certainty(unsure: &UncertaintyAnswer) -> Part {
             percent(unsure.overflow_share)
         ));
     }
+    if unsure.break_even_draws < unsure.draws {
+        notes.push(format!(
+            "The break-evens are those of the first {} draws: a fleet that follows the hours has very many sizes.",
+            count(unsure.break_even_draws as f64)
+        ));
+    }
     match unsure.fleet {
         CommittedFleet::Committed => {}
         CommittedFleet::Resized => notes.push("The fleet is sized anew in every draw, as if the volume were known beforehand: perfect foresight, which flatters self-hosting.".to_owned()),
     }
-    let header = [
-        "",
-        "P5: one in twenty lies below",
-        "P50: half",
-        "P95: one in twenty lies above",
-    ];
-    section("How sure", notes, table(1, &header, rows))
+    notes
 }
 
 fn drawn(unsure: &UncertaintyAnswer) -> String {

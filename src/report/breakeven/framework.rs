@@ -1,8 +1,8 @@
 //! The usual comparison of an API with self-hosting, filled with this scenario's numbers.
 
-use super::amount::{count, count_small, counted, percent, usd, usd_or_absent};
+use super::amount::{count, count_small, counted, percent, usd};
 use super::{Part, names, section, table};
-use crate::cost::answer::{Answer, ApiAnswer, HostAnswer};
+use crate::cost::answer::{Answer, ApiAnswer, BreakEvenAnswer, HostAnswer};
 use crate::report::number::ABSENT;
 
 /// Fixed cost, variable cost, fit, risk and break-even of both sides.
@@ -83,26 +83,39 @@ fn host_variable(answer: &Answer, host: &HostAnswer) -> String {
 }
 
 fn api_best(answer: &Answer, _: &ApiAnswer) -> String {
-    let found = answer.break_even.as_ref();
-    match found.map(|found| (found.requests_per_month, found.exists)) {
-        Some((Some(first), true)) => format!("under {} requests a month", count(first)),
-        Some(_) => "every volume".to_owned(),
-        None => ABSENT.to_owned(),
+    let Some(found) = &answer.break_even else {
+        return ABSENT.to_owned();
+    };
+    match (found.requests_per_month, lost_for_good(found)) {
+        (Some(first), _) if first <= 0.0 => "no volume".to_owned(),
+        (Some(first), _) => format!("under {} requests a month", count(first)),
+        (None, Some(last)) => format!("above {} requests a month", count(last)),
+        (None, None) => "every volume".to_owned(),
     }
 }
 
 fn host_best(answer: &Answer, _: &HostAnswer) -> String {
-    let found = answer.break_even.as_ref();
-    match found.map(|found| found.permanent_from_requests_per_month) {
-        Some(Some(permanent)) => {
-            format!(
-                "a steady volume above {} requests a month",
-                count(permanent)
-            )
-        }
-        Some(None) => "no volume".to_owned(),
-        None => ABSENT.to_owned(),
+    let Some(found) = &answer.break_even else {
+        return ABSENT.to_owned();
+    };
+    match (
+        found.permanent_from_requests_per_month,
+        lost_for_good(found),
+    ) {
+        (Some(permanent), _) if permanent <= 0.0 => "every volume".to_owned(),
+        (Some(permanent), _) => format!(
+            "a steady volume above {} requests a month",
+            count(permanent)
+        ),
+        (None, Some(last)) => format!("only volumes under {} requests a month", count(last)),
+        (None, None) => "no volume".to_owned(),
     }
+}
+
+/// The volume above which self-hosting, cheaper below it, never is again.
+fn lost_for_good(found: &BreakEvenAnswer) -> Option<f64> {
+    let last = found.crossings.last().filter(|_| !found.exists)?;
+    Some(last.requests_per_month)
 }
 
 fn api_risk(answer: &Answer, _: &ApiAnswer) -> String {
@@ -110,10 +123,16 @@ fn api_risk(answer: &Answer, _: &ApiAnswer) -> String {
         .sensitivity
         .iter()
         .filter(|lever| lever.key.starts_with("api.") && lever.key.contains("price"))
+        .filter(|lever| lever.base > 0.0)
         .find_map(|lever| Some((lever, lever.flip_point?)));
     match flip {
         Some((lever, flip)) => format!(
-            "the seller's prices: the answer flips when they pass {} times today's",
+            "the seller's prices: the answer flips when they {} {} times today's",
+            if flip > lever.base {
+                "rise above"
+            } else {
+                "fall under"
+            },
             count_small(flip / lever.base)
         ),
         None => "the seller's prices, though no change of them flips the answer".to_owned(),
@@ -140,11 +159,16 @@ fn host_risk(answer: &Answer, host: &HostAnswer) -> String {
         risks.push("one replica, nothing to fall back on".to_owned());
     }
     if let Some(offers) = answer.view.yardsticks.offers {
-        risks.push(format!(
-            "the same card is offered at {} to {} an hour",
-            usd(offers.low_usd_per_gpu_hour),
-            usd(offers.high_usd_per_gpu_hour)
-        ));
+        let (low, high) = (offers.low_usd_per_gpu_hour, offers.high_usd_per_gpu_hour);
+        risks.push(if low < high {
+            format!(
+                "the same card is offered at {} to {} an hour",
+                usd(low),
+                usd(high)
+            )
+        } else {
+            format!("one price of the card is known, {} an hour", usd(low))
+        });
     }
     if risks.is_empty() {
         return ABSENT.to_owned();
@@ -157,17 +181,15 @@ fn break_even(answer: &Answer, _: &HostAnswer) -> String {
         return ABSENT.to_owned();
     };
     match (found.usd_per_month, found.utilization) {
+        (Some(_), Some(utilization)) if utilization <= 0.0 => "at every volume".to_owned(),
         (Some(spend), Some(utilization)) => format!(
             "at an API bill of {} a month, {} of the capacity in use",
             usd(spend),
             percent(utilization)
         ),
-        (_, _) => format!(
-            "none: it needs a GPU hour under {} or more than {} output tokens/s of a replica",
-            usd_or_absent(found.required_usd_per_gpu_hour),
-            found
-                .required_output_tokens_per_second
-                .map_or(ABSENT.to_owned(), count_small)
-        ),
+        (_, _) => match super::change::way_out(found) {
+            Some(way) => format!("none, unless {way}"),
+            None => "none, whatever the cards cost".to_owned(),
+        },
     }
 }

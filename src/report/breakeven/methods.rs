@@ -1,22 +1,46 @@
 //! Dollars per million tokens by every method in use, with those that bill twice marked.
 
-use super::amount::{usd, usd_or_absent};
+use super::amount::{count_small, percent, usd, usd_or_absent};
 use super::{Part, section};
 use crate::cost::allocation::{Method, Mix, Phases, USUAL_PRICE_RATIO};
 use crate::cost::answer::{Answer, HostAnswer, Method as Own};
+use crate::cost::regression::Regression;
 use crate::cost::view::OperatingPoint;
 use crate::report::number::ABSENT;
 use crate::report::section::{Align, Table};
-use crate::units::{TokensPerSecond, UsdPerHour};
+use crate::units::{SECONDS_PER_HOUR, TOKENS_PER_MTOK, TokensPerSecond, UsdPerHour};
 
 /// A method of splitting an hour's cost over its tokens.
 struct Named {
     name: &'static str,
-    method: Option<Method>,
+    method: Option<Way>,
     /// Whether input and output add up to the bill.
     adds_up: &'static str,
     /// What it is, or why it has no number here.
     note: String,
+}
+
+/// How a method comes to its prices.
+#[derive(Clone, Copy)]
+enum Way {
+    /// It divides the hour's cost between the sides of a mix.
+    Divided(Method),
+    /// Each token costs the time that it was seen to add.
+    Fitted(Regression),
+}
+
+impl Way {
+    /// Input and output of an hour's cost, in dollars per million tokens.
+    fn prices(self, hour: UsdPerHour, mix: Mix) -> [f64; 2] {
+        match self {
+            Self::Divided(method) => {
+                let split = method.split(hour, mix);
+                [split.input.value(), split.output.value()]
+            }
+            Self::Fitted(fit) => [fit.seconds_per_input_token, fit.seconds_per_output_token]
+                .map(|seconds| hour.value() / SECONDS_PER_HOUR * seconds * TOKENS_PER_MTOK),
+        }
+    }
 }
 
 /// The table of methods.
@@ -57,9 +81,9 @@ fn methods(answer: &Answer, point: &OperatingPoint) -> Vec<Named> {
             prefill: TokensPerSecond::new(prefill),
             decode: TokensPerSecond::new(decode),
         });
-    let named = |name, method, adds_up, note: &str| Named {
+    let named = |name, method: Option<Method>, adds_up, note: &str| Named {
         name,
-        method,
+        method: method.map(Way::Divided),
         adds_up,
         note: note.to_owned(),
     };
@@ -110,13 +134,32 @@ fn methods(answer: &Answer, point: &OperatingPoint) -> Vec<Named> {
             adds_up: "no: a price index",
             note: blend(answer),
         },
-        named(
-            "G regression",
-            None,
-            "nearly",
-            "needs a study of three or more pairs of lengths",
-        ),
+        regression(answer),
     ]
+}
+
+/// What one more token costs by a fit over the lengths of the study.
+fn regression(answer: &Answer) -> Named {
+    let measured = answer
+        .view
+        .host
+        .as_ref()
+        .and_then(|host| host.measured.as_ref());
+    let fit = measured.and_then(|measured| measured.regression);
+    Named {
+        name: "G regression",
+        method: fit.map(Way::Fitted),
+        adds_up: "nearly",
+        note: match fit {
+            Some(fit) => format!(
+                "one more token, over {} pairs of lengths, each within {}; a call takes {} s besides",
+                fit.pairs,
+                percent(fit.largest_error),
+                count_small(fit.seconds_per_call)
+            ),
+            None => "needs a study of three or more pairs of lengths".to_owned(),
+        },
+    }
 }
 
 fn row(named: Named, host: &HostAnswer, point: &OperatingPoint) -> Vec<String> {
@@ -124,20 +167,17 @@ fn row(named: Named, host: &HostAnswer, point: &OperatingPoint) -> Vec<String> {
         input: TokensPerSecond::new(point.input_tokens_per_second),
         output: TokensPerSecond::new(point.output_tokens_per_second),
     };
-    let split = named.method.map(|method| {
-        let split = method.split(UsdPerHour::new(point.usd_per_replica_hour), mix);
-        (split.input.value(), split.output.value())
-    });
-    let in_use = |price: f64| (host.utilization > 0.0).then(|| price / host.utilization);
-    vec![
-        named.name.to_owned(),
-        named.adds_up.to_owned(),
-        usd_or_absent(split.map(|(input, _)| input)),
-        usd_or_absent(split.map(|(_, output)| output)),
-        usd_or_absent(split.and_then(|(input, _)| in_use(input))),
-        usd_or_absent(split.and_then(|(_, output)| in_use(output))),
-        named.note,
-    ]
+    let at = |utilization: f64| {
+        let hour = point.usd_per_replica_hour / utilization + point.egress_usd_per_replica_hour;
+        let method = named.method.filter(|_| utilization > 0.0)?;
+        Some(method.prices(UsdPerHour::new(hour), mix))
+    };
+    let mut row = vec![named.name.to_owned(), named.adds_up.to_owned()];
+    for prices in [at(1.0), at(host.utilization)] {
+        row.extend([0, 1].map(|side| usd_or_absent(prices.map(|prices| prices[side]))));
+    }
+    row.push(named.note);
+    row
 }
 
 /// The usual index of the API's prices beside what this mix really costs.

@@ -1,8 +1,6 @@
 //! Every option at today's volume, at the forecast and at break-even.
 
-use super::amount::{
-    count, count_or_absent, percent_or_absent, short, usd, usd_or_absent, usd_range,
-};
+use super::amount::{count, percent_or_absent, short, usd, usd_or_absent, usd_range};
 use super::{Part, names, section, table};
 use crate::cost::answer::{Answer, BreakEvenAnswer};
 use crate::cost::outlook::{OptionOutlook, VolumeKind};
@@ -149,6 +147,8 @@ fn name(answer: &Answer, option: &OptionOutlook) -> String {
         Side::SelfHosted => names::of_host(answer),
     };
     let name = option.name.as_deref().unwrap_or(&own);
+    // A host without a model is called by its side already.
+    let name = name.strip_prefix("self-hosted ").unwrap_or(name);
     let same = match (option.side, option.same_model) {
         (Side::Api, Some(true)) => " (the same model)",
         (Side::Api, Some(false)) => " (another model)",
@@ -159,8 +159,16 @@ fn name(answer: &Answer, option: &OptionOutlook) -> String {
 
 fn permanent(found: Option<&BreakEvenAnswer>) -> String {
     match found {
-        Some(found) if found.exists => count_or_absent(found.permanent_from_requests_per_month),
-        Some(_) => "never".to_owned(),
+        Some(found) => paying_from(found.permanent_from_requests_per_month),
         None => ABSENT.to_owned(),
+    }
+}
+
+/// The volume from which self-hosting pays for good, where both sides are known.
+pub(super) fn paying_from(permanent: Option<f64>) -> String {
+    match permanent {
+        Some(permanent) if permanent <= 0.0 => "always".to_owned(),
+        Some(permanent) => count(permanent),
+        None => "never".to_owned(),
     }
 }

@@ -163,7 +163,7 @@ fn measured_point(measured: &MeasuredView) -> String {
     let [rate, low, high] = measured.output_tokens_per_second;
     format!(
         "The rates are measured: {} in batches of {}, {} tokens in and {} out, {} output tokens per second ({}–{} in 95 %, {} observations), from the study {}.",
-        measured.precision,
+        measured.variant(),
         count(measured.batch),
         count(measured.isl),
         count(measured.osl),

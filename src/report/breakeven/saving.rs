@@ -1,8 +1,10 @@
 //! What each lever saves: those that the scenario names, and fewer bits per weight.
 
-use super::amount::{change, count, count_or_absent, count_small, short, usd_or_absent};
+use super::amount::{change, count_or_absent, count_small, short, usd_or_absent};
+use super::options::paying_from;
 use super::{Part, names, section, table};
 use crate::cost::answer::Answer;
+use crate::report::number::ABSENT;
 
 /// Characters of a lever's name.
 const NAME: usize = 70;
@@ -19,9 +21,10 @@ pub(super) fn levers(answer: &Answer) -> Option<Part> {
                 change(lever.api_change_usd_per_month),
                 usd_or_absent(lever.self_hosted_usd_per_month),
                 change(lever.self_hosted_change_usd_per_month),
-                lever
-                    .permanent_from_requests_per_month
-                    .map_or("never".to_owned(), count),
+                match lever.cheaper_now {
+                    Some(_) => paying_from(lever.permanent_from_requests_per_month),
+                    None => ABSENT.to_owned(),
+                },
                 names::of_cheaper(lever.cheaper_now).to_owned(),
             ]
         })

@@ -6,7 +6,7 @@ use crate::metrics::energy::{NoEnergy, Phase, PointEnergy};
 use crate::record::card::CardFacts;
 use crate::report::document::{Document, Measured, Row};
 use crate::report::number;
-use crate::units::{JoulesPerToken, UsdPerMtok};
+use crate::units::{JoulesPerToken, UsdPerMtok, Watts};
 
 /// Rows whose sensors were looked for.
 fn watched(document: &Document) -> impl Iterator<Item = (&Row, &CardUse)> {
@@ -176,22 +176,26 @@ pub(super) fn energy(document: &Document) -> Option<Section> {
             table.rows.push(line);
         }
     }
-    let mut notes = vec![
+    let notes = vec![
         "From blocks of one phase alone of at least 10 s; the card's counter counts where it was renewed 20 times, and integrated power is held against it.".to_owned(),
+        at_rest(idle?),
+        price_of_energy(document),
     ];
-    notes.push(match idle? {
-        Ok(watts) => format!(
-            "At rest, before the first worker, the card drew {:.1} W.",
-            watts.value()
-        ),
-        Err(reason) => format!("Net of idle is —: {reason}."),
-    });
-    notes.push(price_of_energy(document));
     Some(Section {
         title: "Energy",
         notes,
         table: Some(table),
     })
+}
+
+fn at_rest(idle: &Result<Watts, NoEnergy>) -> String {
+    match idle {
+        Ok(watts) => format!(
+            "At rest, before the first worker, the card drew {:.1} W.",
+            watts.value()
+        ),
+        Err(reason) => format!("Net of idle is —: {reason}."),
+    }
 }
 
 fn with_energy(row: &Row) -> Option<(&Measured, &PointEnergy)> {

@@ -3,9 +3,11 @@
 use super::{Align, Section, Table, usd};
 use crate::metrics::verdict::Warning;
 use crate::record::observation::{Limit, Load, Peak};
+use crate::record::quantizing::Quantizing;
 use crate::report::document::{Document, Status};
 use crate::report::number;
 use crate::report::provenance::bytes;
+use crate::study::variant::Variant;
 
 /// Points that a warning names before it only counts them.
 const NAMED_POINTS: usize = 3;
@@ -44,7 +46,9 @@ pub(super) fn warnings(document: &Document) -> Option<Section> {
     }
     for code in codes {
         let same = |warning: &&Warning| warning.verdict.code() == code;
-        let alike: Vec<&Warning> = document.warnings.iter().filter(same).collect();
+        let mut alike: Vec<&Warning> = document.warnings.iter().filter(same).collect();
+        // What is told is the worst of them.
+        alike.sort_by(|a, b| b.verdict.severity().total_cmp(&a.verdict.severity()));
         table.rows.push(vec![
             code.to_owned(),
             places(&alike),
@@ -96,11 +100,42 @@ pub(super) fn loads(document: &Document) -> Option<Section> {
     table.rows = document.loads.iter().map(load_row).collect();
     (!table.rows.is_empty()).then(|| Section {
         title: "The model on the device",
-        notes: vec![
+        notes: std::iter::once(
             "Before timing, the logits of the timed path are compared with the reference path: largest relative L2 error over a prefill and three decode steps."
                 .to_owned(),
-        ],
+        )
+        .chain(quantizing(&document.loads))
+        .collect(),
         table: Some(table),
+    })
+}
+
+/// What quantizing took, of each variant the longest; its memory is part of the peak during the load.
+fn quantizing(loads: &[Load]) -> Option<String> {
+    let mut told: Vec<(Variant, Quantizing)> = Vec::new();
+    for load in loads {
+        let Some(how) = load.quantizing else { continue };
+        match told
+            .iter_mut()
+            .find(|(variant, _)| *variant == load.variant())
+        {
+            Some((_, longest)) => *longest = (*longest).max(how),
+            None => told.push((load.variant(), how)),
+        }
+    }
+    let words = told.iter().map(|(variant, how)| match how {
+        Quantizing::Done { duration_ns } => {
+            let seconds = number::plain(duration_ns.seconds().value());
+            format!("{variant} in {seconds} s")
+        }
+        Quantizing::Kept => format!("{variant} read from the file that was kept"),
+    });
+    let words: Vec<String> = words.collect();
+    (!words.is_empty()).then(|| {
+        format!(
+            "Quantized on all cores while loading: {}; its memory is part of the peak during load.",
+            words.join(", ")
+        )
     })
 }
 
@@ -202,5 +237,53 @@ pub(super) fn provenance(document: &Document) -> Section {
         title: "Provenance",
         notes: Vec::new(),
         table: Some(table),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::fixture::point;
+    use crate::metrics::verdict::Verdict;
+    use crate::report::example::{document, script};
+    use crate::study::model::Precision;
+    use crate::units::Nanos;
+
+    #[test]
+    fn of_warnings_of_one_kind_the_worst_is_told() {
+        let mut document = document(&script());
+        let wide = |batch, half_width| Warning {
+            point: Some(point(batch, 10, 2)),
+            verdict: Verdict::WideInterval {
+                half_width,
+                target: 0.03,
+            },
+        };
+        document.warnings = vec![wide(1, 0.05), wide(2, 0.4), wide(4, 0.1)];
+        let table = warnings(&document).unwrap().table.unwrap();
+        assert!(table.rows[0][1].starts_with(&point(2, 10, 2).to_string()));
+        assert!(table.rows[0][2].contains("40.0 %"), "{}", table.rows[0][2]);
+    }
+
+    #[test]
+    fn quantizing_is_told_by_variant_with_its_longest_time() {
+        let load = document(&script()).loads.remove(0);
+        assert_eq!(quantizing(std::slice::from_ref(&load)), None);
+        let held = |precision, quantizing| Load {
+            precision,
+            quantizing: Some(quantizing),
+            ..load.clone()
+        };
+        let done = |milliseconds: u64| Quantizing::Done {
+            duration_ns: Nanos::new(milliseconds * 1_000_000),
+        };
+        let loads = [
+            held(Precision::Q8_0, done(500)),
+            held(Precision::Q4K, Quantizing::Kept),
+            held(Precision::Q8_0, done(700)),
+            held(Precision::Q2K, done(250)),
+            held(Precision::Q2K, Quantizing::Kept),
+        ];
+        insta::assert_snapshot!(quantizing(&loads).unwrap(), @"Quantized on all cores while loading: q8_0 in 0.7000 s, q4_k read from the file that was kept, q2_k in 0.2500 s; its memory is part of the peak during load.");
     }
 }

@@ -145,7 +145,7 @@ pub(super) fn throughput(document: &Document) -> Section {
         let latency = row.measured().map(|m| &m.latency);
         let (point, n) = (row.point, latency.map(|l| l.blocks.to_string()));
         table.rows.push(vec![
-            point.precision.to_string(),
+            point.variant().to_string(),
             point.batch.to_string(),
             point.isl.to_string(),
             point.osl.to_string(),

@@ -35,6 +35,7 @@ pub fn comparison(precisions: &Precisions) -> Table {
     let mut table = Table::new([
         ("precision", Left),
         ("bits per weight", Right),
+        ("KV cache", Left),
         ("on the device", Right),
     ]);
     for batch in &precisions.batches {
@@ -59,8 +60,11 @@ fn comparison_row(row: &PrecisionRow) -> Vec<String> {
     let engine = row.engine.as_ref();
     let absent = || number::ABSENT.to_owned();
     let mut cells = vec![
-        row.precision.to_string(),
+        row.variant.to_string(),
         number::optional(engine.map(|e| e.bits_per_weight)),
+        engine.map_or_else(absent, |e| {
+            format!("{}, {}/token", e.kv_dtype, bytes(e.kv_bytes_per_token))
+        }),
         engine.map_or_else(absent, |e| bytes(e.weight_bytes)),
     ];
     for speed in &row.speeds {
@@ -126,13 +130,13 @@ pub(super) fn statistics(document: &Document) -> Option<Section> {
 fn statistics_row(row: &PrecisionRow) -> Vec<String> {
     let Some(quality) = &row.quality else {
         let reason = row.reason.clone().unwrap_or(number::ABSENT.to_owned());
-        let mut cells = vec![row.precision.to_string(), reason];
+        let mut cells = vec![row.variant.to_string(), reason];
         cells.resize(14, number::ABSENT.to_owned());
         return cells;
     };
     let quantile = |quantile: &Option<Estimate<f64>>| number::estimate(quantile.as_ref());
     vec![
-        row.precision.to_string(),
+        row.variant.to_string(),
         number::estimate(Some(&quality.perplexity)),
         number::optional(quality.perplexity_error),
         number::estimate(Some(&quality.perplexity_ratio)),

@@ -6,6 +6,11 @@ use crate::telemetry::card::printable;
 use crate::telemetry::sensor::Absence;
 use crate::telemetry::unavailable::Unavailable;
 
+/// Return codes that the wrapper has no name for: `NVML_ERROR_ARGUMENT_VERSION_MISMATCH` and
+/// `NVML_ERROR_NOT_READY` of `nvml.h`.
+const ANOTHER_VERSION: u32 = 25;
+const NOT_READY: u32 = 27;
+
 /// Why one sensor did not answer.
 #[expect(
     deprecated,
@@ -34,6 +39,10 @@ pub(super) fn absence(error: &NvmlError) -> Absence {
         NvmlError::InsufficientMemory => Absence::Driver("the driver ran out of memory"),
         NvmlError::InsufficientSize(_) => Absence::Driver("the answer grew while it was read"),
         NvmlError::Utf8Error(_) => Absence::Driver("the driver answered with broken text"),
+        NvmlError::UnexpectedVariant(ANOTHER_VERSION) => {
+            Absence::Driver("the driver knows another version of the question")
+        }
+        NvmlError::UnexpectedVariant(NOT_READY) => Absence::Driver("the driver is not ready yet"),
         NvmlError::UnexpectedVariant(_) | NvmlError::IncorrectBits(_) => Absence::OutOfRange,
         NvmlError::NulError(_)
         | NvmlError::LibloadingError(_)

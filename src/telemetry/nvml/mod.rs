@@ -3,6 +3,7 @@
 //! NVML stays loaded until the process ends: a call that hangs still runs inside the library, and
 //! unloading it under that call would crash the program that the hang was kept away from.
 
+mod answer;
 mod facts;
 mod fault;
 
@@ -14,7 +15,7 @@ use nvml_wrapper::bitmasks::event::EventTypes;
 use nvml_wrapper::enum_wrappers::device::{
     Clock, EccCounter, MemoryError, PcieUtilCounter, TemperatureSensor,
 };
-use nvml_wrapper::enums::device::{SampleValue, UsedGpuMemory};
+use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::enums::event::XidError;
 use nvml_wrapper::enums::gpm::GpmMetricId;
 use nvml_wrapper::error::NvmlError;
@@ -23,6 +24,7 @@ use nvml_wrapper::structs::device::FieldId;
 use nvml_wrapper::sys_exports::field_id::{NVML_FI_DEV_POWER_AVERAGE, NVML_FI_DEV_POWER_INSTANT};
 use nvml_wrapper::{Device, EventSet, GpmSample, Nvml};
 
+use self::answer::{checked, count_of, field, memory_of, number, percent, permille};
 use super::Probe;
 use super::card::{Choice, Listed, place};
 use super::sensor::{Absence, Process, Question, Reading, Sensor};
@@ -356,7 +358,7 @@ impl NvmlProbe {
             }));
         let memory = memory_of(worker, &reading.processes);
         reading.set(Sensor::ProcessMemory, memory);
-        reading.set(Sensor::ProcessCount, Ok(listed.len() as u64));
+        reading.set(Sensor::ProcessCount, Ok(count_of(&reading.processes)));
     }
 
     fn ask_ecc(&self, reading: &mut Reading) {
@@ -367,57 +369,5 @@ impl NvmlProbe {
             .card
             .total_ecc_errors(MemoryError::Uncorrected, EccCounter::Volatile);
         reading.set(Sensor::EccUncorrected, checked(errors, u64::MAX));
-    }
-}
-
-/// The memory of all entries of the worker; a process has one per context.
-fn memory_of(worker: Option<u32>, processes: &[Process]) -> Result<u64, Absence> {
-    let worker = worker.ok_or(Absence::NoWorker)?;
-    let mut own = processes
-        .iter()
-        .filter(|process| process.pid == worker)
-        .peekable();
-    own.peek().ok_or(Absence::NotListed)?;
-    own.map(|process| process.memory_bytes)
-        .sum::<Option<u64>>()
-        .ok_or(Absence::NotTold)
-}
-
-/// An answer, unless it is the number by which the driver says that there is none.
-fn checked(answer: Result<u64, NvmlError>, none: u64) -> Result<u64, Absence> {
-    match answer {
-        Ok(value) if value == none => Err(Absence::OutOfRange),
-        Ok(value) => Ok(value),
-        Err(error) => Err(fault::absence(&error)),
-    }
-}
-
-fn number(answer: Result<u32, NvmlError>) -> Result<u64, Absence> {
-    checked(answer.map(u64::from), u64::from(u32::MAX))
-}
-
-fn percent(value: u32) -> Result<u64, Absence> {
-    (value <= 100)
-        .then_some(u64::from(value))
-        .ok_or(Absence::OutOfRange)
-}
-
-/// A share in percent as integer thousandths; a rounding error above the whole is none.
-fn permille(answer: Result<f64, NvmlError>) -> Result<u64, Absence> {
-    let share = answer.map_err(|error| fault::absence(&error))?;
-    if (0.0..=101.0).contains(&share) {
-        Ok((share * 10.0).round() as u64)
-    } else {
-        Err(Absence::OutOfRange)
-    }
-}
-
-fn field(answer: Result<SampleValue, NvmlError>) -> Result<u64, Absence> {
-    match answer {
-        Ok(SampleValue::U32(value)) => number(Ok(value)),
-        Ok(SampleValue::U64(value)) => checked(Ok(value), u64::MAX),
-        Ok(SampleValue::I64(value)) => u64::try_from(value).map_err(|_| Absence::OutOfRange),
-        Ok(SampleValue::F64(_)) => Err(Absence::OutOfRange),
-        Err(error) => Err(fault::absence(&error)),
     }
 }

@@ -1,11 +1,12 @@
 //! The price of a million tokens against utilization, beside those of the APIs.
 
 use super::{API, CROSSING, NOW, OTHER, SELF_HOSTED, axis, layer, percent_brief};
-use crate::cost::answer::Answer;
+use crate::cost::answer::{Answer, ApiAnswer};
 use crate::cost::scenario::Side;
 use crate::report::breakeven::amount::{brief_usd, percent, short, usd};
-use crate::report::breakeven::plot::{At, Plot, Scale, Shape};
+use crate::report::breakeven::plot::{At, Layer, Plot, Scale, Shape};
 use crate::report::pictures::Picture;
+use crate::units::TOKENS_PER_MTOK;
 
 /// Lowest utilization of the curve, in percent.
 const LOWEST_UTILIZATION: u32 = 1;
@@ -20,49 +21,33 @@ pub(super) fn against_utilization(answer: &Answer) -> Option<Picture> {
     let api = answer.api.as_ref()?;
     let point = answer.view.operating_point.as_ref()?;
     let value = point.api_value_usd_per_replica_hour?;
-    let blended = api.blended_usd_per_mtok?;
-    // What a replica hour produces at full load is worth `value` at the API's blended price.
-    let full_load = point.usd_per_replica_hour / value * blended;
+    let tokens = api.input_tokens_per_request + api.output_tokens_per_request;
+    let egress = point.egress_usd_per_replica_hour;
+    // Requests of a replica hour at full load are worth `value` to the API.
+    let mtok = value / api.marginal_usd_per_request * tokens / TOKENS_PER_MTOK;
+    let price = |utilization: f64| (point.usd_per_replica_hour / utilization + egress) / mtok;
     let curve = (LOWEST_UTILIZATION..=100)
         .map(|percent| {
             let utilization = f64::from(percent) / 100.0;
             At {
                 x: utilization,
-                y: full_load / utilization,
+                y: price(utilization),
             }
         })
         .collect();
-    let rule = |name: &str, price: f64, style: usize| {
-        let label = format!("{}: {}", short(name, NAME), usd(price));
-        layer("", style, Shape::Horizontal { y: price, label })
-    };
-    let mut layers = vec![
-        layer(
-            "self-hosted, at the hourly cost of today",
-            SELF_HOSTED,
-            Shape::Line(curve),
-        ),
-        rule(&api.model, blended, API),
-    ];
-    let tokens = api.input_tokens_per_request + api.output_tokens_per_request;
-    let others = answer
-        .alternatives
-        .iter()
-        .filter(|other| other.side == Side::Api && tokens > 0.0);
-    for other in others.take(OTHERS) {
-        layers.push(rule(
-            &other.name,
-            other.usd_per_request * 1e6 / tokens,
-            OTHER,
-        ));
-    }
+    let mut layers = vec![layer(
+        "self-hosted, at the hourly cost of today",
+        SELF_HOSTED,
+        Shape::Line(curve),
+    )];
+    layers.extend(sellers(answer, api, tokens));
     layers.push(layer(
         format!("today: {} used", percent(host.utilization)),
         NOW,
         Shape::Vertical(host.utilization),
     ));
-    let even = point.usd_per_replica_hour / value;
-    if even <= 1.0 {
+    let even = point.usd_per_replica_hour / (value - egress);
+    if value > egress && even <= 1.0 {
         layers.push(layer(
             format!("as dear as the API at {}", percent(even)),
             CROSSING,
@@ -79,4 +64,26 @@ pub(super) fn against_utilization(answer: &Answer) -> Option<Picture> {
         svg: plot.svg()?,
         caption: "What a million tokens of this mix cost, input and output together, by how much of the paid capacity is used. The flat lines are the prices of APIs.".to_owned(),
     })
+}
+
+/// The prices of the APIs for so many tokens per request, without what both sides pay alike.
+fn sellers(answer: &Answer, api: &ApiAnswer, tokens: f64) -> Vec<Layer> {
+    let rule = |name: &str, usd_per_request: f64, style: usize| {
+        let price = usd_per_request * TOKENS_PER_MTOK / tokens;
+        let label = format!("{}: {}", short(name, NAME), usd(price));
+        layer("", style, Shape::Horizontal { y: price, label })
+    };
+    let others = answer
+        .alternatives
+        .iter()
+        .filter(|other| other.side == Side::Api && tokens > 0.0)
+        .take(OTHERS)
+        .map(|other| {
+            let bill = other.usd_per_month - answer.shared.usd_per_month;
+            let request = bill / answer.volume.requests_per_month;
+            rule(&other.name, request, OTHER)
+        });
+    std::iter::once(rule(&api.model, api.marginal_usd_per_request, API))
+        .chain(others)
+        .collect()
 }

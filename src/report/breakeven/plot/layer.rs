@@ -1,6 +1,6 @@
 //! What a plot draws: lines, bands, marks, columns and rules, and their lines in the legend.
 
-use super::{BOTTOM, Frame, HEIGHT, LEFT, LEGEND, RIGHT, TOP, WIDTH, put};
+use super::{BOTTOM, Frame, HEIGHT, LEGEND, RIGHT, TOP, WIDTH, put};
 use crate::report::breakeven::amount;
 use crate::report::escape::html;
 
@@ -131,7 +131,8 @@ impl Layer {
                     put(
                         svg,
                         format_args!(
-                            "<path class=\"rule s{style}\" d=\"M{LEFT:.1} {y:.1}H{right:.1}\"/>"
+                            "<path class=\"rule s{style}\" d=\"M{:.1} {y:.1}H{right:.1}\"/>",
+                            frame.left
                         ),
                     );
                 }
@@ -149,7 +150,7 @@ impl Layer {
             let Some(label) = &dot.label else { continue };
             let (text, class, x, y) = match label {
                 // At the edges a label turns to the side where there is room.
-                Label::Before(text) if x > LEFT + width(text) => {
+                Label::Before(text) if x > frame.left + width(text) => {
                     (text, "tick end", x - 5.0, y - 7.0)
                 }
                 Label::Before(text) => (text, "tick", x - 3.0, y - 9.0),

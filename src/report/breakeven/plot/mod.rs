@@ -17,6 +17,7 @@ pub(super) use layer::{At, Column, Dot, Label, Layer, Shape, Span};
 /// Width in units of which a phone shows about one per pixel.
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 270.0;
+/// Least room for the numbers of the vertical axis and its label.
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 24.0;
 const TOP: f64 = 12.0;
@@ -24,6 +25,10 @@ const BOTTOM: f64 = 44.0;
 /// Height of one line of the legend, and of one label.
 const LEGEND: f64 = 17.0;
 const LABEL: f64 = 14.0;
+/// Width of a digit in the widest of the usual fonts.
+const WIDEST_CHARACTER: f64 = 8.3;
+/// Between an axis and its numbers.
+const GAP: f64 = 5.0;
 
 /// What an axis shows.
 #[derive(Debug, Clone)]
@@ -59,13 +64,15 @@ pub(super) struct Plot {
 
 /// The room that the axes enclose.
 struct Frame {
+    /// Where the vertical axis stands.
+    left: f64,
     x: Range,
     y: Range,
 }
 
 impl Frame {
     fn x(&self, value: f64) -> f64 {
-        LEFT + self.x.share(value) * (WIDTH - LEFT - RIGHT)
+        self.left + self.x.share(value) * (WIDTH - self.left - RIGHT)
     }
 
     fn y(&self, value: f64) -> f64 {
@@ -85,9 +92,11 @@ impl Plot {
     /// The picture, or `None` when nothing can be placed.
     pub(super) fn svg(&self) -> Option<String> {
         let reach: Vec<_> = self.layers.iter().flat_map(Layer::reach).collect();
+        let y = Range::around(self.y.scale, reach.iter().filter_map(|(_, y)| *y))?.loosened();
         let frame = Frame {
+            left: self.margin(&y),
             x: Range::around(self.x.scale, reach.iter().filter_map(|(x, _)| *x))?,
-            y: Range::around(self.y.scale, reach.iter().filter_map(|(_, y)| *y))?.loosened(),
+            y,
         };
         let named = self.layers.iter().filter(|layer| !layer.name.is_empty());
         let height = HEIGHT + LEGEND * named.clone().count() as f64;
@@ -107,21 +116,28 @@ impl Plot {
         Some(svg)
     }
 
+    /// Room for the longest number of the vertical axis beside the axis' label.
+    fn margin(&self, y: &Range) -> f64 {
+        let numbers = y.ticks().into_iter().map(|tick| (self.y.write)(tick));
+        let longest = numbers.map(|text| text.chars().count()).max().unwrap_or(0);
+        LEFT.max(longest as f64 * WIDEST_CHARACTER + GAP + LABEL + 4.0)
+    }
+
     fn axes(&self, frame: &Frame, svg: &mut String) {
-        let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+        let (left, right, bottom) = (frame.left, WIDTH - RIGHT, HEIGHT - BOTTOM);
         for tick in frame.y.ticks() {
             let y = frame.y(tick);
             put(
                 svg,
                 format_args!(
-                    "<path class=\"grid\" d=\"M{LEFT:.1} {y:.1}H{right:.1}\"/><text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-                    LEFT - 5.0,
+                    "<path class=\"grid\" d=\"M{left:.1} {y:.1}H{right:.1}\"/><text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+                    left - GAP,
                     y + 4.0,
                     html(&(self.y.write)(tick))
                 ),
             );
         }
-        let mut free = LEFT - 20.0;
+        let mut free = left - 20.0;
         for tick in frame.x.ticks() {
             let (x, text) = (frame.x(tick), (self.x.write)(tick));
             // Labels that would touch are left out; their gridlines stay.
@@ -142,11 +158,11 @@ impl Plot {
                 );
             }
         }
-        let (middle_x, middle_y) = (f64::midpoint(LEFT, right), f64::midpoint(TOP, bottom));
+        let (middle_x, middle_y) = (f64::midpoint(left, right), f64::midpoint(TOP, bottom));
         put(
             svg,
             format_args!(
-                "<path class=\"axis\" d=\"M{LEFT:.1} {TOP:.1}V{bottom:.1}H{right:.1}\"/>\n\
+                "<path class=\"axis\" d=\"M{left:.1} {TOP:.1}V{bottom:.1}H{right:.1}\"/>\n\
              <text class=\"label middle\" x=\"{middle_x:.1}\" y=\"{:.1}\">{}</text>\n\
              <text class=\"label middle\" transform=\"translate(11 {middle_y:.1}) rotate(-90)\">{}</text>",
                 HEIGHT - 10.0,
@@ -156,7 +172,8 @@ impl Plot {
         );
     }
 
-    /// The labels of horizontal rules at their right end, moved up where they would touch.
+    /// The labels of horizontal rules at their right end, moved up where they would touch, or at
+    /// their left end where fewer points of a line lie behind them.
     fn labels_of_values(&self, frame: &Frame, svg: &mut String) {
         let mut labels: Vec<(f64, &str)> = self
             .layers
@@ -187,15 +204,40 @@ impl Plot {
                 (line - 4.0).min(ceiling - LABEL)
             };
             ceiling = y;
+            let (right, left) = (WIDTH - RIGHT - 3.0, frame.left + 4.0);
+            let length = width(text);
+            let hits = |from: f64| self.points_behind(frame, (from, from + length), y);
+            let turned = hits(left) < hits(right - length);
+            let (class, x) = if turned {
+                ("tick", left)
+            } else {
+                ("tick end", right)
+            };
             put(
                 svg,
                 format_args!(
-                    "<text class=\"tick end\" x=\"{:.1}\" y=\"{y:.1}\">{}</text>",
-                    WIDTH - RIGHT - 3.0,
+                    "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{}</text>",
                     html(text)
                 ),
             );
         }
+    }
+
+    /// Points of lines where a text would stand whose foot is at `y`.
+    fn points_behind(&self, frame: &Frame, (from, to): (f64, f64), y: f64) -> usize {
+        let behind = |at: &&At| {
+            let (x, line) = (frame.x(at.x), frame.y(at.y));
+            frame.places(**at) && (from..=to).contains(&x) && (y - LABEL..=y + 4.0).contains(&line)
+        };
+        let points = |layer: &Layer| match &layer.shape {
+            Shape::Line(points) => points.iter().filter(behind).count(),
+            Shape::Band(_)
+            | Shape::Dots(_)
+            | Shape::Columns(_)
+            | Shape::Vertical(_)
+            | Shape::Horizontal { .. } => 0,
+        };
+        self.layers.iter().map(points).sum()
     }
 }
 
@@ -307,5 +349,40 @@ mod tests {
         };
         assert!(height("one") - height("two") >= LABEL - 0.1);
         assert!(height("two") - height("three") >= LABEL - 0.1);
+    }
+
+    #[test]
+    fn a_label_turns_away_from_a_line_that_runs_through_it() {
+        let class = |height: f64| {
+            let mut plot = plot(
+                Scale::Linear,
+                vec![at(0.0, 100.0), at(0.9, 10.0), at(1.0, 10.0)],
+            );
+            let label = "price".to_owned();
+            plot.layers.push(Layer {
+                name: String::new(),
+                style: 3,
+                shape: Shape::Horizontal { y: height, label },
+            });
+            let svg = plot.svg().unwrap();
+            let line = svg.lines().find(|line| line.contains(">price<")).unwrap();
+            line.split('"').nth(1).unwrap().to_owned()
+        };
+        assert_eq!(class(9.0), "tick");
+        assert_eq!(class(60.0), "tick end");
+    }
+
+    #[test]
+    fn long_numbers_of_the_vertical_axis_have_their_room() {
+        let left = |high: f64| {
+            let svg = plot(Scale::Linear, vec![at(0.0, 0.0), at(1.0, high)])
+                .svg()
+                .unwrap();
+            let axis = svg.split("class=\"axis\" d=\"M").nth(1).unwrap();
+            axis.split(' ').next().unwrap().parse::<f64>().unwrap()
+        };
+        assert!((left(10.0) - LEFT).abs() < 0.1);
+        // Nine characters, as in 1,000,000.
+        assert!(left(1e6) >= 9.0 * WIDEST_CHARACTER + LABEL);
     }
 }

@@ -1,0 +1,112 @@
+//! What every verb that measures begins with: its folder, its record, its workers and its session.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::args::StudyArgs;
+use super::exit::{CliError, Exit};
+use super::folder::{StudyFolder, write_whole};
+use super::host;
+use super::plan::Prepared;
+use super::signals::Interrupts;
+use crate::catalog;
+use crate::clock::{Clock as _, Monotonic};
+use crate::engine::worker::{Processes, Unescorted, WorkerCommand};
+use crate::record::observation::{Moment, Record, Session};
+use crate::record::schema;
+use crate::record::store::Writer;
+use crate::study::model::ModelSource;
+use crate::study::spec::StudyFile;
+use crate::units::Seconds;
+
+/// Path of this executable, which is also the worker.
+const THIS_EXECUTABLE: &str = "/proc/self/exe";
+
+/// Where runs are kept that were given no folder.
+const RUNS: &str = "mtok-runs";
+
+/// The folder of a study: the one that was asked for, else the last one of today to go on with, or a new
+/// one.
+pub(super) fn folder(args: &StudyArgs, source: &ModelSource) -> Result<StudyFolder, CliError> {
+    if let Some(path) = &args.out {
+        return Ok(StudyFolder::new(path.clone()));
+    }
+    let (runs, today) = (Path::new(RUNS), host::today());
+    if !args.resume {
+        return Ok(StudyFolder::next_in(runs, source, today));
+    }
+    StudyFolder::last_in(runs, source, today).ok_or_else(|| {
+        let error =
+            anyhow::anyhow!("--resume without --out: {RUNS} holds no run of {source} of today");
+        CliError::new(Exit::Usage, error).hint("name the folder of the run with --out DIR")
+    })
+}
+
+/// Refuses a folder that cannot be written or holds a run, before a model is fetched for it.
+pub(super) fn make_sure_of_room(folder: &StudyFolder, resume: bool) -> Result<(), CliError> {
+    if !resume && folder.record().exists() {
+        Writer::create(&folder.record())?;
+    }
+    let was_there = folder.root().exists();
+    folder.create()?;
+    if !was_there {
+        // A model that is refused leaves nothing behind.
+        let root = folder.root();
+        std::fs::remove_dir(root).map_err(|error| CliError::storage(root, error))?;
+    }
+    Ok(())
+}
+
+/// The file of facts and what it holds already.
+pub(super) fn open(folder: &StudyFolder, resume: bool) -> Result<(Writer, Vec<Record>), CliError> {
+    folder.create()?;
+    if resume {
+        let resumed = Writer::resume(&folder.record())?;
+        return Ok((resumed.writer, resumed.records));
+    }
+    Ok((Writer::create(&folder.record())?, Vec::new()))
+}
+
+/// Keeps what was asked beside what is seen, unless the folder's own study is what was asked.
+pub(super) fn write_study(folder: &StudyFolder, prepared: &Prepared) -> Result<(), CliError> {
+    let path = folder.study();
+    if path.exists() {
+        return Ok(());
+    }
+    if prepared.written == StudyFile::default() {
+        return write_whole(&path, "# everything by default; see `mtok schema study`\n");
+    }
+    let text =
+        toml::to_string(&prepared.written).map_err(|error| CliError::new(Exit::Failure, error))?;
+    write_whole(&path, &text)
+}
+
+pub(super) fn processes(args: &StudyArgs, interrupts: &Interrupts) -> Processes {
+    Processes {
+        command: WorkerCommand::new(THIS_EXECUTABLE, ["worker"], std::env::vars_os()),
+        no_progress_timeout: Seconds::new(args.no_progress_timeout),
+        clock: Arc::new(Monotonic),
+        interrupt: Arc::clone(&interrupts.count),
+        escort: Arc::new(Unescorted),
+    }
+}
+
+/// Who measures what, and when it began.
+pub(super) fn session(prepared: &Prepared) -> Result<Session, CliError> {
+    let clock = Monotonic;
+    Ok(Session {
+        schema: schema::VERSION,
+        started: Moment {
+            monotonic_ns: clock.now(),
+            realtime_ns: clock.realtime(),
+        },
+        run_date: host::today(),
+        harness: host::harness(&PathBuf::from(THIS_EXECUTABLE))?,
+        engine: prepared.study.engine.clone(),
+        model: prepared.model.clone(),
+        study: prepared.study.clone(),
+        prompts: prepared.prompts(),
+        catalog_sha256: catalog::sha256(),
+        host: host::host(),
+    })
+}

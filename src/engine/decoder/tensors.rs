@@ -1,0 +1,136 @@
+//! Attention through candle's operations: grouped products on views of the cache, on any device.
+
+use candle_core::{DType, Result, Tensor};
+
+use super::attention::Step;
+use super::sight::Sight;
+use crate::engine::kernels::attend::Heads;
+use crate::engine::weights::LayerWeights;
+
+impl Step<'_> {
+    /// What the wanted tokens see, which is the same in every layer.
+    pub(super) fn look(&mut self, on: &Tensor) -> Result<()> {
+        let past = self.past.first().copied().unwrap_or(0);
+        let to = past + self.length;
+        let most = self.scores / self.heads.query;
+        let on = (on.dtype(), on.device());
+        self.sights = Sight::divide(&(to - self.wanted..to), (self.window, most), on)?;
+        Ok(())
+    }
+
+    /// Mixed values of the wanted tokens, `[batch · wanted, heads · width]`.
+    pub(super) fn tensors(
+        &self,
+        qkv: &Tensor,
+        weights: &LayerWeights,
+        (keys, values): &(Tensor, Tensor),
+    ) -> Result<Tensor> {
+        let Heads { query, kv, width } = self.heads;
+        let (batch, length) = (self.past.len(), self.length);
+        let past = self.past.first().copied().unwrap_or(0);
+        if self.past.iter().any(|other| *other != past) {
+            candle_core::bail!("the tensor path needs sequences of equal length");
+        }
+        let qkv = match &weights.qkv_bias {
+            Some(bias) => qkv.broadcast_add(bias)?,
+            None => qkv.clone(),
+        };
+        let qkv = qkv.reshape((batch, length, query + 2 * kv, width))?;
+        let (queries, new_keys) = self.turned(&qkv, weights, past)?;
+        let new_values = by_head(&qkv.narrow(2, query + kv, kv)?, qkv.dtype())?;
+        let (keys, values) = (
+            keys.narrow(0, self.first, batch)?,
+            values.narrow(0, self.first, batch)?,
+        );
+        keys.slice_set(&new_keys, 2, past)?;
+        values.slice_set(&new_values, 2, past)?;
+        let parts = self
+            .sights
+            .iter()
+            .map(|sight| self.part(&queries, (&keys, &values), sight));
+        let mixed = Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 1)?;
+        mixed.reshape((batch * self.wanted, query * width))
+    }
+
+    /// Queries of the wanted tokens, `[batch, heads, wanted, width]`, and keys of all new ones, `[batch, kv
+    /// heads, length, width]`: with norm and rotation, the queries scaled for the softmax.
+    fn turned(
+        &self,
+        qkv: &Tensor,
+        weights: &LayerWeights,
+        past: usize,
+    ) -> Result<(Tensor, Tensor)> {
+        let Heads { query, kv, width } = self.heads;
+        let both = match (&weights.q_norm, &weights.k_norm) {
+            (Some(q_norm), Some(k_norm)) => {
+                let norm = |heads: Tensor, weight| {
+                    candle_nn::ops::rms_norm(&heads.contiguous()?, weight, self.epsilon as f32)
+                };
+                let queries = norm(qkv.narrow(2, 0, query)?, q_norm)?;
+                Tensor::cat(&[queries, norm(qkv.narrow(2, query, kv)?, k_norm)?], 2)?
+            }
+            _ => qkv.narrow(2, 0, query + kv)?,
+        };
+        let Some((cos, sin)) = self.angles else {
+            candle_core::bail!("the tensor path needs its table of angles");
+        };
+        let (cos, sin) = (
+            cos.narrow(0, past, self.length)?,
+            sin.narrow(0, past, self.length)?,
+        );
+        let single = both.to_dtype(DType::F32)?.contiguous()?;
+        let turned = candle_nn::rotary_emb::rope_thd(&single, &cos, &sin)?;
+        let wanted = turned.narrow(1, self.length - self.wanted, self.wanted)?;
+        // Scaled before they are rounded: the factor itself may not be a number of the narrow type.
+        let queries = (wanted.narrow(2, 0, query)? / (width as f64).sqrt())?;
+        let keys = turned.narrow(2, query, kv)?;
+        Ok((
+            by_head(&queries, qkv.dtype())?,
+            by_head(&keys, qkv.dtype())?,
+        ))
+    }
+
+    /// Mixed values of the tokens of a sight, `[batch, tokens, heads, width]`.
+    fn part(
+        &self,
+        queries: &Tensor,
+        (keys, values): (&Tensor, &Tensor),
+        sight: &Sight,
+    ) -> Result<Tensor> {
+        let Heads { query, kv, width } = self.heads;
+        let batch = self.past.len();
+        let (rows, seen) = (sight.queries.len(), sight.keys.len());
+        let first = sight.queries.start - self.sights.first().map_or(0, |s| s.queries.start);
+        let queries = queries.narrow(2, first, rows)?.contiguous()?;
+        // [batch, kv, group · rows, width]
+        let queries = queries.reshape((batch, kv, query / kv * rows, width))?;
+        let (keys, values) = (
+            keys.narrow(2, sight.keys.start, seen)?,
+            values.narrow(2, sight.keys.start, seen)?,
+        );
+        let group = (self.scores / (query * rows * seen)).clamp(1, batch);
+        let groups = (0..batch).step_by(group).map(|first| {
+            let count = group.min(batch - first);
+            let of = |t: &Tensor| t.narrow(0, first, count);
+            let scores = of(&queries)?.matmul(&of(&keys)?.t()?)?;
+            let scores = match &sight.mask {
+                Some(mask) => scores
+                    .reshape((count, query, rows, seen))?
+                    .broadcast_add(mask)?
+                    .reshape((count, kv, query / kv * rows, seen))?,
+                None => scores,
+            };
+            candle_nn::ops::softmax_last_dim(&scores)?
+                .matmul(&of(&values)?)?
+                .reshape((count, query, rows, width))?
+                .transpose(1, 2)?
+                .contiguous()
+        });
+        Tensor::cat(&groups.collect::<Result<Vec<_>>>()?, 0)
+    }
+}
+
+/// `[batch, tokens, heads, width]` to contiguous `[batch, heads, tokens, width]` of a type.
+fn by_head(heads: &Tensor, dtype: DType) -> Result<Tensor> {
+    heads.transpose(1, 2)?.to_dtype(dtype)?.contiguous()
+}

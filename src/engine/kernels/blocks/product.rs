@@ -1,0 +1,133 @@
+//! The loop over rows of weights and of activations that all block types share.
+
+use candle_core::quantized::GgmlDType;
+
+use super::instructions::{Avx2, Instructions, Vnni};
+use super::rounded::Rounded;
+use super::small::Q8_0;
+use super::superblock::{Q4K, Q5K, Q6K};
+use crate::engine::kernels::{SharedMut, parallel};
+
+/// Rows of weights that one thread takes at a time.
+const ROWS_PER_ITEM: usize = 16;
+
+/// `y[m][n] = Σ x[m][k] · w[n][k]` with the widest instructions of this CPU, which has AVX2.
+pub(super) fn multiply(x: &[f32], blocks: &[u8], dtype: GgmlDType, columns: usize) -> Vec<f32> {
+    if Vnni::is_here() {
+        multiply_with::<Vnni>(x, blocks, dtype, columns)
+    } else {
+        multiply_with::<Avx2>(x, blocks, dtype, columns)
+    }
+}
+
+fn multiply_with<I: Instructions>(
+    x: &[f32],
+    blocks: &[u8],
+    dtype: GgmlDType,
+    columns: usize,
+) -> Vec<f32> {
+    match dtype {
+        GgmlDType::Q4K => product::<I, Q4K>(x, blocks, columns),
+        GgmlDType::Q5K => product::<I, Q5K>(x, blocks, columns),
+        GgmlDType::Q6K => product::<I, Q6K>(x, blocks, columns),
+        _ => product::<I, Q8_0>(x, blocks, columns),
+    }
+}
+
+/// One block type.
+pub(super) trait Format {
+    /// Weights per block.
+    const WEIGHTS: usize;
+    /// Bytes per block.
+    const BYTES: usize;
+
+    /// Dot products of `R` rows of activations with one row of weights.
+    ///
+    /// # Safety
+    ///
+    /// The CPU has `I`; `weights` is valid for the blocks of one row, and rows `first..first + R` exist.
+    unsafe fn dots<I: Instructions, const R: usize>(
+        weights: *const u8,
+        x: &Rounded,
+        first: usize,
+    ) -> [f32; R];
+}
+
+/// Where the products of a tile of rows go.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// First row of activations.
+    row: usize,
+    /// Where its product goes.
+    at: usize,
+    /// From there to that of the next row.
+    stride: usize,
+}
+
+fn product<I: Instructions, F: Format>(x: &[f32], blocks: &[u8], columns: usize) -> Vec<f32> {
+    let bytes = columns / F::WEIGHTS * F::BYTES;
+    let (rows, outputs) = (x.len() / columns, blocks.len() / bytes);
+    assert_eq!(
+        (x.len(), blocks.len()),
+        (rows * columns, outputs * bytes),
+        "whole rows"
+    );
+    let rounded = Rounded::new(x, columns, F::WEIGHTS);
+    let mut y = vec![0.0; rows * outputs];
+    let shared = SharedMut::new(&mut y);
+    parallel(outputs.div_ceil(ROWS_PER_ITEM), |items| {
+        for item in items {
+            let range = item * ROWS_PER_ITEM..((item + 1) * ROWS_PER_ITEM).min(outputs);
+            let mut row = 0;
+            while row < rows {
+                let tile = tile_rows(rows - row, I::TILE_ROWS);
+                for output in range.clone() {
+                    let weights = blocks[output * bytes..(output + 1) * bytes].as_ptr();
+                    let place = Place {
+                        row,
+                        at: row * outputs + output,
+                        stride: outputs,
+                    };
+                    // SAFETY: `supports` has seen the features; rows and blocks are whole, and no other
+                    // item has these outputs.
+                    unsafe {
+                        match tile {
+                            1 => I::write::<F, 1>(weights, &rounded, place, &shared),
+                            2 => I::write::<F, 2>(weights, &rounded, place, &shared),
+                            4 => I::write::<F, 4>(weights, &rounded, place, &shared),
+                            _ => I::write::<F, 8>(weights, &rounded, place, &shared),
+                        }
+                    }
+                }
+                row += tile;
+            }
+        }
+    });
+    y
+}
+
+/// Height of the next tile: a power of two within what is left and what the registers hold.
+fn tile_rows(left: usize, most: usize) -> usize {
+    1 << left.min(most).ilog2()
+}
+
+/// Writes the products of `R` rows with one row of weights.
+///
+/// # Safety
+///
+/// As [`Format::dots`], and the outputs at `place.at`, `place.at + place.stride`, … belong to the caller.
+#[inline(always)]
+pub(super) unsafe fn write<I: Instructions, F: Format, const R: usize>(
+    weights: *const u8,
+    x: &Rounded,
+    place: Place,
+    y: &SharedMut<'_, f32>,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let dots = F::dots::<I, R>(weights, x, place.row);
+        for (row, dot) in dots.into_iter().enumerate() {
+            *y.at(place.at + row * place.stride) = dot;
+        }
+    }
+}

@@ -25,8 +25,8 @@ use super::vocabulary::PATTERNS;
 pub(super) const KEYS: &str = "tokenizer.";
 const MODEL: &str = "tokenizer.ggml.model";
 const WAY: &str = "tokenizer.ggml.pre";
-const TOKENS: &str = "tokenizer.ggml.tokens";
-const TEMPLATE: &str = "tokenizer.chat_template";
+/// The texts of all ids.
+pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
 const KINDS: &str = "tokenizer.ggml.token_type";
 const MERGES: &str = "tokenizer.ggml.merges";
 const SCORES: &str = "tokenizer.ggml.scores";
@@ -123,7 +123,7 @@ impl Vocabulary {
         let tokens = needed(TOKENS, entries.texts(TOKENS)?)?;
         let kinds = kinds(&needed(KINDS, entries.numbers(KINDS)?)?, tokens.len())?;
         refuse_doubles(&tokens)?;
-        let (model, begins) = match model {
+        let model = match model {
             "gpt2" => bytes(entries, &tokens)?,
             "llama" => pieces(entries, &tokens, &kinds)?,
             other => {
@@ -131,10 +131,13 @@ impl Vocabulary {
                 return Err(refuse(MODEL, reason));
             }
         };
-        let end = |name: &str, by_default: bool| end(entries, &tokens, name, by_default);
+        let adds = |name: &str| entries.truth(&format!("tokenizer.ggml.add_{name}_token"));
+        let begins = adds("bos")?.unwrap_or_else(|| model.begins_texts());
+        let ends = adds("eos")?.unwrap_or(false);
+        let id = |name: &str| id_of(entries, &tokens, name);
         Ok(Self {
-            before: end("bos", begins)?,
-            after: end("eos", false)?,
+            before: begins.then(|| id("bos")).transpose()?,
+            after: ends.then(|| id("eos")).transpose()?,
             added: added(&tokens, &kinds),
             tokens: tokens.into_iter().map(str::to_owned).collect(),
             model,
@@ -183,34 +186,13 @@ impl Vocabulary {
     }
 }
 
-/// The chat template of a file.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct StoredTemplate {
-    /// Its text.
-    pub(crate) source: String,
-    /// The text that begins a sequence; empty where there is none.
-    pub(crate) bos: String,
-    /// The text that ends one; empty where there is none.
-    pub(crate) eos: String,
-}
-
-impl StoredTemplate {
-    /// Reads the keys of a file.
-    pub(super) fn read(entries: Entries<'_>) -> Result<Option<Self>, Refusal> {
-        let Some(source) = entries.text(TEMPLATE)? else {
-            return Ok(None);
-        };
-        let tokens = entries.texts(TOKENS)?.unwrap_or_default();
-        let text = |name: &str| {
-            let id = entries.integer(&format!("tokenizer.ggml.{name}_token_id"))?;
-            let text = id.and_then(|id| text_of(&tokens, id)).unwrap_or_default();
-            Ok(text.to_owned())
-        };
-        Ok(Some(Self {
-            source: source.to_owned(),
-            bos: text("bos")?,
-            eos: text("eos")?,
-        }))
+impl Model {
+    /// Whether its texts get a beginning where the file says nothing of it.
+    fn begins_texts(&self) -> bool {
+        match self {
+            Self::Bytes { way, .. } => *way == Way::Llama3,
+            Self::Pieces { .. } => true,
+        }
     }
 }
 
@@ -275,8 +257,8 @@ fn needed<T>(key: &str, value: Option<T>) -> Result<T, Refusal> {
     value.ok_or_else(|| refuse(key, format!("missing; {REMEDY}")))
 }
 
-/// The merges of a byte-level vocabulary, and whether its texts get a beginning where nothing says so.
-fn bytes(entries: Entries<'_>, tokens: &[&str]) -> Result<(Model, bool), Refusal> {
+/// A byte-level vocabulary with its merges.
+fn bytes(entries: Entries<'_>, tokens: &[&str]) -> Result<Model, Refusal> {
     let name = needed(WAY, entries.text(WAY)?)?;
     let Some((_, way)) = WAYS.iter().find(|(known, _)| *known == name) else {
         let known = WAYS.map(|(name, _)| name).join(", ");
@@ -303,11 +285,11 @@ fn bytes(entries: Entries<'_>, tokens: &[&str]) -> Result<(Model, bool), Refusal
             })
         });
     let merges = merges.collect::<Result<Vec<Merge>, Refusal>>()?;
-    Ok((Model::Bytes { way: *way, merges }, *way == Way::Llama3))
+    Ok(Model::Bytes { way: *way, merges })
 }
 
-/// The pieces of SentencePiece, whose texts get a beginning unless something says otherwise.
-fn pieces(entries: Entries<'_>, tokens: &[&str], kinds: &[Kind]) -> Result<(Model, bool), Refusal> {
+/// The pieces of SentencePiece.
+fn pieces(entries: Entries<'_>, tokens: &[&str], kinds: &[Kind]) -> Result<Model, Refusal> {
     let scores = needed(SCORES, entries.numbers(SCORES)?)?;
     if scores.len() != tokens.len() {
         let reason = format!("{} scores for {} tokens", scores.len(), tokens.len());
@@ -331,7 +313,7 @@ fn pieces(entries: Entries<'_>, tokens: &[&str], kinds: &[Kind]) -> Result<(Mode
             format!("{unknown} is not the id of a token"),
         ));
     };
-    let model = Model::Pieces {
+    Ok(Model::Pieces {
         merges: merges_to(&normal),
         unknown: unknown.to_owned(),
         begin: if entries.truth(SPACE)?.unwrap_or(true) {
@@ -339,8 +321,7 @@ fn pieces(entries: Entries<'_>, tokens: &[&str], kinds: &[Kind]) -> Result<(Mode
         } else {
             Begin::AsIs
         },
-    };
-    Ok((model, true))
+    })
 }
 
 /// Every way to join two pieces to a third, the one to the best piece first. Among those to the same one
@@ -361,26 +342,18 @@ fn merges_to(pieces: &[(&str, f64)]) -> Vec<Merge> {
     merges.into_iter().map(owned).collect()
 }
 
-/// The id that is put at an end of every text, if one is.
-fn end(
-    entries: Entries<'_>,
-    tokens: &[&str],
-    name: &str,
-    by_default: bool,
-) -> Result<Option<u32>, Refusal> {
-    let adds = entries.truth(&format!("tokenizer.ggml.add_{name}_token"))?;
-    if !adds.unwrap_or(by_default) {
-        return Ok(None);
-    }
+/// The id of the token that begins or ends a text.
+fn id_of(entries: Entries<'_>, tokens: &[&str], name: &str) -> Result<u32, Refusal> {
     let key = format!("tokenizer.ggml.{name}_token_id");
     let id = needed(&key, entries.integer(&key)?)?;
     match u32::try_from(id) {
-        Ok(number) if text_of(tokens, id).is_some() => Ok(Some(number)),
+        Ok(number) if text_of(tokens, id).is_some() => Ok(number),
         _ => Err(refuse(&key, format!("{id} is not the id of a token"))),
     }
 }
 
-fn text_of<'a>(tokens: &[&'a str], id: i128) -> Option<&'a str> {
+/// The text of an id, which may be one that stands for none.
+pub(super) fn text_of<'a>(tokens: &[&'a str], id: i128) -> Option<&'a str> {
     tokens.get(usize::try_from(id).ok()?).copied()
 }
 

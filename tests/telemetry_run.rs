@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use fake_nvml::install::install;
-use fake_nvml::script::{Card, Event, Fault, Owner, Process, Script, Sensors, Series};
+use fake_nvml::script::{Card, Event, Fault, Owner, Process, Script, Sensors, Series, Slice};
 use serde_json::Value;
 
 /// 5 ms of prefill and 5 ms per step on a card that the default script of the driver has. A step reads
@@ -297,6 +297,64 @@ fn another_card_than_the_engines_is_not_taken_for_it() {
         ..working()
     };
     is_silent(&Bench::new(&driver(card)), "the driver lists no card");
+}
+
+// Which card.
+
+#[test]
+fn of_several_cards_the_engines_own_is_read() {
+    let other = Card {
+        uuid: "GPU-22222222-2222-3333-4444-555555555555".to_owned(),
+        pci_bus_id: "00000000:41:00.0".to_owned(),
+        sensors: Sensors {
+            power_mw: Series::Constant(123_000),
+            ..working().sensors
+        },
+        ..working()
+    };
+    let script = Script {
+        cards: vec![working(), other],
+        ..Script::default()
+    };
+    // CUDA writes the address with fewer digits than NVML.
+    let engine = "[device]\npci_bus_id = \"0000:41:00.0\"\n[model]\n";
+    let bench = Bench::new(&script).with_engine("[model]\n", engine);
+    let ran = bench.run(&["--require-telemetry"]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    for block in bench.blocks() {
+        let power = &block["sensors"]["columns"]["power_mw"];
+        assert_eq!(power[0], 123_000, "{power}");
+    }
+}
+
+#[test]
+fn a_slice_shows_its_memory_and_nothing_that_slices_share() {
+    let script = with(|card| {
+        card.mig = Some(Series::Constant(1));
+        card.slices = vec![Slice {
+            uuid: "MIG-a".to_owned(),
+            memory_bytes: 20_000_000_000,
+            memory_used_bytes: Series::Constant(700_000_000),
+        }];
+    });
+    let bench = Bench::new(&script);
+    let ran = bench.run(&[]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    let records = bench.records();
+    let device = records.iter().find(|r| r["type"] == "device").unwrap();
+    assert_eq!(device["card"]["mig_uuid"], "MIG-a");
+    for block in bench.blocks() {
+        let sensors = &block["sensors"];
+        assert_eq!(sensors["columns"]["memory_used_bytes"][0], 700_000_000);
+        for shared in ["power_mw", "energy_mj", "gpu_utilization_percent"] {
+            assert_eq!(
+                sensors["absent"][shared],
+                "the card gives it for all MIG slices together"
+            );
+        }
+    }
+    assert_eq!(ran.json["points"][0]["decode_power_watts"], Value::Null);
+    bench.verifies();
 }
 
 // One sensor.

@@ -28,9 +28,11 @@ use crate::study::spec::{self, Measure};
 use crate::telemetry::unavailable::Unavailable;
 use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Nanos, Seconds};
 
-/// How long the card is read before the first and after the last worker: twice the second over which
-/// the driver averages.
+/// How long the card is read before the first worker: twice the second over which the driver averages.
 const IDLE: Duration = Duration::from_secs(2);
+/// The same after the last worker. The driver shows the mean of a second for a second more, and what it
+/// shows of the worker has to be gone before the later half.
+const IDLE_AFTER_WORK: Duration = Duration::from_secs(3);
 /// The same where net energy is wanted, which needs the power of 5 s at rest.
 const IDLE_FOR_ENERGY: Duration = Duration::from_secs(6);
 
@@ -331,7 +333,7 @@ fn measure(
         match &mut record {
             Record::Block(block) => block.sensors = watch.during(block),
             Record::End(end) if watch.lost().is_none() => {
-                end.after = watch.calm(IDLE).map(Box::new);
+                end.after = watch.calm(IDLE_AFTER_WORK).map(Box::new);
             }
             Record::End(_)
             | Record::Session(_)

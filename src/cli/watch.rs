@@ -88,7 +88,11 @@ impl Watch {
         let Self::Card { sampler, .. } = self else {
             return None;
         };
-        let from = Monotonic.now();
+        let now = Monotonic.now();
+        sampler.wait_for_reading(now, PATIENCE);
+        // A cut takes the reading before it along: that has to be one without a worker too.
+        let first = sampler.latest().map_or(now, |latest| latest.at.max(now));
+        let from = first + Nanos::new(1);
         let to = from + Nanos::new(time.as_nanos() as u64);
         sampler.wait_for_reading(to, time + PATIENCE);
         Some(sampler.cut(from, to))

@@ -180,15 +180,18 @@ impl PhaseEnergy {
     }
 }
 
-/// Mean power of an idle card, over all of `sensors`: at least 5 s.
+/// Mean power of an idle card, over the last 5 s of `sensors`: a card that a program has just left takes
+/// a moment to come to rest.
 pub fn idle_power(sensors: &Sensors) -> Result<Watts, NoEnergy> {
-    let (Some(&from), Some(&to)) = (sensors.at_ns.first(), sensors.at_ns.last()) else {
+    let (Some(&first), Some(&to)) = (sensors.at_ns.first(), sensors.at_ns.last()) else {
         return Err(NoEnergy::NoSensors);
     };
+    long_enough(Window { from: first, to }, MIN_IDLE)?;
+    let last = (MIN_IDLE.value() * 1e9) as u64;
+    let from = Nanos::new(to.value().saturating_sub(last)).max(first);
     let window = Window { from, to };
-    let duration = long_enough(window, MIN_IDLE)?;
     let (energy, _) = Energy::of(sensors, window).best()?;
-    Ok(energy / duration)
+    Ok(energy / window.duration())
 }
 
 /// Energy that the whole building draws for the energy that the card draws; 1 and above.
@@ -580,6 +583,13 @@ mod tests {
             Err(NoEnergy::TooShort { .. })
         ));
         assert_eq!(idle_power(&Sensors::default()), Err(NoEnergy::NoSensors));
+        let mut settling = steady(6_000, 70);
+        let counter = settling.columns.get_mut(COUNTER).unwrap();
+        // 400 J more within the first second.
+        for value in &mut counter[5..] {
+            *value = value.map(|mj| mj + 400_000);
+        }
+        is_close(idle_power(&settling).unwrap().value(), 70.0);
     }
 
     #[test]

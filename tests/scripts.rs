@@ -350,9 +350,10 @@ fn acceptance_tries_a_stage_again_that_found_no_device() {
 #[test]
 fn acceptance_stops_at_a_signal_and_goes_on_from_there() {
     let machine = Machine::ready();
-    // The script's own shell is the parent of `timeout`, which is the program's.
+    // The script's own shell is the parent of `timeout`, which is the program's. SIGINT would do as well, but what
+    // runs in the background of a script inherits it ignored.
     let signal = "case \"$*\" in *\"/decoder \"*) \
-        kill -INT \"$(cut -d ' ' -f 4 /proc/$PPID/stat)\"; STOP_AT=decoder ;; esac";
+        kill -TERM \"$(cut -d ' ' -f 4 /proc/$PPID/stat)\"; STOP_AT=decoder ;; esac";
     let first = acceptance(&machine, &format!("{signal}\n{FAKE_MTOK}"), "nowhere");
     let text = String::from_utf8(first.stdout).unwrap();
     assert_eq!(first.status.code(), Some(1), "{text}");

@@ -35,7 +35,7 @@ pub(super) trait Instructions {
     ///
     /// # Safety
     ///
-    /// The CPU has the instructions; for the rest see [`write`].
+    /// The CPU has the instructions; for the rest see [`write()`].
     unsafe fn write<F: Format, const R: usize>(
         weights: *const u8,
         x: &Rounded,

@@ -63,19 +63,28 @@ impl Line {
 pub(super) struct Lines {
     file: File,
     chain: Chain,
-    /// What was read and not yet understood: the beginning of a line.
-    bytes: Vec<u8>,
-    /// Lines before the batch.
+    /// Whole lines that are read and not yet understood.
+    ahead: Chunk,
+    /// Lines before those.
     before: u64,
     batch: std::vec::IntoIter<Line>,
 }
 
+/// Bytes of the file that begin with a line.
+#[derive(Default)]
+struct Chunk {
+    bytes: Vec<u8>,
+    /// Where the whole lines among them end.
+    ends: Vec<usize>,
+}
+
 impl Lines {
     pub(super) fn open(path: &Path, chain: Chain) -> std::io::Result<Self> {
+        let mut file = File::open(path)?;
         Ok(Self {
-            file: File::open(path)?,
+            ahead: Chunk::read(&mut file, &[])?,
+            file,
             chain,
-            bytes: Vec::new(),
             before: 0,
             batch: Vec::new().into_iter(),
         })
@@ -84,24 +93,40 @@ impl Lines {
     /// The next line; `None` at the end of the file.
     pub(super) fn advance(&mut self) -> std::io::Result<Option<Line>> {
         if self.batch.len() == 0 {
-            self.batch = self.read_batch()?.into_iter();
+            self.batch = self.next_batch()?.into_iter();
         }
         Ok(self.batch.next())
     }
 
-    /// All lines that end within the next bytes, at least one unless the file ends.
-    fn read_batch(&mut self) -> std::io::Result<Vec<Line>> {
-        let mut ends = Vec::new();
-        let mut end = 0;
+    /// Understands the lines that were read ahead while the next ones are read; none at the end.
+    fn next_batch(&mut self) -> std::io::Result<Vec<Line>> {
+        let chunk = std::mem::take(&mut self.ahead);
+        let Some(&end) = chunk.ends.last() else {
+            return Ok(Vec::new());
+        };
+        let (lines, ahead) = rayon::join(
+            || chunk.understand(self.before, self.chain),
+            || Chunk::read(&mut self.file, &chunk.bytes[end..]),
+        );
+        self.ahead = ahead?;
+        self.before += lines.len() as u64;
+        Ok(lines)
+    }
+}
+
+impl Chunk {
+    /// All lines that end within the next bytes, after the beginning of the first, at least one unless
+    /// the file ends.
+    fn read(file: &mut File, beginning: &[u8]) -> std::io::Result<Self> {
+        let mut bytes = beginning.to_vec();
+        let (mut ends, mut end) = (Vec::new(), 0);
         while ends.is_empty() {
-            let read = (&mut self.file)
-                .take(BATCH_BYTES)
-                .read_to_end(&mut self.bytes)?;
+            let read = file.take(BATCH_BYTES).read_to_end(&mut bytes)?;
             let at_end = (read as u64) < BATCH_BYTES;
-            let mut rest = &self.bytes[end..];
+            let mut rest = &bytes[end..];
             while !rest.is_empty() {
                 end += rest.skip_until(b'\n')?;
-                if at_end || self.bytes[end - 1] == b'\n' {
+                if at_end || bytes[end - 1] == b'\n' {
                     ends.push(end);
                 }
             }
@@ -109,18 +134,15 @@ impl Lines {
                 break;
             }
         }
-        let lines = self.understand(&ends);
-        self.before += lines.len() as u64;
-        self.bytes.drain(..ends.last().copied().unwrap_or(0));
-        Ok(lines)
+        Ok(Self { bytes, ends })
     }
 
-    fn understand(&self, ends: &[usize]) -> Vec<Line> {
+    /// Its lines, each understood on whichever core is free; `before` are the lines before the first.
+    fn understand(&self, before: u64, chain: Chain) -> Vec<Line> {
         let line = |(index, &end): (usize, &usize)| {
-            let begin = index.checked_sub(1).map_or(0, |before| ends[before]);
-            let number = self.before + index as u64 + 1;
-            Line::new(&self.bytes[begin..end], number, self.chain)
+            let begin = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+            Line::new(&self.bytes[begin..end], before + index as u64 + 1, chain)
         };
-        ends.par_iter().enumerate().map(line).collect()
+        self.ends.par_iter().enumerate().map(line).collect()
     }
 }

@@ -1,10 +1,11 @@
 //! The harness loop against the bare engine loop: what measuring costs the measured.
 //!
 //! A pair is the same number of generations twice, back to back and in alternating order: once as a block
-//! of a worker process, the way `mtok run` measures, and once as a loop over the bare engine in this
-//! process with nothing around it. The clock is read outside of both. The loss is the share of time that
-//! the harness adds. Two processes differ by more than the blocks of one, so every launch has fresh
-//! engines on both sides, and the interval is Student's t over launches.
+//! the way a worker runs it, and once as a loop over the same engine with nothing around it and its prompts
+//! ready. The clock is read outside of both. The loss is the share of time that the harness adds. Both sides
+//! share one engine, since two loads of a model differ by more than the harness costs; the process boundary
+//! is crossed before a block and after it, and is no part of either. Every launch loads the model afresh,
+//! and the interval is Student's t over launches.
 //!
 //! `cargo bench --bench overhead` ends with 1 when the upper end of the interval is above the limit. As a
 //! test (`-- --test`) it runs one pair and judges nothing.
@@ -17,18 +18,18 @@
 
 mod paired;
 
+use std::cell::RefCell;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use mtok::clock::{Clock, Monotonic};
-use mtok::engine::{Engine, Progress, Prompts, worker};
+use mtok::engine::worker::{Host, Worker};
+use mtok::engine::{Progress, Prompts};
 use mtok::metrics::stats::Sample;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use self::paired::{
-    BATCH, CAPACITY, Extent, ISL, MOST_GENERATIONS, OSL, SEED, block, launch, order,
-};
+use self::paired::{BATCH, CAPACITY, Extent, ISL, MOST_GENERATIONS, OSL, SEED, block, order};
 
 /// Largest share of time that the harness may add.
 const LIMIT: f64 = 0.01;
@@ -61,17 +62,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// Mean share of time that the harness adds, over the pairs of fresh engines.
+/// Median share of time that the harness adds, over the pairs of one load.
 fn loss_of_launch(extent: Extent) -> f64 {
-    let clock: Arc<dyn Clock> = Arc::new(Monotonic);
-    let mut worker = launch();
-    let mut bare = Bare::load(&clock);
+    let mut host = Host::new(Arc::new(Monotonic), Arc::new(Progress::default()));
+    host.load(&order()).unwrap();
+    host.reserve(CAPACITY).unwrap();
+    let prompts = prompts(host.loaded().unwrap().vocab);
+    let prompts = &prompts[..extent.generations as usize];
     // The first blocks warm both sides up.
-    block(worker.as_mut(), extent.generations, 0);
-    bare.block(extent.generations);
+    block(&mut host, extent.generations, 0);
+    bare_block(&mut host, prompts);
+    let host = RefCell::new(host);
     extent.loss(
-        |seed| timed(|| drop(block(worker.as_mut(), extent.generations, seed))),
-        |_| timed(|| bare.block(extent.generations)),
+        |seed| timed(|| drop(block(&mut *host.borrow_mut(), extent.generations, seed))),
+        |_| timed(|| bare_block(&mut host.borrow_mut(), prompts)),
     )
 }
 
@@ -83,40 +87,26 @@ fn timed(work: impl FnOnce()) -> f64 {
     time.seconds().value()
 }
 
-/// An engine with nothing around it.
-struct Bare {
-    engine: Box<dyn Engine>,
-    clock: Arc<dyn Clock>,
-    progress: Progress,
-    prompts: Vec<Prompts>,
+/// Prompts of random ids for the longest block.
+fn prompts(vocab: u32) -> Vec<Prompts> {
+    let mut random = ChaCha8Rng::seed_from_u64(SEED);
+    (0..MOST_GENERATIONS)
+        .map(|_| {
+            let ids = (0..BATCH * ISL).map(|_| random.random_range(0..vocab));
+            Prompts::new(ids.collect(), BATCH as usize).unwrap()
+        })
+        .collect()
 }
 
-impl Bare {
-    fn load(clock: &Arc<dyn Clock>) -> Self {
-        let progress = Progress::default();
-        let created = worker::create(&order(), clock, &progress).unwrap();
-        let mut engine = created.engine;
-        engine.reserve(CAPACITY).unwrap();
-        let mut random = ChaCha8Rng::seed_from_u64(SEED);
-        let prompts = (0..MOST_GENERATIONS)
-            .map(|_| {
-                let ids = (0..BATCH * ISL).map(|_| random.random_range(0..created.vocab));
-                Prompts::new(ids.collect(), BATCH as usize).unwrap()
-            })
-            .collect();
-        Self {
-            engine,
-            clock: Arc::clone(clock),
-            progress,
-            prompts,
-        }
-    }
-
-    fn block(&mut self, generations: u32) {
-        for prompts in self.prompts.iter().take(generations as usize) {
-            self.engine
-                .generate(prompts, OSL as usize, self.clock.as_ref(), &self.progress)
-                .unwrap();
-        }
+/// Generations with nothing around them.
+fn bare_block(host: &mut Host, prompts: &[Prompts]) {
+    let progress = Progress::default();
+    let created = host.loaded().unwrap();
+    for prompts in prompts {
+        let clock = created.clock.as_ref();
+        created
+            .engine
+            .generate(prompts, OSL as usize, clock, &progress)
+            .unwrap();
     }
 }

@@ -22,17 +22,19 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use fake_nvml::install::install;
 use fake_nvml::script::Script;
 use mtok::clock::{Clock, Monotonic};
-use mtok::engine::worker::BlockSeen;
+use mtok::engine::worker::{BlockSeen, Launcher, Processes, Unescorted, Worker, WorkerCommand};
 use mtok::metrics::stats::{Estimate, Sample};
 use mtok::telemetry::card::{Choice, DeviceOrder};
 use mtok::telemetry::nvml::{Access, open};
 use mtok::telemetry::sampler::{SamplePeriod, Sampler};
+use mtok::units::Seconds;
 
-use self::paired::{Extent, block, launch};
+use self::paired::{CAPACITY, Extent, block, order};
 
 /// Largest share of throughput that sampling may cost.
 const LIMIT: f64 = 0.005;
@@ -109,6 +111,22 @@ fn measure(extent: Extent, library: &Path, shares: &mut Shares) {
         .push(extent.loss(with_sampling, |seed| seconds(&one(seed))));
     shares.sampler.push(used / sampled);
     shares.parent.push(parent / wall);
+}
+
+/// A worker process with the model loaded and room for the point.
+fn launch() -> Box<dyn Worker> {
+    let program = env!("CARGO_BIN_EXE_mtok");
+    let mut processes = Processes {
+        command: WorkerCommand::new(program, ["worker"], std::env::vars_os()),
+        no_progress_timeout: Seconds::new(60.0),
+        clock: Arc::new(Monotonic),
+        interrupt: Arc::new(AtomicUsize::new(0)),
+        escort: Arc::new(Unescorted),
+    };
+    let mut worker = processes.launch().unwrap();
+    worker.load(&order()).unwrap();
+    worker.reserve(CAPACITY).unwrap();
+    worker
 }
 
 fn sampler(library: &Path) -> Sampler {

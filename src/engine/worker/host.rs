@@ -69,6 +69,11 @@ impl Host {
         }
     }
 
+    /// The model that is loaded: what the overhead of blocks is measured against.
+    pub fn loaded(&mut self) -> Option<&mut Created> {
+        self.created.as_mut()
+    }
+
     /// Cuts the prompts of blocks from these texts from now on.
     pub(super) fn cut_prompts_from(&mut self, passages: Passages) {
         self.passages = Some(Arc::new(passages));

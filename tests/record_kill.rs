@@ -15,9 +15,11 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mtok::record::observation::{Device, DeviceKind, Record};
+use mtok::record::machine::{Device, DeviceKind};
+use mtok::record::observation::Record;
 use mtok::record::store::{Resumed, Writer, read, verify};
-use mtok::study::spec::{StudyFile, Target};
+use mtok::study::file::StudyFile;
+use mtok::study::spec::Target;
 use tempfile::TempDir;
 
 /// Names the file to the child that is to be killed.

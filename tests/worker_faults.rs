@@ -18,8 +18,9 @@ use mtok::engine::worker::{Holding, Processes, Unescorted, WorkerCommand};
 use mtok::measure::{Event, Job, Outlets, Planned, SinkError, Target, run};
 use mtok::record::observation::{EndStatus, Failure, FailureKind, Record, SkipCause};
 use mtok::record::store::{Resumed, Writer, read, verify};
+use mtok::study::file::StudyFile;
 use mtok::study::model::{DeviceChoice, EngineKind, Precision};
-use mtok::study::spec::{self, Study, StudyFile};
+use mtok::study::spec::{self, Study};
 use mtok::units::Seconds;
 use tempfile::TempDir;
 

@@ -17,7 +17,7 @@ use mtok::engine::worker::{
     BlockOrder, Holding, Order, Process, Processes, Refusal, Unescorted, Worker, WorkerCommand,
     WorkerError,
 };
-use mtok::record::observation::DeviceKind;
+use mtok::record::machine::DeviceKind;
 use mtok::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
 use mtok::study::workload::PointId;
 use mtok::units::{Nanos, Seconds};

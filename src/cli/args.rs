@@ -11,13 +11,12 @@ use super::exit::{CliError, Exit};
 use super::imatrix::ImatrixArgs;
 use super::prices::PricesArgs;
 use super::schema::SchemaArgs;
+use crate::study::file::{MeasureSection, ModelSection, PriceSection, StudyFile, SweepSection};
 use crate::study::input;
 use crate::study::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use crate::study::prompts::PromptSection;
 use crate::study::quality::{QualitySection, ReferenceChoice};
-use crate::study::spec::{
-    MeasureSection, ModelSection, PriceSection, StudyFile, SweepSection, Target,
-};
+use crate::study::spec::Target;
 use crate::study::workload::Counts;
 
 /// Measures what a million tokens cost on this machine, and when self-hosting beats the API.

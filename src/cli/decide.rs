@@ -16,7 +16,7 @@ use crate::cost::measured::{Estimate, Measured, MeasuredPoint};
 use crate::cost::scenario::MeetsQuality;
 use crate::engine::cards;
 use crate::metrics::stats;
-use crate::record::observation::DeviceKind;
+use crate::record::machine::DeviceKind;
 use crate::record::store;
 use crate::report::document::{self, Document};
 use crate::study::variant::Variant;

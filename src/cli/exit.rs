@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use crate::engine::EngineError;
+use crate::study::check::StudyError;
 use crate::study::model::ParseError;
-use crate::study::spec::StudyError;
 
 /// How the program ends; the numbers are part of its interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::exit::CliError;
 use crate::clock::{Clock as _, Monotonic};
-use crate::record::observation::{Harness, Host};
+use crate::record::machine::Host;
+use crate::record::observation::Harness;
 
 /// Version of candle that Cargo.toml pins.
 const CANDLE: &str = "0.11.1";

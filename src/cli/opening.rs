@@ -15,8 +15,8 @@ use crate::engine::worker::{Processes, Unescorted, WorkerCommand};
 use crate::record::observation::{Moment, Record, Session};
 use crate::record::schema;
 use crate::record::store::Writer;
+use crate::study::file::StudyFile;
 use crate::study::model::ModelSource;
-use crate::study::spec::StudyFile;
 use crate::units::Seconds;
 
 /// Path of this executable, which is also the worker.

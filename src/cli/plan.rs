@@ -19,9 +19,11 @@ use crate::engine::text::passages::Passages;
 use crate::engine::weights;
 use crate::record::observation::Model;
 use crate::record::prompts::PromptFacts;
+use crate::study::check::StudyError;
+use crate::study::file::StudyFile;
 use crate::study::model::{EngineKind, ModelSource};
 use crate::study::plan::{Machine, Plan, Subject};
-use crate::study::spec::{Study, StudyError, StudyFile, Target};
+use crate::study::spec::{Study, Target};
 use crate::units::{Bytes, Seconds, Usd};
 
 /// A study with its model, before any device is touched.

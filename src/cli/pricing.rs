@@ -10,7 +10,7 @@ use crate::catalog::book::{Commitment, GpuCard, NotFound, PriceBook as _, Rental
 use crate::catalog::gpus;
 use crate::cost::rate::{HourlyPrice, Origin};
 use crate::metrics::roofline::DataSheet;
-use crate::record::observation::{Device, DeviceKind};
+use crate::record::machine::{Device, DeviceKind};
 use crate::study::model::Precision;
 use crate::study::spec::Price;
 use crate::units::{BytesPerSecond, FlopPerSecond, UsdPerHour};

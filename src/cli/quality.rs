@@ -16,12 +16,13 @@ use crate::clock::{Clock as _, Monotonic};
 use crate::engine::tiny;
 use crate::engine::worker::{Holding, Launcher as _, Order, Processes, TextOrder, WorkerError};
 use crate::quality::{self, Ended, Job, Meeting, Named, Outlets, QualityError};
-use crate::record::observation::{Device, End, EndStatus, Moment, Record};
+use crate::record::machine::Device;
+use crate::record::observation::{End, EndStatus, Moment, Record};
 use crate::record::store::{self, StoreError, Writer, check_resume};
 use crate::report::{json, terminal};
+use crate::study::check::StudyError;
 use crate::study::model::{ModelSource, Precision};
 use crate::study::quality::{Quality, ReferenceChoice};
-use crate::study::spec::StudyError;
 use crate::units::Seconds;
 
 pub(super) use crate::quality::Room;

@@ -7,7 +7,7 @@ use super::exit::{CliError, Exit};
 use super::output;
 use crate::cost::scenario;
 use crate::record::observation::Record;
-use crate::study::spec::StudyFile;
+use crate::study::file::StudyFile;
 
 /// `mtok schema`
 #[derive(Debug, Args)]

@@ -23,7 +23,8 @@ pub mod weights;
 pub mod worker;
 
 use crate::clock::Clock;
-use crate::record::observation::{Accuracy, EngineFacts, Peak};
+use crate::record::machine::Peak;
+use crate::record::observation::{Accuracy, EngineFacts};
 use crate::study::model::Precision;
 use crate::units::Nanos;
 

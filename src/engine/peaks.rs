@@ -16,7 +16,7 @@ use candle_core::{D, DType, Device, Tensor};
 use super::kernels::stream;
 use super::{EngineError, MeasurePeaks, Progress, device};
 use crate::clock::Clock;
-use crate::record::observation::{Limit, Peak};
+use crate::record::machine::{Limit, Peak};
 use crate::study::model::Precision;
 use crate::units::Nanos;
 

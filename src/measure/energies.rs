@@ -5,7 +5,7 @@ use super::load::{Halt, Role, Session};
 use super::order;
 use crate::engine::worker::BlockOrder;
 use crate::record::observation::Purpose;
-use crate::study::plan::ENERGY_BLOCK;
+use crate::study::plan::duration::ENERGY_BLOCK;
 use crate::study::workload::PointId;
 
 impl Session<'_, '_, '_> {

@@ -86,7 +86,8 @@ fn student_t(freedom: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::spec::{StudyFile, Target};
+    use crate::study::file::StudyFile;
+    use crate::study::spec::Target;
 
     fn measure(target_ci: f64) -> Measure {
         let mut file = StudyFile::default();

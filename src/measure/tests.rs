@@ -15,12 +15,12 @@ use crate::engine::worker::{
     BlockOrder, BlockSeen, CheckOrder, Host, Loaded, Loss, ScoreOrder, StoreOrder, TextOrder,
     Tokenized, WindowSeen, Worker, WorkerError,
 };
+use crate::record::machine::{Device, Peak};
 use crate::record::observation::SkipCause;
-use crate::record::observation::{
-    Accuracy, Block, Device, EngineFacts, FailureKind, Load, Peak, Purpose,
-};
+use crate::record::observation::{Accuracy, Block, EngineFacts, FailureKind, Load, Purpose};
+use crate::study::file::StudyFile;
 use crate::study::model::{CacheType, Precision};
-use crate::study::spec::{StudyFile, Target as StudyTarget};
+use crate::study::spec::Target as StudyTarget;
 use crate::units::Nanos;
 
 /// Workers in this process. A panic is caught as the end of a child process would be noticed.

@@ -276,7 +276,7 @@ fn trace(blocks: &[&Block], sensor: &str, name: &'static str, scale: f64) -> Tra
 mod tests {
     use super::*;
     use crate::metrics::fixture::{Script, generation, moment, point};
-    use crate::record::observation::Sensors;
+    use crate::record::card::Sensors;
 
     const SECOND: u64 = 1_000_000_000;
 

@@ -6,7 +6,8 @@ use super::latency::{Drift, Latency};
 use super::roofline::Roofline;
 use super::sensors;
 use super::verdict::{Verdict, Warning};
-use crate::record::observation::{Block, DeviceKind, EndStatus};
+use crate::record::machine::DeviceKind;
+use crate::record::observation::{Block, EndStatus};
 use crate::study::model::EngineKind;
 use crate::units::Seconds;
 
@@ -277,7 +278,8 @@ mod tests {
     use crate::metrics::latency::drifts;
     use crate::metrics::roofline::Ceilings;
     use crate::record::card::CardFacts;
-    use crate::record::observation::{Limit, Sensors};
+    use crate::record::card::Sensors;
+    use crate::record::machine::Limit;
     use crate::study::workload::PointId;
     use crate::units::Nanos;
 
@@ -400,7 +402,7 @@ mod tests {
         });
         script.records.insert(
             2,
-            crate::record::observation::Record::Peak(crate::record::observation::Peak {
+            crate::record::observation::Record::Peak(crate::record::machine::Peak {
                 of: read,
                 work: 1_000_000_000,
                 times_ns: vec![Nanos::new(10_000_000)],

@@ -15,7 +15,8 @@ pub use window::{Window, gaps};
 
 use readings::{COUNTER, counted, integrated, power};
 
-use crate::record::observation::{Block, Sensors};
+use crate::record::card::Sensors;
+use crate::record::observation::Block;
 use crate::study::spec::Price;
 use crate::units::{
     JOULES_PER_KILOWATT_HOUR, Joules, JoulesPerToken, Nanos, Seconds, TOKENS_PER_MTOK, Tokens,

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::record::card::CardFacts;
-use crate::record::observation::{
-    Block, Device, EndStatus, Failure, Load, Peak, Purpose, Record, Sensors, Session, Skip,
-};
+use crate::record::card::Sensors;
+use crate::record::machine::{Device, Peak};
+use crate::record::observation::{Block, EndStatus, Failure, Load, Purpose, Record, Session, Skip};
 use crate::record::scoring::{Scoring, Unscored, Window};
 use crate::study::workload::PointId;
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use super::facts::Facts;
+use crate::record::card::Sensors;
+use crate::record::machine::{Device, DeviceKind, Host, Limit, Peak};
 use crate::record::observation::{
-    Accuracy, Block, CpuUse, Device, DeviceKind, End, EndStatus, EngineFacts, Failure, FailureKind,
-    Generation, Harness, Host, Limit, Load, Model, Moment, Peak, Purpose, Record, Sensors, Session,
-    Skip, SkipCause,
+    Accuracy, Block, CpuUse, End, EndStatus, EngineFacts, Failure, FailureKind, Generation,
+    Harness, Load, Model, Moment, Purpose, Record, Session, Skip, SkipCause,
 };
 use crate::study::model::{DeviceChoice, EngineKind, Family, ModelSource, Precision, Shape};
 use crate::study::spec::{Measure, Price, Study, Sweep};

@@ -8,7 +8,8 @@ use std::fmt;
 
 use super::facts::{Facts, Sitting};
 use super::sensors::{GPU_UTILIZATION, MEMORY_USED, PROCESS_COUNT, PROCESS_MEMORY, of, readings};
-use crate::record::observation::{Block, Sensors};
+use crate::record::card::Sensors;
+use crate::record::observation::Block;
 
 /// A card at rest computes less often than this.
 const BUSY_SHARE: f64 = 0.05;
@@ -203,7 +204,8 @@ mod tests {
     use super::*;
     use crate::metrics::fixture::{Script, columns, generation, point};
     use crate::record::card::CardFacts;
-    use crate::record::observation::{DeviceKind, EndStatus, Record};
+    use crate::record::machine::DeviceKind;
+    use crate::record::observation::{EndStatus, Record};
 
     const QUIET: [(&str, u64); 3] = [
         ("process_count", 0),

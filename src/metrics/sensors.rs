@@ -6,7 +6,8 @@
 use std::fmt;
 
 use super::energy::Window;
-use crate::record::observation::{Block, Sensors};
+use crate::record::card::Sensors;
+use crate::record::observation::Block;
 use crate::units::{Nanos, Seconds};
 
 /// Share of time in which a kernel ran.

@@ -1,9 +1,11 @@
-//! What a card is and how it is set, read once from the driver.
+//! What the driver says of a card: what it is and how it is set, and what its sensors read.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::units::Nanos;
 
 /// What a card is and how it is set. Each fact may be absent on its own; `absent` says why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -42,5 +44,19 @@ pub struct CardFacts {
     pub gpm: Option<bool>,
     /// Why a fact is absent, by field.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub absent: BTreeMap<String, String>,
+}
+
+/// Sensor readings of one block; each column is as long as `at_ns` and holds `null` where the sensor
+/// was silent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sensors {
+    /// Period asked for.
+    pub period_ns: Nanos,
+    /// Monotonic time of each reading.
+    pub at_ns: Vec<Nanos>,
+    /// Readings by sensor, in the smallest unit, which the name ends with (`power_mw`).
+    pub columns: BTreeMap<String, Vec<Option<u64>>>,
+    /// Why a sensor is absent, by sensor.
     pub absent: BTreeMap<String, String>,
 }

@@ -7,7 +7,8 @@ use jiff::civil::date;
 use super::document::{Document, Inputs, Questions};
 use crate::cost::rate::{HourlyPrice, Origin};
 use crate::metrics::fixture::{Script, generation, point};
-use crate::record::observation::{EndStatus, FailureKind, Limit, SkipCause};
+use crate::record::machine::Limit;
+use crate::record::observation::{EndStatus, FailureKind, SkipCause};
 use crate::study::model::Precision;
 use crate::units::UsdPerHour;
 

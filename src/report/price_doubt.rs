@@ -6,7 +6,7 @@ use crate::catalog::gpus;
 use crate::cost::rate::{HourlyPrice, Origin};
 use crate::metrics::facts::Facts;
 use crate::metrics::verdict::{PRICE_AGE_LIMIT_DAYS, Verdict, Warning};
-use crate::record::observation::{Device, DeviceKind};
+use crate::record::machine::{Device, DeviceKind};
 use crate::study::model::EngineKind;
 
 /// Doubts about the price of what was measured, on `date`; a simulated device has none.

@@ -1,7 +1,8 @@
 //! With what, when and how a study was measured, as labelled lines.
 
 use crate::metrics::facts::Facts;
-use crate::record::observation::{Device, Harness, Host, Model, Session};
+use crate::record::machine::{Device, Host};
+use crate::record::observation::{Harness, Model, Session};
 
 /// One labelled line.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ mod quality;
 
 use super::document::Document;
 use crate::cost::rate::{HourlyPrice, Origin};
-use crate::record::observation::DeviceKind;
+use crate::record::machine::DeviceKind;
 
 pub use numbers::summary;
 pub use quality::comparison;

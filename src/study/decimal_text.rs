@@ -56,8 +56,8 @@ impl<'de> Visitor<'de> for DecimalText {
 
 #[cfg(test)]
 mod tests {
+    use crate::study::file::StudyFile;
     use crate::study::input;
-    use crate::study::spec::StudyFile;
 
     #[track_caller]
     fn refuses(price: &str, expected: &str) {

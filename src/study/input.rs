@@ -74,7 +74,7 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::spec::StudyFile;
+    use crate::study::file::StudyFile;
 
     #[track_caller]
     fn refuses(text: &str, expected: &str) {

@@ -1,6 +1,8 @@
 //! What is asked: the model, the workload, the study and the plan made from them.
 
+pub mod check;
 mod decimal_text;
+pub mod file;
 pub mod hub;
 pub mod input;
 pub mod model;

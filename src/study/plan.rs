@@ -3,31 +3,21 @@
 //! A plan needs no device: memory, bandwidth and arithmetic rate are arguments, so a card that is not
 //! there can be planned for. Its times are estimates from the roofline and are labelled as such.
 
-use std::collections::BTreeMap;
+pub mod duration;
+pub mod footprint;
 
 use serde::Serialize;
 
-use super::model::{CacheType, EngineKind, ModelSource, Numbers, Precision, Shape, WeightSize};
-use super::spec::{Measure, Study, Target};
-use super::variant::Variant;
-use super::workload::{PointId, SCORES_AT_ONCE, TOKENS_AT_ONCE};
+use self::duration::Span;
+use self::footprint::Footprint;
+use super::model::{CacheType, EngineKind, ModelSource, Numbers, Precision, Shape};
+use super::spec::{Study, Target};
+use super::workload::PointId;
 use crate::record::observation::{Skip, SkipCause};
-use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Hours, Seconds, Tokens};
+use crate::units::{Bytes, BytesPerSecond, FlopPerSecond, Seconds};
 
 /// Share of device memory that a run may fill; the rest is left to the driver and to fragmentation.
 const USABLE_MEMORY: f64 = 0.92;
-/// Share of the roofline that an engine is assumed to reach where only an estimate is possible.
-const ASSUMED_EFFICIENCY: f64 = 0.5;
-/// Generations that a block has at least, where the time of a point allows.
-const GENERATIONS_PER_BLOCK: f64 = 8.0;
-/// A block that shows the energy of one phase: the 10 s that it needs, and what its edges take.
-pub const ENERGY_BLOCK: Seconds = Seconds::new(10.5);
-/// Loading, checking and warming up one precision, beyond reading its weights.
-const LOAD_OVERHEAD: Seconds = Seconds::new(5.0);
-
-/// Tensors of scores that attention holds at a time on a card: with and without their mask, and their
-/// softmax.
-const SCORE_TENSORS: u64 = 3;
 
 /// The device as far as a plan depends on it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,26 +54,6 @@ pub struct PlannedSkip {
     pub reason: String,
 }
 
-/// Bytes that a point needs on the device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Footprint {
-    /// All weights.
-    pub weight_bytes: u64,
-    /// KV cache of the whole batch at full length.
-    pub kv_bytes: u64,
-    /// Activations of the prefill, an upper estimate.
-    pub activation_bytes: u64,
-}
-
-impl Footprint {
-    /// Everything together.
-    pub fn total(self) -> u64 {
-        self.weight_bytes
-            .saturating_add(self.kv_bytes)
-            .saturating_add(self.activation_bytes)
-    }
-}
-
 /// What will run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
@@ -91,15 +61,6 @@ pub struct Plan {
     pub points: Vec<PlannedPoint>,
     /// Estimated time of the whole run at the least and at the most.
     pub duration: Span,
-}
-
-/// The shortest and the longest that something may take.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Span {
-    /// When every point stops at its fewest blocks.
-    pub low: Hours,
-    /// When every point uses all its time.
-    pub high: Hours,
 }
 
 /// The model as a plan sees it.
@@ -122,7 +83,7 @@ impl Plan {
             .into_iter()
             .map(|point| plan_point(study, subject, machine, point))
             .collect();
-        let duration = estimate_duration(study, machine, &points);
+        let duration = duration::of_run(study, machine, &points);
         Self { points, duration }
     }
 
@@ -152,9 +113,9 @@ fn plan_point(
     machine: Machine,
     point: PointId,
 ) -> PlannedPoint {
-    let memory = footprint(study, subject, machine.target, point);
+    let memory = Footprint::of(study, subject, machine.target, point);
     let skip = why_not(study, subject, machine, point, memory);
-    let generation_seconds = generation_time(subject, machine, point, memory);
+    let generation_seconds = duration::of_generation(subject, machine, point, memory);
     PlannedPoint {
         point,
         memory,
@@ -268,60 +229,6 @@ fn gib(bytes: u64) -> String {
     format!("{:.2} GiB", bytes as f64 / f64::from(1_u32 << 30))
 }
 
-/// Memory of a point: weights by matrix, KV cache, and what the prefill holds at its widest.
-fn footprint(study: &Study, subject: Subject<'_>, target: Target, point: PointId) -> Footprint {
-    let precision = effective(subject, target, point.precision);
-    let shape = subject.shape;
-    let embedding = WeightSize {
-        rows: u64::from(shape.vocab),
-        columns: u64::from(shape.hidden),
-        count: u64::from(!shape.tied_embeddings),
-    };
-    let matrices: Option<u64> = shape
-        .linears()
-        .into_iter()
-        .chain([embedding])
-        .map(|size| precision.matrix_bytes(size))
-        .sum();
-    let elements = shape.kv_elements_per_token();
-    let kv_bytes = match point.kv {
-        Some(kv) => kv.bytes(elements),
-        None => elements * cache_bytes_per_element(&study.engine, precision),
-    };
-    Footprint {
-        weight_bytes: subject
-            .file_bytes
-            .or(matrices)
-            .unwrap_or_else(|| shape.parameters() * activation_bytes_per_element(precision)),
-        kv_bytes: point.kv_tokens().saturating_mul(kv_bytes),
-        activation_bytes: activation_bytes(study, subject, target, point),
-    }
-}
-
-/// What the prefill holds at its widest: the residual stream, its norm and the feed-forward block, and the
-/// logits of the last tokens. Our decoder takes a part of the prompts at a time on a card, with a part of
-/// their scores of attention.
-fn activation_bytes(study: &Study, subject: Subject<'_>, target: Target, point: PointId) -> u64 {
-    let shape = subject.shape;
-    let element = activation_bytes_per_element(effective(subject, target, point.precision));
-    let (batch, isl) = (u64::from(point.batch.get()), u64::from(point.isl.get()));
-    let (hidden, ffn) = (u64::from(shape.hidden), u64::from(shape.ffn));
-    let logits = batch * u64::from(shape.vocab) * 4;
-    let in_parts = target == Target::Cuda && study.engine == EngineKind::Decoder;
-    let prompts = batch * isl;
-    if !in_parts {
-        let widest = (4 * hidden + 3 * ffn) * element;
-        return prompts.saturating_mul(widest).saturating_add(logits);
-    }
-    let tokens = prompts.min(TOKENS_AT_ONCE.max(isl));
-    // Of each token of a part, every token of its sequence before it.
-    let pairs = tokens.saturating_mul(isl * u64::from(shape.heads));
-    let scores = pairs.min(SCORES_AT_ONCE);
-    tokens
-        .saturating_mul((4 * hidden + 4 * ffn) * element)
-        .saturating_add(SCORE_TENSORS * scores * element + logits)
-}
-
 /// What a precision means for this model. A CPU runs what is in bf16 by itself in f32.
 fn effective(subject: Subject<'_>, target: Target, precision: Precision) -> Precision {
     match (precision, subject.native, target) {
@@ -331,103 +238,13 @@ fn effective(subject: Subject<'_>, target: Target, precision: Precision) -> Prec
     }
 }
 
-/// Bytes of one element of a cache whose type is not said: our decoder holds keys and values in half
-/// precision beside quantized weights, candle's models in the type of the activations.
-fn cache_bytes_per_element(engine: &EngineKind, precision: Precision) -> u64 {
-    match engine {
-        EngineKind::Decoder if !precision.is_dense() => 2,
-        EngineKind::Decoder | EngineKind::Stock | EngineKind::Sim(_) => {
-            activation_bytes_per_element(precision)
-        }
-    }
-}
-
-/// Bytes of one element of the activations.
-fn activation_bytes_per_element(precision: Precision) -> u64 {
-    match precision.numbers() {
-        Numbers::F16 | Numbers::Bf16 => 2,
-        // Quantized weights run with F32 activations on a CPU, and on a card beside products in F32.
-        Numbers::Own | Numbers::F32 | Numbers::Quantized => 4,
-    }
-}
-
-/// Roofline time of one generation at the assumed efficiency: the prefill is bound by arithmetic,
-/// each decode step by the bytes it reads or by arithmetic, whichever is longer.
-fn generation_time(
-    subject: Subject<'_>,
-    machine: Machine,
-    point: PointId,
-    memory: Footprint,
-) -> Option<Seconds> {
-    let (bandwidth, arithmetic) = (machine.bandwidth?, machine.arithmetic?);
-    let matmul_parameters: u64 = subject
-        .shape
-        .linears()
-        .iter()
-        .map(|size| size.rows * size.columns * size.count)
-        .sum();
-    let batch = f64::from(point.batch.get());
-    let per_token = Flop::new(2.0 * matmul_parameters as f64);
-    let prompt = Tokens::new(batch * f64::from(point.isl.get()));
-    let prefill = per_token * prompt.value() / arithmetic;
-    let read = Bytes::new((memory.weight_bytes + memory.kv_bytes / 2) as f64) / bandwidth;
-    let compute = per_token * batch / arithmetic;
-    let steps = f64::from(point.osl.get()) - 1.0;
-    Some((prefill + read.max(compute) * steps) / ASSUMED_EFFICIENCY)
-}
-
-fn estimate_duration(study: &Study, machine: Machine, points: &[PlannedPoint]) -> Span {
-    let measure = &study.measure;
-    let mut seconds = Span {
-        low: Hours::ZERO,
-        high: Hours::ZERO,
-    };
-    let mut loads: BTreeMap<Variant, u64> = BTreeMap::new();
-    for planned in points.iter().filter(|planned| planned.skip.is_none()) {
-        loads.insert(planned.point.variant(), planned.memory.weight_bytes);
-        let generation = planned.generation_seconds.unwrap_or(Seconds::ZERO);
-        let block = block_time(measure, generation);
-        let fewest = block * f64::from(measure.min_blocks);
-        let most = match planned.generation_seconds {
-            Some(_) => (block * f64::from(measure.max_blocks)).min(measure.max_seconds),
-            // However slow the machine turns out to be.
-            None => measure.max_seconds,
-        };
-        let most = most.max(fewest);
-        let energy = if measure.energy {
-            // One block per phase, of whole generations.
-            (ENERGY_BLOCK + generation) * 2.0
-        } else {
-            Seconds::ZERO
-        };
-        seconds.low += (fewest + energy).hours();
-        seconds.high += (most + energy).hours();
-    }
-    for weight_bytes in loads.values() {
-        let read = machine.bandwidth.map_or(Seconds::ZERO, |bandwidth| {
-            Bytes::new(*weight_bytes as f64) / bandwidth
-        });
-        let one = (LOAD_OVERHEAD + measure.warmup_seconds + read).hours();
-        let all = one * f64::from(measure.launches);
-        seconds.low += all;
-        seconds.high += all;
-    }
-    seconds
-}
-
-/// How long a block takes: eight generations where its part of a point's time allows, at least one.
-fn block_time(measure: &Measure, generation: Seconds) -> Seconds {
-    let allowed = measure.max_seconds / f64::from(measure.min_blocks);
-    let wanted = (generation * GENERATIONS_PER_BLOCK).min(allowed);
-    measure.min_block_seconds.max(wanted).max(generation)
-}
-
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::study::spec::StudyFile;
+    use crate::study::file::StudyFile;
+    use crate::units::Hours;
 
     fn shape() -> Shape {
         Shape {
@@ -512,7 +329,7 @@ mod tests {
             isl: count(isl),
             osl: count(1),
         };
-        footprint(&study, subject, target, point)
+        Footprint::of(&study, subject, target, point)
     }
 
     #[test]
@@ -546,7 +363,7 @@ mod tests {
         let measure = StudyFile::default().resolved(Target::Cpu).unwrap().measure;
         // Blocks of 0.5 s at least; 8 s for 8 blocks.
         for (generation, block) in [(0.01, 0.5), (0.1, 0.8), (0.5, 1.0), (3.0, 3.0)] {
-            let time = block_time(&measure, Seconds::new(generation));
+            let time = duration::block_time(&measure, Seconds::new(generation));
             assert!(
                 (time.value() - block).abs() < 1e-12,
                 "{generation}: {time:?}"

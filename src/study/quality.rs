@@ -7,8 +7,9 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::check::StudyError;
 use super::model::{ModelSource, ParseError, Precision};
-use super::spec::{StudyError, Target};
+use super::spec::Target;
 
 /// Tokens of a window where nothing was written: what llama.cpp's `perplexity` takes.
 const CONTEXT: u32 = 512;

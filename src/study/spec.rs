@@ -1,8 +1,4 @@
-//! `study.toml`: what is to be measured, as written and as effective.
-//!
-//! [`StudyFile`] is what a person wrote, every key optional; [`Study`] is what runs after flags and
-//! defaults, with nothing left open. Flags become a `StudyFile` of their own and are laid over the
-//! file's with [`StudyFile::overlaid`].
+//! What runs: a study after flags and defaults, with nothing left open.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -11,110 +7,14 @@ use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::check::StudyError;
+use super::file::{MeasureSection, StudyFile};
 use super::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
-use super::prompts::{PromptChoice, PromptSection, PromptsError};
-use super::quality::{Quality, QualitySection};
+use super::prompts::PromptChoice;
+use super::quality::Quality;
 use super::variant::Variant;
 use super::workload::PointId;
 use crate::units::Seconds;
-
-/// A study as written.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StudyFile {
-    /// What runs.
-    #[serde(default)]
-    pub model: ModelSection,
-    /// The axes.
-    #[serde(default)]
-    pub sweep: SweepSection,
-    /// What prompts are made of.
-    #[serde(default)]
-    pub prompts: PromptSection,
-    /// How carefully.
-    #[serde(default)]
-    pub measure: MeasureSection,
-    /// At what price.
-    #[serde(default)]
-    pub price: PriceSection,
-    /// What each precision loses in quality; not judged where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quality: Option<QualitySection>,
-}
-
-/// `[model]`
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ModelSection {
-    /// `tiny`, `dir:PATH`, `gguf:PATH` or `card:NAME`.
-    pub source: Option<ModelSource>,
-    /// `decoder`, `stock` or `sim:SCRIPT`.
-    pub engine: Option<EngineKind>,
-    /// `auto`, `cpu` or `cuda:N`.
-    pub device: Option<DeviceChoice>,
-    /// Importance matrix that the k-quants heed.
-    pub imatrix: Option<PathBuf>,
-}
-
-/// `[sweep]`
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SweepSection {
-    /// How weights are held.
-    pub precision: Option<Vec<Precision>>,
-    /// How keys and values are cached: `f32`, `f16`, `bf16` or `q8_0`; the engine chooses where absent.
-    pub kv: Option<Vec<CacheType>>,
-    /// Sequences decoded together.
-    pub batch: Option<Vec<NonZeroU32>>,
-    /// Input lengths in tokens.
-    pub isl: Option<Vec<NonZeroU32>>,
-    /// Output lengths in tokens.
-    pub osl: Option<Vec<NonZeroU32>>,
-}
-
-/// `[measure]`
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MeasureSection {
-    /// Half-width of the interval relative to the estimate that is aimed for.
-    pub target_ci: Option<f64>,
-    /// Blocks of every point before the number needed is computed; at least 2.
-    pub min_blocks: Option<u32>,
-    /// Blocks of a point at most.
-    pub max_blocks: Option<u32>,
-    /// Shortest block.
-    pub min_block_seconds: Option<f64>,
-    /// Measured time of one point at most.
-    pub max_seconds: Option<f64>,
-    /// Shortest warm-up of a load.
-    pub warmup_seconds: Option<f64>,
-    /// Fresh workers per precision.
-    pub launches: Option<u32>,
-    /// Seed of prompts, order and random weights.
-    pub seed: Option<u64>,
-    /// Whether single-phase blocks for energy are run.
-    pub energy: Option<bool>,
-}
-
-/// `[price]`
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PriceSection {
-    /// Card id of the GPU catalog.
-    pub gpu: Option<String>,
-    /// Price of one hour of the device, decimal text.
-    #[serde(default, with = "super::decimal_text")]
-    #[schemars(with = "Option<String>")]
-    pub usd_per_hour: Option<Decimal>,
-    /// Price of one kilowatt-hour, decimal text; what energy costs stands beside the rental.
-    #[serde(default, with = "super::decimal_text")]
-    #[schemars(with = "Option<String>")]
-    pub usd_per_kwh: Option<Decimal>,
-    /// Energy of the building per energy of the card (PUE), decimal text, 1 or more.
-    #[serde(default, with = "super::decimal_text")]
-    #[schemars(with = "Option<String>")]
-    pub pue: Option<Decimal>,
-}
 
 /// A study with nothing left open. It is stored in the record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -211,15 +111,6 @@ impl Sweep {
         }
         points
     }
-
-    /// Whether there are more points than anyone means to pay for.
-    pub fn is_too_large(&self) -> bool {
-        let caches = self.kv.as_ref().map_or(1, Vec::len);
-        let points = [caches, self.batch.len(), self.isl.len(), self.osl.len()]
-            .into_iter()
-            .try_fold(self.precision.len(), usize::checked_mul);
-        points.is_none_or(|n| n > MAX_POINTS)
-    }
 }
 
 /// How carefully a study is measured.
@@ -274,49 +165,6 @@ pub enum Target {
 }
 
 impl StudyFile {
-    /// This study with every key that `upper` sets taken from there.
-    #[must_use]
-    pub fn overlaid(self, upper: Self) -> Self {
-        let (m, s, e, p) = (upper.model, upper.sweep, upper.measure, upper.price);
-        Self {
-            model: ModelSection {
-                source: m.source.or(self.model.source),
-                engine: m.engine.or(self.model.engine),
-                device: m.device.or(self.model.device),
-                imatrix: m.imatrix.or(self.model.imatrix),
-            },
-            sweep: SweepSection {
-                precision: s.precision.or(self.sweep.precision),
-                kv: s.kv.or(self.sweep.kv),
-                batch: s.batch.or(self.sweep.batch),
-                isl: s.isl.or(self.sweep.isl),
-                osl: s.osl.or(self.sweep.osl),
-            },
-            prompts: self.prompts.overlaid(upper.prompts),
-            measure: MeasureSection {
-                target_ci: e.target_ci.or(self.measure.target_ci),
-                min_blocks: e.min_blocks.or(self.measure.min_blocks),
-                max_blocks: e.max_blocks.or(self.measure.max_blocks),
-                min_block_seconds: e.min_block_seconds.or(self.measure.min_block_seconds),
-                max_seconds: e.max_seconds.or(self.measure.max_seconds),
-                warmup_seconds: e.warmup_seconds.or(self.measure.warmup_seconds),
-                launches: e.launches.or(self.measure.launches),
-                seed: e.seed.or(self.measure.seed),
-                energy: e.energy.or(self.measure.energy),
-            },
-            price: PriceSection {
-                gpu: p.gpu.or(self.price.gpu),
-                usd_per_hour: p.usd_per_hour.or(self.price.usd_per_hour),
-                usd_per_kwh: p.usd_per_kwh.or(self.price.usd_per_kwh),
-                pue: p.pue.or(self.price.pue),
-            },
-            quality: match (self.quality, upper.quality) {
-                (Some(lower), Some(upper)) => Some(lower.overlaid(upper)),
-                (lower, upper) => upper.or(lower),
-            },
-        }
-    }
-
     /// The study that runs on `target`, with defaults where nothing was written.
     pub fn resolved(self, target: Target) -> Result<Study, StudyError> {
         let source = self.model.source.unwrap_or(ModelSource::Tiny);
@@ -407,132 +255,6 @@ impl MeasureSection {
             energy: self.energy.unwrap_or(false),
         }
     }
-}
-
-/// More points than anyone means to pay for.
-const MAX_POINTS: usize = 10_000;
-
-impl Study {
-    fn check(&self) -> Result<(), StudyError> {
-        let sweep = &self.sweep;
-        for (key, empty) in [
-            ("sweep.precision", sweep.precision.is_empty()),
-            ("sweep.kv", sweep.kv.as_ref().is_some_and(Vec::is_empty)),
-            ("sweep.batch", sweep.batch.is_empty()),
-            ("sweep.isl", sweep.isl.is_empty()),
-            ("sweep.osl", sweep.osl.is_empty()),
-        ] {
-            if empty {
-                return Err(StudyError::Empty { key });
-            }
-        }
-        if sweep.is_too_large() {
-            return Err(StudyError::TooManyPoints { limit: MAX_POINTS });
-        }
-        if matches!(self.source, ModelSource::Gguf(_)) && sweep.precision != [Precision::Native] {
-            return Err(StudyError::GgufPrecision);
-        }
-        self.measure.check()?;
-        self.price.check()
-    }
-}
-
-impl Price {
-    fn check(&self) -> Result<(), StudyError> {
-        let above_zero = |number: Decimal| !number.is_sign_negative() && !number.is_zero();
-        let prices = [
-            ("price.usd_per_hour", self.usd_per_hour),
-            ("price.usd_per_kwh", self.usd_per_kwh),
-        ];
-        for (key, price) in prices {
-            if let Some(price) = price.filter(|price| !above_zero(*price)) {
-                return Err(StudyError::OutOfRange {
-                    key,
-                    value: price.to_string(),
-                    range: "above 0",
-                });
-            }
-        }
-        match self.pue {
-            Some(pue) if pue < Decimal::ONE => Err(StudyError::OutOfRange {
-                key: "price.pue",
-                value: pue.to_string(),
-                range: "1 or more",
-            }),
-            Some(_) | None => Ok(()),
-        }
-    }
-}
-
-impl Measure {
-    fn check(&self) -> Result<(), StudyError> {
-        let refuse = |key, value: String, range| Err(StudyError::OutOfRange { key, value, range });
-        let positive = |value: f64| value.is_finite() && value > 0.0;
-        if !positive(self.target_ci) || self.target_ci >= 1.0 {
-            let value = self.target_ci.to_string();
-            return refuse("measure.target_ci", value, "above 0 and below 1");
-        }
-        if self.min_blocks < 2 {
-            return refuse(
-                "measure.min_blocks",
-                self.min_blocks.to_string(),
-                "2 or more",
-            );
-        }
-        if self.max_blocks < self.min_blocks {
-            let value = self.max_blocks.to_string();
-            return refuse("measure.max_blocks", value, "measure.min_blocks or more");
-        }
-        if self.launches == 0 {
-            return refuse("measure.launches", "0".to_owned(), "1 or more");
-        }
-        for (key, seconds) in [
-            ("measure.min_block_seconds", self.min_block_seconds),
-            ("measure.max_seconds", self.max_seconds),
-        ] {
-            if !positive(seconds.value()) {
-                return refuse(key, seconds.value().to_string(), "above 0");
-            }
-        }
-        if !(self.warmup_seconds.value().is_finite() && self.warmup_seconds.value() >= 0.0) {
-            let value = self.warmup_seconds.value().to_string();
-            return refuse("measure.warmup_seconds", value, "0 or more");
-        }
-        Ok(())
-    }
-}
-
-/// A study that makes no sense.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StudyError {
-    /// Prompts of nothing or of two things.
-    #[error(transparent)]
-    Prompts(#[from] PromptsError),
-    /// An axis without a value.
-    #[error("{key} is empty; give at least one value")]
-    Empty {
-        /// The key.
-        key: &'static str,
-    },
-    /// More points than anyone means.
-    #[error("the sweep has more than {limit} points; shorten a list")]
-    TooManyPoints {
-        /// The limit.
-        limit: usize,
-    },
-    /// A GGUF file fixes its precision.
-    #[error("a gguf: source runs at its own precision; set sweep.precision to [\"native\"]")]
-    GgufPrecision,
-    /// A number outside its range.
-    #[error("{key} = {value} is out of range; it must be {range}")]
-    OutOfRange {
-        /// The key.
-        key: &'static str,
-        /// What stood there.
-        value: String,
-        /// What may stand there.
-        range: &'static str,
-    },
 }
 
 #[cfg(test)]

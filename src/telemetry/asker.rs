@@ -262,7 +262,7 @@ mod tests {
     use super::*;
     use crate::clock::Manual;
     use crate::record::card::CardFacts;
-    use crate::record::observation::Sensors;
+    use crate::record::card::Sensors;
     use crate::telemetry::sim::{SimProbe, Step};
 
     const SECOND: u64 = 1_000_000_000;

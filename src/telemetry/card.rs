@@ -1,6 +1,6 @@
 //! Which card: matched by identity under CUDA's rules of visibility, never by NVML's index.
 
-use crate::record::observation::Device;
+use crate::record::machine::Device;
 
 /// What identifies a card or a slice of one.
 #[derive(Debug, Clone, PartialEq, Eq)]

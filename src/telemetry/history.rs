@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::sensor::{Absence, Reading, Sensor};
-use crate::record::observation::Sensors;
+use crate::record::card::Sensors;
 use crate::units::Nanos;
 
 /// Readings that are kept: 13 minutes at the shortest period, half an hour at the default, in 15 MB.

@@ -15,7 +15,7 @@ use super::unavailable::Unavailable;
 use super::xid;
 use crate::clock::Clock;
 use crate::record::card::CardFacts;
-use crate::record::observation::Sensors;
+use crate::record::card::Sensors;
 use crate::units::Nanos;
 
 /// How long the end of a run waits for the thread; it is left behind when the driver hangs.

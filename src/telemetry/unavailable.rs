@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::card::Unmatched;
 use super::sensor::Sensor;
-use crate::record::observation::Sensors;
+use crate::record::card::Sensors;
 use crate::units::Nanos;
 
 /// Why there is no telemetry at all.

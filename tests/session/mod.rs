@@ -1,7 +1,8 @@
 //! A session record for tests that write files.
 
 use mtok::clock::{Clock, Monotonic};
-use mtok::record::observation::{Harness, Host, Model, Moment, Session};
+use mtok::record::machine::Host;
+use mtok::record::observation::{Harness, Model, Moment, Session};
 use mtok::record::schema;
 use mtok::study::model::{Family, ModelSource, Precision, Shape};
 use mtok::study::spec::Study;

@@ -21,7 +21,7 @@ use candle_core::{CudaDevice, Device, Storage, Tensor};
 
 use super::target::Target;
 use crate::engine::{EngineError, TokenId};
-use crate::record::observation;
+use crate::record::machine;
 use crate::units::Nanos;
 
 unsafe extern "C" {
@@ -77,7 +77,7 @@ fn keep_memory(device: &CudaDevice) -> Result<(), EngineError> {
 }
 
 /// What the driver says of the card.
-pub(super) fn facts(device: &CudaDevice) -> Result<observation::Device, EngineError> {
+pub(super) fn facts(device: &CudaDevice) -> Result<machine::Device, EngineError> {
     let context = context(device);
     let attribute = |name| context.attribute(name).map_err(driver);
     let (major, minor) = context.compute_capability().map_err(driver)?;
@@ -86,8 +86,8 @@ pub(super) fn facts(device: &CudaDevice) -> Result<observation::Device, EngineEr
     let slot = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID)?;
     let cache = attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?;
     let version = super::read("/sys/module/nvidia/version");
-    Ok(observation::Device {
-        kind: observation::DeviceKind::Cuda,
+    Ok(machine::Device {
+        kind: machine::DeviceKind::Cuda,
         name: context.name().map_err(driver)?,
         uuid: Some(uuid(
             context.uuid().map_err(driver)?.bytes.map(|byte| byte as u8),

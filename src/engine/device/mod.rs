@@ -10,7 +10,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 
 use super::{EngineError, TokenId};
-use crate::record::observation;
+use crate::record::machine;
 use crate::study::model::DeviceChoice;
 use crate::units::Nanos;
 
@@ -37,7 +37,7 @@ fn open_cuda(ordinal: u32) -> Result<Device, EngineError> {
 }
 
 /// What the record says of a device.
-pub(crate) fn facts(device: &Device) -> Result<observation::Device, EngineError> {
+pub(crate) fn facts(device: &Device) -> Result<machine::Device, EngineError> {
     match device {
         Device::Cpu => Ok(cpu_facts()),
         #[cfg(feature = "cuda")]
@@ -54,10 +54,10 @@ fn unknown_device() -> EngineError {
     }
 }
 
-fn cpu_facts() -> observation::Device {
+fn cpu_facts() -> machine::Device {
     let memory = number_after(&read("/proc/meminfo"), "MemTotal:").map_or(0, |kib| kib * 1024);
-    observation::Device {
-        kind: observation::DeviceKind::Cpu,
+    machine::Device {
+        kind: machine::DeviceKind::Cpu,
         name: cpu_name(&read("/proc/cpuinfo")),
         uuid: None,
         pci_bus_id: None,
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn a_cpu_is_described_without_the_words_of_a_card() {
         let device = facts(&open(DeviceChoice::Cpu).unwrap()).unwrap();
-        assert_eq!(device.kind, observation::DeviceKind::Cpu);
+        assert_eq!(device.kind, machine::DeviceKind::Cpu);
         assert!(!device.name.is_empty());
         assert!(device.threads.is_some_and(|threads| threads >= 1));
         assert_eq!(

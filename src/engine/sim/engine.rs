@@ -10,7 +10,8 @@ use crate::engine::{
     Capacity, Engine, EngineError, Logits, MeasurePeaks, Progress, Prompts, Scorer, TokenId, Trace,
     Visit,
 };
-use crate::record::observation::{Accuracy, EngineFacts, Limit, Peak};
+use crate::record::machine::{Limit, Peak};
+use crate::record::observation::{Accuracy, EngineFacts};
 use crate::study::model::{CacheType, Precision};
 use crate::study::variant::Variant;
 use crate::units::Nanos;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::bounds::{self, ScriptError};
 use super::timeline::TimeKind;
-use crate::record::observation::{Device, DeviceKind};
+use crate::record::machine::{Device, DeviceKind};
 use crate::study::input;
 use crate::study::model::Precision;
 use crate::study::workload::PointId;

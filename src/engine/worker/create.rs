@@ -12,7 +12,8 @@ use crate::engine::sim::{Script, Sim, Timeline};
 use crate::engine::{
     Engine, EngineError, MeasurePeaks, Progress, device, stock, tokenizer, weights,
 };
-use crate::record::observation::{Device, DeviceKind, Moment};
+use crate::record::machine::{Device, DeviceKind};
+use crate::record::observation::Moment;
 use crate::record::quantizing::Quantizing;
 use crate::study::model::EngineKind;
 

@@ -15,7 +15,8 @@ use super::{
 use crate::clock::Clock;
 use crate::engine::text::passages::Passages;
 use crate::engine::{Capacity, Progress};
-use crate::record::observation::{Accuracy, Device, DeviceKind, EngineFacts, Peak};
+use crate::record::machine::{Device, DeviceKind, Peak};
+use crate::record::observation::{Accuracy, EngineFacts};
 use crate::study::model::Precision;
 use crate::units::Nanos;
 

@@ -5,7 +5,8 @@ use std::fs;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::clock::Clock;
-use crate::record::observation::{CpuUse, DeviceKind};
+use crate::record::machine::DeviceKind;
+use crate::record::observation::CpuUse;
 use crate::units::Nanos;
 
 /// Linux reports times to users in hundredths of a second (`USER_HZ`) on every architecture in use.

@@ -24,9 +24,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Capacity, EngineError, TokenId};
-use crate::record::observation::{
-    Accuracy, CpuUse, Device, EngineFacts, FailureKind, Generation, Moment, Peak,
-};
+use crate::record::machine::{Device, Peak};
+use crate::record::observation::{Accuracy, CpuUse, EngineFacts, FailureKind, Generation, Moment};
 use crate::record::quantizing::Quantizing;
 use crate::study::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use crate::study::variant::Variant;

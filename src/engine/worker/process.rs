@@ -23,7 +23,8 @@ use crate::clock::Clock;
 use crate::engine::Capacity;
 use crate::engine::text::passages::Passages;
 use crate::engine::text::{ReadOrder, TextSeen};
-use crate::record::observation::{Accuracy, Device, EngineFacts, FailureKind, Peak};
+use crate::record::machine::{Device, Peak};
+use crate::record::observation::{Accuracy, EngineFacts, FailureKind};
 use crate::study::model::Precision;
 use crate::units::{Nanos, Seconds};
 

@@ -10,7 +10,8 @@ use crate::engine::Capacity;
 use crate::engine::text::ReadOrder;
 use crate::engine::text::TextSeen;
 use crate::engine::text::passages::Passages;
-use crate::record::observation::{Accuracy, Device, EngineFacts, Peak};
+use crate::record::machine::{Device, Peak};
+use crate::record::observation::{Accuracy, EngineFacts};
 use crate::study::model::Precision;
 
 /// What the parent asks. Every request has one answer.

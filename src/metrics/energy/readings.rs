@@ -2,7 +2,7 @@
 
 use super::no_energy::NoEnergy;
 use super::window::{Window, gap_limit};
-use crate::record::observation::Sensors;
+use crate::record::card::Sensors;
 use crate::units::{Joules, Nanos, Watts};
 
 /// The energy counter's column.

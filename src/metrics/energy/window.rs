@@ -1,6 +1,7 @@
 //! Stretches of time, and where readings pause in them.
 
-use crate::record::observation::{Block, Sensors};
+use crate::record::card::Sensors;
+use crate::record::observation::Block;
 use crate::units::{Nanos, Seconds};
 
 /// A pause between readings above this many periods is a gap.

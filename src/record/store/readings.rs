@@ -1,7 +1,8 @@
 //! Whether sensor readings can be what they say: columns of one length, in the order of time, and of the
 //! block that holds them.
 
-use crate::record::observation::{Block, Sensors};
+use crate::record::card::Sensors;
+use crate::record::observation::Block;
 
 /// Readings that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::record::observation::{Device, DeviceKind, Session};
+use crate::record::machine::{Device, DeviceKind};
+use crate::record::observation::Session;
 
 /// What differs between the run in the file and the one that wants to go on with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

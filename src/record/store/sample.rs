@@ -2,13 +2,15 @@
 
 use std::num::NonZeroU32;
 
+use crate::record::machine::{Device, DeviceKind, Host};
 use crate::record::observation::{
-    Block, CpuUse, Device, DeviceKind, End, EndStatus, EngineFacts, Generation, Harness, Host,
-    Load, Model, Moment, Purpose, Record, Session,
+    Block, CpuUse, End, EndStatus, EngineFacts, Generation, Harness, Load, Model, Moment, Purpose,
+    Record, Session,
 };
 use crate::record::scoring::{Pairing, Reference, Scoring, Text, Window};
+use crate::study::file::StudyFile;
 use crate::study::model::{EngineKind, Family, ModelSource, Precision, Shape};
-use crate::study::spec::{StudyFile, Target};
+use crate::study::spec::Target;
 use crate::study::workload::PointId;
 use crate::units::Nanos;
 

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::record::observation::{Block, Device, Purpose, Record, Sensors, Session};
+use crate::record::card::Sensors;
+use crate::record::machine::Device;
+use crate::record::observation::{Block, Purpose, Record, Session};
 use crate::study::workload::PointId;
 use crate::units::Nanos;
 

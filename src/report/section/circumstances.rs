@@ -2,7 +2,8 @@
 
 use super::{Align, Section, Table, usd};
 use crate::metrics::verdict::Warning;
-use crate::record::observation::{Limit, Load, Peak};
+use crate::record::machine::{Limit, Peak};
+use crate::record::observation::Load;
 use crate::record::quantizing::Quantizing;
 use crate::report::document::{Document, Status};
 use crate::report::number;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use mtok::cost::scenario::Document;
 use mtok::engine::untrusted;
 use mtok::record::store;
+use mtok::study::file::StudyFile;
 use mtok::study::input;
-use mtok::study::spec::{StudyFile, Target as Device};
+use mtok::study::spec::Target as Device;
 use rustix::time::{ClockId, clock_gettime};
 
 /// Processor time that an input may take, of all threads, with coverage and hardly optimized. Inputs have

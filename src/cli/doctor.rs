@@ -6,9 +6,8 @@ use serde::Serialize;
 
 use super::args::DoctorArgs;
 use super::exit::{CliError, Exit};
-use super::watch::access;
+use super::watch::{access, nth_card};
 use super::{doctor_hub, host, output};
-use crate::telemetry::card::{Choice, DeviceOrder};
 use crate::telemetry::findings;
 
 /// How a thing stands.
@@ -76,16 +75,7 @@ fn findings() -> Vec<Finding> {
 
 /// What the driver's library says of the first card, and what a report would miss without it.
 fn sensors() -> Vec<Finding> {
-    let choice = Choice::Ordinal {
-        ordinal: 0,
-        visible: std::env::var_os("CUDA_VISIBLE_DEVICES")
-            .map(|value| value.to_string_lossy().into_owned()),
-        order: match std::env::var_os("CUDA_DEVICE_ORDER") {
-            Some(order) if order == "PCI_BUS_ID" => DeviceOrder::PciBusId,
-            Some(_) | None => DeviceOrder::FastestFirst,
-        },
-    };
-    findings::examine(&access(), &choice)
+    findings::examine(&access(), &nth_card(0))
         .into_iter()
         .map(|finding| Finding {
             what: finding.what.to_owned(),

@@ -14,6 +14,7 @@ mod folder;
 mod host;
 mod hub;
 mod imatrix;
+mod machine;
 mod opening;
 mod output;
 mod plan;

@@ -8,10 +8,9 @@ use serde::Serialize;
 use super::args::{PlanArgs, PromptArgs, StudyArgs, target};
 use super::exit::{CliError, Exit};
 use super::hub::{self, Need};
-use super::pricing::{self, Priced};
-use super::{host, output, text};
+use super::pricing::Priced;
+use super::{machine, output, text};
 use crate::catalog::Catalog;
-use crate::catalog::book::PriceBook as _;
 use crate::engine::config;
 use crate::engine::gguf::importance::Importance;
 use crate::engine::text::Texts;
@@ -22,9 +21,9 @@ use crate::record::prompts::PromptFacts;
 use crate::study::check::StudyError;
 use crate::study::file::StudyFile;
 use crate::study::model::{EngineKind, ModelSource};
-use crate::study::plan::{Machine, Plan, Subject};
+use crate::study::plan::{Plan, Subject};
 use crate::study::spec::{Study, Target};
-use crate::units::{Bytes, Seconds, Usd};
+use crate::units::{Seconds, Usd};
 
 /// A study with its model, before any device is touched.
 #[derive(Debug)]
@@ -149,30 +148,6 @@ fn file_bytes(source: &ModelSource) -> Option<u64> {
     }
 }
 
-/// The machine that the plan is for: the card that is asked for, else this machine.
-fn machine(study: &Study, catalog: &Catalog) -> Result<Machine, CliError> {
-    if let Some(id) = &study.price.gpu {
-        let card = catalog.gpu(id)?;
-        let sheet = pricing::data_sheet(&card);
-        return Ok(Machine {
-            target: Target::Cuda,
-            memory: Bytes::new((card.vram_mib << 20) as f64),
-            bandwidth: sheet.bandwidth,
-            arithmetic: sheet
-                .matmul
-                .values()
-                .copied()
-                .reduce(crate::units::FlopPerSecond::max),
-        });
-    }
-    Ok(Machine {
-        target: target(Some(study.device)),
-        memory: Bytes::new(host::memory_bytes().unwrap_or(0) as f64),
-        bandwidth: None,
-        arithmetic: None,
-    })
-}
-
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Answer<'a> {
@@ -187,8 +162,7 @@ struct Answer<'a> {
 pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
     let catalog = Catalog::bundled();
     let prepared = prepare_for_plan(args)?;
-    let machine = machine(&prepared.study, &catalog)?;
-    let priced = pricing::look_up(&prepared.study.price, None, &catalog)?;
+    let (machine, priced) = machine::planned(&prepared.study, &catalog)?;
     let model = &prepared.model;
     let subject = Subject {
         shape: &model.shape,

@@ -6,11 +6,10 @@ use std::time::Duration;
 use super::exit::{CliError, Exit};
 use crate::clock::{Clock as _, Monotonic};
 use crate::engine::worker::Escort;
-use crate::record::card::CardFacts;
-use crate::record::card::Sensors;
+use crate::record::card::{CardFacts, Sensors};
 use crate::record::machine::Device;
 use crate::record::observation::Block;
-use crate::telemetry::card::{CardIdentity, Choice};
+use crate::telemetry::card::{CardIdentity, Choice, DeviceOrder};
 use crate::telemetry::findings::{self, Finding};
 use crate::telemetry::nvml::{self, Access};
 use crate::telemetry::sampler::{CardState, Latest, SamplePeriod, Sampler};
@@ -168,6 +167,19 @@ pub(super) fn access() -> Access {
     Access {
         library: std::env::var_os(LIBRARY).map(Into::into),
         ..Access::default()
+    }
+}
+
+/// The card that CUDA counts as `ordinal` in this environment.
+pub(super) fn nth_card(ordinal: u32) -> Choice {
+    Choice::Ordinal {
+        ordinal: ordinal as usize,
+        visible: std::env::var_os("CUDA_VISIBLE_DEVICES")
+            .map(|value| value.to_string_lossy().into_owned()),
+        order: match std::env::var_os("CUDA_DEVICE_ORDER") {
+            Some(order) if order == "PCI_BUS_ID" => DeviceOrder::PciBusId,
+            Some(_) | None => DeviceOrder::FastestFirst,
+        },
     }
 }
 

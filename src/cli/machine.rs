@@ -1,0 +1,80 @@
+//! The machine that a plan is for.
+
+use super::args;
+use super::exit::{CliError, Exit};
+use super::pricing::{self, Priced};
+use super::{host, watch};
+use crate::catalog::Catalog;
+use crate::catalog::book::{GpuCard, PriceBook as _};
+use crate::catalog::gpus;
+use crate::record::card::CardFacts;
+use crate::study::model::DeviceChoice;
+use crate::study::plan::Machine;
+use crate::study::spec::{Price, Study, Target};
+use crate::telemetry::Probe as _;
+use crate::telemetry::nvml;
+use crate::units::{Bytes, FlopPerSecond};
+
+/// The machine that `study` is planned for and what an hour of it costs: the card that is asked for, else
+/// the card that the driver shows, else this host. Nothing is opened but the driver's library.
+pub(super) fn planned(study: &Study, catalog: &Catalog) -> Result<(Machine, Priced), CliError> {
+    let machine = match (&study.price.gpu, args::target(Some(study.device))) {
+        (Some(id), _) => of_sheet(&catalog.gpu(id)?),
+        (None, Target::Cuda) => return of_driver(study, catalog),
+        (None, Target::Cpu) => Machine {
+            target: Target::Cpu,
+            memory: Bytes::new(host::memory_bytes().unwrap_or(0) as f64),
+            bandwidth: None,
+            arithmetic: None,
+        },
+    };
+    Ok((machine, pricing::look_up(&study.price, None, catalog)?))
+}
+
+fn of_sheet(card: &GpuCard) -> Machine {
+    let sheet = pricing::data_sheet(card);
+    Machine {
+        target: Target::Cuda,
+        memory: Bytes::new((card.vram_mib << 20) as f64),
+        bandwidth: sheet.bandwidth,
+        arithmetic: sheet.matmul.values().copied().reduce(FlopPerSecond::max),
+    }
+}
+
+/// The card in this machine: its memory from the driver, its speed and price where the catalog knows it.
+fn of_driver(study: &Study, catalog: &Catalog) -> Result<(Machine, Priced), CliError> {
+    let ordinal = match study.device {
+        DeviceChoice::Cuda(ordinal) => ordinal,
+        DeviceChoice::Auto | DeviceChoice::Cpu => 0,
+    };
+    let refuse = |why: String| {
+        CliError::new(
+            Exit::Device,
+            anyhow::anyhow!("failed to plan for cuda:{ordinal}: {why}"),
+        )
+        .hint("name the card with --gpu, for example --gpu h100-sxm")
+    };
+    let probe = nvml::open(&watch::access(), &watch::nth_card(ordinal))
+        .map_err(|reason| refuse(reason.to_string()))?;
+    let CardFacts {
+        name: Some(name),
+        memory_bytes: Some(memory),
+        ..
+    } = probe.facts()
+    else {
+        return Err(refuse("the driver does not say its memory".to_owned()));
+    };
+    let known = gpus::recognise(name, *memory);
+    let price = Price {
+        gpu: known.map(|card| card.id.clone()),
+        ..study.price.clone()
+    };
+    let sheet = known.map(of_sheet);
+    let machine = Machine {
+        target: Target::Cuda,
+        memory: Bytes::new(*memory as f64),
+        bandwidth: sheet.and_then(|machine| machine.bandwidth),
+        arithmetic: sheet.and_then(|machine| machine.arithmetic),
+    };
+    Ok((machine, pricing::look_up(&price, None, catalog)?))
+}

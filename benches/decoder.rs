@@ -3,9 +3,9 @@
 //! Both sides read the same file of random weights (safetensors in f32, GGUF otherwise) and run on the
 //! same threads. A prefill pair is one prefill of each side, in alternating order. A decode pair is one
 //! step of each at the same context length, turn by turn within one generation. What is printed is the
-//! geometric mean of the ratios stock ÷ decoder of the times with its 95 % interval: above 1 the decoder
-//! is faster. Where stock cannot prefill (quantized, more than one sequence) its cache is filled by steps
-//! of one token.
+//! geometric mean of the ratios stock ÷ decoder of the times with its 95 % interval, as Markdown: above 1 the
+//! decoder is faster (results/cpu-speed/decoder.md). Where stock cannot prefill (quantized, more than one
+//! sequence) its cache is filled by steps of one token.
 //!
 //! `cargo bench --bench decoder [-- WORDS]` measures the cases whose names contain every word, for example
 //! `-- q4_k decode`. As a test (`-- --test`) it runs each case once on a small shape and judges nothing.
@@ -111,7 +111,7 @@ fn main() {
     } else {
         (FULL, PREFILLS, STEPS, CONTEXT)
     };
-    println!("case: stock ÷ decoder, 95 % interval; median tokens per second of decoder and stock");
+    println!("{}", head());
     for weights in [None, Some(GgmlDType::Q8_0), Some(GgmlDType::Q4K)] {
         let name = |case: &Case| name(weights, *case);
         let mut cases = cases(weights);
@@ -127,9 +127,28 @@ fn main() {
                 Phase::Prefill => pair.prefills(case, prefills),
                 Phase::Decode => pair.decodes(case, steps),
             };
-            println!("{}: {}", name(&case), times.summary(case));
+            println!("| {} | {} |", name(&case), times.summary(case));
         }
     }
+}
+
+/// What was measured where, and the head of the table.
+fn head() -> String {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let processor = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or("unknown", |(_, name)| name);
+    format!(
+        "# mtok's decoder beside candle's own models\n\n\
+         Written by `cargo bench --bench decoder`.\n\n\
+         - mtok {}; processor: {processor}, {} threads\n\n\
+         Rates are medians in tokens per second; the ratio is stock's time over the decoder's in pairs, their\n\
+         geometric mean with its 95 % interval.\n\n\
+         | case | decoder | stock | ratio | interval |\n|---|---:|---:|---:|---|",
+        env!("CARGO_PKG_VERSION"),
+        candle_core::utils::get_num_threads(),
+    )
 }
 
 fn name(weights: Option<GgmlDType>, case: Case) -> String {
@@ -160,7 +179,7 @@ impl Times {
             .collect();
         let ratio = Sample::new(logs).unwrap().mean_estimate();
         let interval = match (ratio.low(), ratio.high()) {
-            (Some(low), Some(high)) => format!("{:.3} to {:.3}", low.exp(), high.exp()),
+            (Some(low), Some(high)) => format!("{:.2} to {:.2}", low.exp(), high.exp()),
             _ => "no interval".to_owned(),
         };
         let tokens = match case.phase {
@@ -173,7 +192,7 @@ impl Times {
         };
         let (decoder, stock) = (rate(&mut self.decoder), rate(&mut self.stock));
         let ratio = ratio.value.exp();
-        format!("{ratio:.3}, {interval}; {decoder:.1} and {stock:.1}")
+        format!("{decoder:.1} | {stock:.1} | {ratio:.2} | {interval}")
     }
 }
 

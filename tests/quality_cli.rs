@@ -140,6 +140,17 @@ fn one_run_measures_speed_and_quality() {
     assert!(row["kld_mean"].as_f64().unwrap() > 0.0);
     assert_eq!(answer["points"].as_array().unwrap().len(), 4);
     assert_eq!(answer["points"][0]["kld_mean"], row["kld_mean"]);
+    // Over the first that was measured, at each batch size.
+    for batch in [0, 1] {
+        let rate = |point: usize| answer["points"][point]["decode_tokens_per_second"].as_f64();
+        let speedup = rate(2 + batch).unwrap() / rate(batch).unwrap();
+        assert_eq!(answer["points"][batch]["speedup"], 1.0);
+        assert_eq!(answer["points"][2 + batch]["speedup"], speedup);
+    }
+    assert_eq!(
+        answer["precisions"][1]["speedup_b2"],
+        answer["points"][3]["speedup"]
+    );
     let table = std::fs::read_to_string(desk.path("study/points.csv")).unwrap();
     assert!(table.lines().next().unwrap().contains("perplexity_ratio"));
 }
@@ -202,6 +213,8 @@ fn what_cannot_be_judged_is_refused_before_a_model_is_loaded() {
         assert!(talk.contains(words), "{talk}");
     };
     ends(&["--batch", "4"], 2, "--batch is for mtok run");
+    ends(&["--strict"], 2, "--strict is for mtok run");
+    ends(&["--require-telemetry"], 2, "--require-telemetry is for");
     ends(&["--reference", "q99"], 2, "q99");
     ends(&["--text", "absent.txt"], 3, "absent.txt");
     ends(
@@ -215,7 +228,73 @@ fn what_cannot_be_judged_is_refused_before_a_model_is_loaded() {
         "quality.context",
     );
     std::fs::write(desk.path("short.txt"), "no").unwrap();
-    ends(&["--text", "short.txt"], 3, "the text has 2 tokens");
+    ends(
+        &["--text", "short.txt"],
+        3,
+        "short.txt: the text has 2 tokens",
+    );
+    let folder = TempDir::new().unwrap();
+    let other = folder.path().join("other.gguf");
+    std::fs::write(&other, "no model").unwrap();
+    let reference = format!("gguf:{}", other.display());
+    ends(&["--reference", &reference], 4, "other.gguf");
+    assert!(!desk.path("study").exists(), "nothing was begun");
+}
+
+#[test]
+fn each_precision_has_a_row_of_the_table_where_nothing_is_timed() {
+    let desk = Desk::new();
+    let answer = json(&desk.quality(&["q8_0,q4_k", "--max-kld", "0", "--json"]));
+    let cheapest = &answer.as_object().unwrap()["cheapest_within_budget"];
+    assert!(cheapest.is_null(), "none keeps the budget: {cheapest}");
+    let table = std::fs::read_to_string(desk.path("study/points.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = table.lines().map(|row| row.split(',').collect()).collect();
+    assert_eq!(rows.len(), 3);
+    assert_eq!([rows[1][0], rows[2][0]], ["q8_0", "q4_k"]);
+    assert!(rows[0].contains(&"kld_mean_high"), "{:?}", rows[0]);
+}
+
+#[test]
+fn no_precision_is_begun_after_the_time_asked_for() {
+    let desk = Desk::new();
+    let answer = json(&desk.quality(&["q8_0,q4_k", "--max-minutes", "0.0000001", "--json"]));
+    // The first may have been begun within these six microseconds.
+    assert!(answer["precisions"][1]["kld_mean"].is_null());
+    let report = std::fs::read_to_string(desk.path("study/report.md")).unwrap();
+    let told = ["Not judged: q4_k.", "No precision was judged."];
+    assert!(told.iter().any(|it| report.contains(it)), "{report}");
+    let answer = json(&desk.quality(&["q8_0,q4_k", "--resume", "--json"]));
+    assert!(answer["precisions"][1]["kld_mean"].is_number());
+}
+
+#[test]
+fn quantized_weights_are_kept_for_the_next_judgement_too() {
+    let folder = TempDir::new().unwrap();
+    let model = folder.path().join("model");
+    std::fs::create_dir(&model).unwrap();
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        let own = format!("{}/models/tiny/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::copy(own, model.join(name)).unwrap();
+    }
+    let judge = |out: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_mtok"))
+            .current_dir(folder.path())
+            .env("XDG_CACHE_HOME", folder.path().join("cache"))
+            .args(["quality", "--model", "dir:model", "--device", "cpu"])
+            .args(["--precision", "q2_k", "--keep-quantized", "--json"])
+            .args(["--text", "model/config.json", "--context", "16"])
+            .args(["--windows", "2", "--out", out])
+            .output()
+            .unwrap();
+        let answer = json(&output);
+        let report = std::fs::read_to_string(folder.path().join(out).join("report.md"));
+        (answer["precisions"][0]["kld_mean"].clone(), report.unwrap())
+    };
+    let (first, report) = judge("first");
+    assert!(report.contains("Quantized on all cores while loading: q2_k in"));
+    let (second, report) = judge("second");
+    assert!(report.contains("q2_k read from the file that was kept"));
+    assert_eq!(first, second);
 }
 
 #[test]

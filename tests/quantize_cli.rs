@@ -63,6 +63,9 @@ fn a_written_file_is_a_model_and_its_cost_is_told() {
         ],
     ));
     assert!(plan.is_object());
+    let over_itself = ["quantize", "gguf:tiny.gguf", "f16", "tiny.gguf"];
+    let refused = mtok(folder.path(), &over_itself);
+    ends_with(9, "name another file", &refused);
     let again = mtok(
         folder.path(),
         &["quantize", "gguf:tiny.gguf", "q8_0", "more.gguf"],
@@ -147,6 +150,8 @@ fn importances_are_collected_from_a_text_and_heeded() {
         from_the_end(&plain, output, 0),
         from_the_end(&weighted, output, 0)
     );
+    ends_with(9, "tiny.imatrix", &imatrix(&[]));
+    std::fs::remove_file(folder.path().join("tiny.imatrix")).unwrap();
     ends_with(2, "no window of 16 tokens", &imatrix(&["--windows", "0"]));
     let short = ["imatrix", "tiny", "x", "--text", "text", "--context", "1"];
     ends_with(2, "at least 2", &mtok(folder.path(), &short));

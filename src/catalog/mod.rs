@@ -21,10 +21,13 @@ const APIS: &str = include_str!("apis.toml");
 
 /// SHA-256 of the bundled catalog, in hex.
 pub fn sha256() -> String {
-    hex(Sha256::new()
-        .chain_update(GPUS)
-        .chain_update(RENTALS)
-        .chain_update(APIS))
+    hex::encode(
+        Sha256::new()
+            .chain_update(GPUS)
+            .chain_update(RENTALS)
+            .chain_update(APIS)
+            .finalize(),
+    )
 }
 
 /// Cards and prices, the bundled ones with the user's laid over them.
@@ -62,7 +65,7 @@ impl Catalog {
 
     /// SHA-256 of every text that it was made from, in order; [`sha256`] when nothing is on top.
     pub fn sha256(&self) -> String {
-        hex(self.digest.clone())
+        hex::encode(self.digest.clone().finalize())
     }
 
     /// Every card.
@@ -138,17 +141,6 @@ fn position(text: &str, byte: usize) -> (u64, u64) {
         .map_or(0, |newline| newline + 1);
     let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
     (line as u64, column as u64)
-}
-
-fn hex(digest: Sha256) -> String {
-    use std::fmt::Write as _;
-    digest
-        .finalize()
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a String takes every write");
-            text
-        })
 }
 
 /// A catalog file that cannot be used.

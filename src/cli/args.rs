@@ -314,13 +314,15 @@ pub(super) struct QualityArgs {
 impl QualityArgs {
     /// The study as written, with the flags laid over it.
     pub(super) fn written(&self) -> Result<StudyFile, CliError> {
-        let lengths = [
+        let of_run = [
             ("--batch", self.study.batch.is_some()),
             ("--isl", self.study.isl.is_some()),
             ("--osl", self.study.osl.is_some()),
+            ("--require-telemetry", self.study.require_telemetry),
+            ("--strict", self.study.strict),
         ];
-        if let Some((flag, _)) = lengths.iter().find(|(_, given)| *given) {
-            let message = anyhow::anyhow!("{flag} is for mtok run; quality is judged over windows");
+        if let Some((flag, _)) = of_run.iter().find(|(_, given)| *given) {
+            let message = anyhow::anyhow!("{flag} is for mtok run; nothing is timed here");
             return Err(CliError::new(Exit::Usage, message));
         }
         let flags = StudyFile {

@@ -112,6 +112,15 @@ pub(super) fn write_whole(path: &Path, text: &str) -> Result<(), CliError> {
     written.map_err(|error| CliError::storage(path, error))
 }
 
+/// Refuses to write over what is there: nothing that took an hour, or a model, is lost by a slip.
+pub(super) fn make_sure_is_new(path: &Path) -> Result<(), CliError> {
+    if path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    let error = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+    Err(CliError::storage(path, error).hint("remove it, or name another file"))
+}
+
 fn replace(path: &Path, fresh: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut file = std::fs::File::create(fresh)?;

@@ -1,6 +1,5 @@
 //! The machine and the program, as far as a record names them.
 
-use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -82,7 +81,7 @@ fn file_sha256(path: &Path) -> Result<String, CliError> {
             .read(&mut piece)
             .map_err(|error| CliError::storage(path, error))?
         {
-            0 => return Ok(hex(&hasher.finalize())),
+            0 => return Ok(hex::encode(hasher.finalize())),
             length => hasher.update(&piece[..length]),
         }
     }
@@ -90,15 +89,7 @@ fn file_sha256(path: &Path) -> Result<String, CliError> {
 
 /// SHA-256 of bytes in lower-case hexadecimal.
 pub(super) fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a String accepts all text");
-        text
-    })
+    hex::encode(Sha256::digest(bytes))
 }
 
 #[cfg(test)]

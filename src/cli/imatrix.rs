@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokenizers::Tokenizer;
 
 use super::exit::{CliError, Exit};
+use super::folder::make_sure_is_new;
 use super::output;
 use super::progress::Progress;
 use super::signals::Interrupts;
@@ -61,6 +62,7 @@ struct Answer {
 
 /// Writes the file and says what it was collected from.
 pub(super) fn run(args: &ImatrixArgs) -> Result<Exit, CliError> {
+    make_sure_is_new(&args.out)?;
     let interrupts = Interrupts::listen()?;
     let windows = windows(args)?;
     let progress = Progress::new();

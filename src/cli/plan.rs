@@ -63,6 +63,7 @@ pub(super) struct Asked {
     written: StudyFile,
     target: Target,
     kept: Option<PathBuf>,
+    /// After how long a process that reads a tokenizer or texts is given up.
     patience: Seconds,
     /// The study as far as it does not depend on the model's files.
     pub(super) study: Study,
@@ -70,25 +71,19 @@ pub(super) struct Asked {
 
 /// Reads the study. What makes no sense is found here, before a model is fetched for it.
 pub(super) fn ask(args: &StudyArgs, prompts: &PromptArgs) -> Result<Asked, CliError> {
-    let written = prompts.over(args.written()?);
-    let asked = ask_written(written, Seconds::new(args.no_progress_timeout));
-    Ok(Asked {
-        kept: args.keep_quantized.then(kept_folder).transpose()?,
-        ..asked.map_err(|error| args.locate(error))?
-    })
+    ask_written(args, prompts.over(args.written()?))
 }
 
 /// The same for a study that was read already.
-///
-/// A process that reads a tokenizer or texts is given up after `patience`.
-pub(super) fn ask_written(written: StudyFile, patience: Seconds) -> Result<Asked, CliError> {
+pub(super) fn ask_written(args: &StudyArgs, written: StudyFile) -> Result<Asked, CliError> {
     let target = target(written.model.device);
+    let study = written.clone().resolved(target);
     Ok(Asked {
-        study: written.clone().resolved(target)?,
+        study: study.map_err(|error| args.locate(error.into()))?,
         written,
         target,
-        kept: None,
-        patience,
+        kept: args.keep_quantized.then(kept_folder).transpose()?,
+        patience: Seconds::new(args.no_progress_timeout),
     })
 }
 

@@ -1,8 +1,8 @@
 //! `mtok quality`, and the same as a part of `mtok run`: what each precision loses.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::args::QualityArgs;
+use super::args::{QualityArgs, StudyArgs};
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
 use super::hub::{self, Need};
@@ -13,14 +13,15 @@ use super::signals::Interrupts;
 use super::{host, output, pricing, reports, run};
 use crate::catalog::Catalog;
 use crate::clock::{Clock as _, Monotonic};
-use crate::engine::tiny;
+use crate::engine::weights::{self, Reading};
 use crate::engine::worker::{Holding, Launcher as _, Order, Processes, TextOrder, WorkerError};
+use crate::engine::{TokenId, tiny};
 use crate::quality::{self, Ended, Job, Meeting, Named, Outlets, QualityError};
 use crate::record::machine::Device;
 use crate::record::observation::{End, EndStatus, Moment, Record};
+use crate::record::scoring::Text;
 use crate::record::store::{self, StoreError, Writer, check_resume};
 use crate::report::{json, terminal};
-use crate::study::check::StudyError;
 use crate::study::model::{ModelSource, Precision};
 use crate::study::quality::{Quality, ReferenceChoice};
 use crate::units::Seconds;
@@ -32,24 +33,20 @@ const DISTRIBUTIONS: &str = "reference.distributions";
 
 /// Judges, writes the reports, and prints what was found.
 pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
-    let asked = ask_written(
-        args.written()?,
-        Seconds::new(args.study.no_progress_timeout),
-    )
-    .map_err(|error| args.study.locate(error))?;
+    let asked = ask_written(&args.study, args.written()?)?;
     pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
     let folder = opening::folder(&args.study, &asked.study.source)?;
     opening::make_sure_of_room(&folder, args.study.resume)?;
     let mut prepared = asked.prepare(Need::Files)?;
     // Nothing is timed, so no point is planned.
     prepared.study.sweep.batch.clear();
-    let text = read(&prepared)?;
     let interrupts = Interrupts::listen()?;
+    let mut processes = opening::processes(&args.study, &interrupts);
+    let judging = prepare(&prepared, &mut processes)?;
     let (mut writer, before) = opening::open(&folder, args.study.resume)?;
     opening::write_study(&folder, &prepared)?;
 
     let progress = Progress::new();
-    let mut processes = opening::processes(&args.study, &interrupts);
     let target = run::target(&prepared);
     let seed = prepared.study.measure.seed;
     let first = prepared.study.sweep.variants()[0];
@@ -70,13 +67,14 @@ pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
     };
     let around = Around {
         folder: &folder,
+        budget: budget(&args.study),
         before: &before,
         processes: &mut processes,
         writer: &mut writer,
         interrupts: &interrupts,
         progress: &progress,
     };
-    let ended = judge((&prepared, text.as_ref()), room(&device, passes), around)?;
+    let ended = judge((&prepared, judging.as_ref()), room(&device, passes), around)?;
     progress.finish();
     seal(&mut writer, ended.status)?;
     drop(writer);
@@ -86,6 +84,11 @@ pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
         EndStatus::Complete if ended.unscored > 0 => Exit::Partial,
         EndStatus::Complete => Exit::Success,
     })
+}
+
+/// The time that `--max-minutes` gives.
+pub(super) fn budget(args: &StudyArgs) -> Option<Seconds> {
+    args.max_minutes.map(|minutes| Seconds::new(minutes * 60.0))
 }
 
 /// Whether both models may be in memory at once.
@@ -132,23 +135,53 @@ fn conclude(args: &QualityArgs, folder: &StudyFolder) -> Result<(), CliError> {
     output::data(&format!("\nreport: {}\n", report.display()))
 }
 
-/// A text as it lies on the disk.
-pub(super) struct TextFile {
-    name: String,
-    text: String,
+/// What is judged against what, on which tokens.
+pub(super) struct Judging {
+    model: Order,
+    reference: Order,
+    text: Text,
+    ids: Vec<TokenId>,
 }
 
-/// Reads the text of a study that asks for quality, before any model is loaded.
-pub(super) fn read(prepared: &Prepared) -> Result<Option<TextFile>, CliError> {
+/// Reads the text of a study that asks for quality and looks at its reference, before anything is recorded
+/// or loaded.
+pub(super) fn prepare(
+    prepared: &Prepared,
+    processes: &mut Processes,
+) -> Result<Option<Judging>, CliError> {
     let Some(asked) = &prepared.study.quality else {
         return Ok(None);
     };
     check(prepared, asked)?;
-    let Some(path) = &asked.text else {
-        return Ok(Some(TextFile {
-            name: "bundled".to_owned(),
-            text: tiny::HELD_OUT.to_owned(),
-        }));
+    let model = run::target(prepared).order(Precision::Native.into(), prepared.study.measure.seed);
+    let reference = reference((&model, prepared.model.shape.vocab), &asked.reference)?;
+    let (name, text) = read(asked.text.as_deref())?;
+    let tokenized = processes.launch()?.tokenize(&TextOrder {
+        model: model.clone(),
+        tokenizer: asked.tokenizer.clone(),
+        text: text.clone(),
+    })?;
+    let named = Named {
+        name: &name,
+        sha256: &host::sha256(text.as_bytes()),
+        bytes: text.len() as u64,
+    };
+    let (text, ids) = quality::cut(named, tokenized, asked).map_err(|error| {
+        let error = anyhow::Error::new(error).context(name.clone());
+        CliError::new(Exit::Input, error)
+    })?;
+    Ok(Some(Judging {
+        model,
+        reference,
+        text,
+        ids,
+    }))
+}
+
+/// A text and its name: of a file, or the bundled one.
+fn read(path: Option<&Path>) -> Result<(String, String), CliError> {
+    let Some(path) = path else {
+        return Ok(("bundled".to_owned(), tiny::HELD_OUT.to_owned()));
     };
     let refuse = |error: std::io::Error| {
         let error = anyhow::Error::new(error).context(path.display().to_string());
@@ -160,22 +193,18 @@ pub(super) fn read(prepared: &Prepared) -> Result<Option<TextFile>, CliError> {
         CliError::new(Exit::Input, message)
     })?;
     let name = path.file_name().unwrap_or(path.as_os_str());
-    Ok(Some(TextFile {
-        name: name.to_string_lossy().into_owned(),
-        text,
-    }))
+    Ok((name.to_string_lossy().into_owned(), text))
 }
 
 /// Refuses what cannot be judged.
 fn check(prepared: &Prepared, asked: &Quality) -> Result<(), CliError> {
     let context = prepared.model.shape.context;
     if asked.context > context {
-        return Err(StudyError::OutOfRange {
-            key: "quality.context",
-            value: asked.context.to_string(),
-            range: "within the context of the model",
-        }
-        .into());
+        let message = anyhow::anyhow!(
+            "quality.context = {} is beyond the model's context of {context}",
+            asked.context
+        );
+        return Err(CliError::new(Exit::Input, message));
     }
     if matches!(prepared.files, ModelSource::Gguf(_))
         && matches!(asked.reference, ReferenceChoice::Precision(_))
@@ -192,6 +221,8 @@ fn check(prepared: &Prepared, asked: &Quality) -> Result<(), CliError> {
 pub(super) struct Around<'a> {
     /// The study's folder.
     pub(super) folder: &'a StudyFolder,
+    /// Time after which no other variant is begun.
+    pub(super) budget: Option<Seconds>,
     /// What an interrupted run has recorded already.
     pub(super) before: &'a [Record],
     /// Starts workers.
@@ -206,44 +237,29 @@ pub(super) struct Around<'a> {
 
 /// Judges every precision of a study that asks for it.
 pub(super) fn judge(
-    (prepared, text): (&Prepared, Option<&TextFile>),
+    (prepared, judging): (&Prepared, Option<&Judging>),
     room: Room,
     around: Around<'_>,
 ) -> Result<Ended, CliError> {
-    let nothing = Ended {
-        status: EndStatus::Complete,
-        unscored: 0,
+    let Some(judging) = judging else {
+        return Ok(Ended {
+            status: EndStatus::Complete,
+            unscored: 0,
+        });
     };
-    let (Some(asked), Some(text)) = (&prepared.study.quality, text) else {
-        return Ok(nothing);
-    };
-    let model = run::target(prepared).order(Precision::Native.into(), prepared.study.measure.seed);
-    let reference = reference(&model, &asked.reference)?;
-    let tokenized = around.processes.launch()?.tokenize(&TextOrder {
-        model: model.clone(),
-        tokenizer: asked.tokenizer.clone(),
-        text: text.text.clone(),
-    })?;
-    let sha256 = host::sha256(text.text.as_bytes());
-    let named = Named {
-        name: &text.name,
-        sha256: &sha256,
-        bytes: text.text.len() as u64,
-    };
-    let (cut, ids) =
-        quality::cut(named, tokenized, asked).map_err(|error| CliError::new(Exit::Input, error))?;
     let file = Distributions(around.folder.generated(DISTRIBUTIONS));
     file.remove();
     let job = Job {
-        model: &model,
+        model: &judging.model,
         variants: &prepared.study.sweep.variants(),
-        reference: &reference,
-        text: &cut,
-        ids: &ids,
+        reference: &judging.reference,
+        text: &judging.text,
+        ids: &judging.ids,
         meeting: Meeting {
             room,
             file: &file.0,
         },
+        budget: around.budget,
         before: around.before,
     };
     let (writer, progress) = (around.writer, around.progress);
@@ -256,24 +272,36 @@ pub(super) fn judge(
     quality::run(&job, around.processes, outlets).map_err(Into::into)
 }
 
-/// What to load as the reference of a model.
-fn reference(model: &Order, choice: &ReferenceChoice) -> Result<Order, CliError> {
-    Ok(match choice {
-        ReferenceChoice::Precision(precision) => Order {
-            precision: *precision,
-            holding: Holding {
-                // What it costs or saves is told against the model without it.
-                imatrix: None,
-                kept: model.holding.kept.clone(),
-            },
-            ..model.clone()
-        },
-        ReferenceChoice::Source(source) => Order {
-            source: hub::locate(source, Need::Files)?.files,
-            precision: Precision::Native,
-            holding: Holding::default(),
-            ..model.clone()
-        },
+/// What to load as the reference of a model with a vocabulary of so many tokens.
+fn reference((model, vocab): (&Order, u32), choice: &ReferenceChoice) -> Result<Order, CliError> {
+    let source = match choice {
+        ReferenceChoice::Precision(precision) => {
+            return Ok(Order {
+                precision: *precision,
+                holding: Holding {
+                    // What it costs or saves is told against the model without it.
+                    imatrix: None,
+                    kept: model.holding.kept.clone(),
+                },
+                ..model.clone()
+            });
+        }
+        ReferenceChoice::Source(source) => source,
+    };
+    let files = hub::locate(source, Need::Files)?.files;
+    let own = weights::examine(&files, Reading::Headers)?.shape.vocab;
+    if own != vocab {
+        let message = anyhow::anyhow!(
+            "the reference {source} has a vocabulary of {own} tokens, the model of {vocab}"
+        );
+        return Err(CliError::new(Exit::Input, message)
+            .hint("the reference has to be a file of the same checkpoint"));
+    }
+    Ok(Order {
+        source: files,
+        precision: Precision::Native,
+        holding: Holding::default(),
+        ..model.clone()
     })
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::args::QuantizeArgs;
 use super::exit::{CliError, Exit};
+use super::folder::make_sure_is_new;
 use super::hub::{self, Need};
 use super::progress::Progress;
 use super::signals::Interrupts;
@@ -40,6 +41,7 @@ pub(super) fn run(args: &QuantizeArgs) -> Result<Exit, CliError> {
         let message = anyhow::anyhow!("native is not a type to quantize to; name one, like q4_k");
         return Err(CliError::new(Exit::Usage, message));
     }
+    make_sure_is_new(&args.out)?;
     let interrupts = Interrupts::listen()?;
     let located = hub::locate(&args.source, Need::Files)?;
     let importance = args.imatrix.as_deref().map(Importance::read).transpose()?;

@@ -45,25 +45,26 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     opening::make_sure_of_room(&folder, args.study.resume)?;
     let prepared = asked.prepare(Need::Files)?;
     let interrupts = Interrupts::listen()?;
-    let text = quality::read(&prepared)?;
-    let (mut writer, before) = opening::open(&folder, args.study.resume)?;
-    opening::write_study(&folder, &prepared)?;
-
-    let progress = Progress::new();
     let mut processes = Prompted {
         processes: opening::processes(&args.study, &interrupts),
         passages: prepared.passages(),
     };
+    let judging = quality::prepare(&prepared, &mut processes.processes)?;
+    let (mut writer, before) = opening::open(&folder, args.study.resume)?;
+    opening::write_study(&folder, &prepared)?;
+
+    let progress = Progress::new();
     let (seen, watch) = look(args, (&prepared, &before), &mut processes, &progress)
         .map_err(|error| interrupts.name(error))?;
     begin(&mut writer, (&prepared, &before), &seen)?;
 
     let begun = Monotonic.now();
     let judged = quality::judge(
-        (&prepared, text.as_ref()),
+        (&prepared, judging.as_ref()),
         quality::room(&seen.device, quality::Passes::AsFits),
         quality::Around {
             folder: &folder,
+            budget: quality::budget(&args.study),
             before: &before,
             processes: &mut processes.processes,
             writer: &mut writer,
@@ -81,7 +82,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         points: &planned(&plan(&prepared, &seen, &before)),
         target: target(&prepared),
         measure: &measurable(&prepared.study.measure, &watch),
-        budget: budget(args, begun),
+        budget: time_left(args, begun),
         before: &before,
     };
     let around = Around {
@@ -142,10 +143,10 @@ fn begin(
 }
 
 /// What is left of the time asked for, since judging quality began.
-fn budget(args: &RunArgs, begun: Nanos) -> Option<Seconds> {
+fn time_left(args: &RunArgs, begun: Nanos) -> Option<Seconds> {
     let spent = Monotonic.now().since(begun).unwrap_or(Nanos::new(0));
-    let minutes = args.study.max_minutes?;
-    Some(Seconds::new(minutes * 60.0 - spent.seconds().value()))
+    let asked = quality::budget(&args.study)?;
+    Some(Seconds::new(asked.value() - spent.seconds().value()))
 }
 
 /// Reads the facts back from the disk and says what they mean.

@@ -221,10 +221,9 @@ impl<'j, 'o> Driver<'j, 'o> {
     }
 
     fn skip_for_want_of_time(&mut self) -> Result<(), MeasureError> {
-        let minutes = self.job.budget.map_or(0.0, |budget| budget.value() / 60.0);
         for variant in self.variants() {
             for point in self.ledger.untouched(variant) {
-                let reason = format!("the {minutes:.1} minutes asked for were used up before it");
+                let reason = "the time asked for was used up before it".to_owned();
                 self.skip(point, SkipCause::OutOfTime, reason)?;
             }
         }

@@ -75,7 +75,13 @@ impl<'j, 'o> Driver<'j, 'o> {
             .filter(|variant| !self.judged_before(*variant))
             .collect();
         let mut status = EndStatus::Complete;
+        let begun = self.outlets.clock.now();
         for (index, &variant) in missing.iter().enumerate() {
+            let spent = self.outlets.clock.now().since(begun);
+            let spent = spent.unwrap_or(Nanos::new(0)).seconds();
+            if self.job.budget.is_some_and(|budget| spent >= budget) {
+                break;
+            }
             self.pace.passes = (missing.len() - index) as u32;
             match self.judge(variant) {
                 Ok(()) => {}
@@ -190,6 +196,7 @@ impl<'j, 'o> Driver<'j, 'o> {
             pairing,
             started: loaded.started,
             load_ns: loaded.duration,
+            quantizing: loaded.quantizing,
         }))])?;
         let mut done = 0;
         while done < text.windows {

@@ -36,6 +36,8 @@ pub struct Job<'a> {
     pub ids: &'a [TokenId],
     /// How the two models meet.
     pub meeting: Meeting<'a>,
+    /// Time after which no other variant is begun.
+    pub budget: Option<Seconds>,
     /// What an interrupted run has recorded already.
     pub before: &'a [Record],
 }

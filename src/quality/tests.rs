@@ -28,6 +28,7 @@ struct Lab {
     folder: TempDir,
     variants: Vec<Variant>,
     room: Room,
+    budget: Option<Seconds>,
     before: Vec<Record>,
     /// The signal comes with this record.
     interrupt_at: Option<usize>,
@@ -43,6 +44,7 @@ impl Lab {
             folder,
             variants: precisions.iter().copied().map(Variant::from).collect(),
             room: Room::Bytes(1 << 50),
+            budget: None,
             before: Vec::new(),
             interrupt_at: None,
         }
@@ -91,6 +93,7 @@ impl Lab {
                 room: self.room,
                 file: &file,
             },
+            budget: self.budget,
             before: &self.before,
         };
         let (mut records, interrupt) = (Vec::new(), AtomicUsize::new(0));
@@ -147,7 +150,7 @@ fn fewer_bits_diverge_more_and_the_reference_not_at_all() {
         let windows = windows(&records, scoring.scoring);
         assert_eq!(windows.len(), scoring.text.windows as usize);
         assert!(windows.iter().all(|w| w.divergence_nano.len() == 7));
-        let kld = Quality::new(&windows).unwrap().kld_mean.value;
+        let kld = Quality::new(&windows, 1).unwrap().kld_mean.value;
         assert!(kld > before, "{precision}: {kld} after {before}");
         before = kld;
         if precision == Precision::F32 {
@@ -184,7 +187,7 @@ fn each_type_of_the_cache_is_judged_with_each_precision_against_one_reference() 
             scoring.variant().kv.unwrap().to_string()
         );
         let windows = windows(&records, scoring.scoring);
-        klds.push(Quality::new(&windows).unwrap().kld_mean.value);
+        klds.push(Quality::new(&windows, 1).unwrap().kld_mean.value);
     }
     assert!(klds[0] < klds[1] && klds[2] < klds[3], "{klds:?}");
     assert!(klds[0] < klds[2], "{klds:?}");

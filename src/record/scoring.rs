@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::observation::{EngineFacts, FailureKind, Moment};
+use super::quantizing::Quantizing;
 use crate::study::model::{CacheType, ModelSource, Precision};
 use crate::study::variant::Variant;
 use crate::units::Nanos;
@@ -34,6 +35,9 @@ pub struct Scoring {
     pub started: Moment,
     /// How long that took.
     pub load_ns: Nanos,
+    /// How its quantized weights came about, where they come from a checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantizing: Option<Quantizing>,
 }
 
 impl Scoring {
@@ -81,6 +85,14 @@ pub struct Text {
 }
 
 impl Text {
+    /// Consecutive windows that share tokens with the first of them, itself included.
+    pub const fn overlapping(&self) -> usize {
+        if self.stride == 0 {
+            return 1;
+        }
+        self.context.div_ceil(self.stride) as usize
+    }
+
     /// Predictions of one window that count.
     pub const fn targets(&self) -> u32 {
         self.context.saturating_sub(1).saturating_sub(self.first)

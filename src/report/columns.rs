@@ -14,6 +14,7 @@ use crate::metrics::stats::Estimate;
 use crate::record::observation::EngineFacts;
 use crate::record::scoring::Pairing;
 use crate::study::variant::Variant;
+use crate::study::workload::PointId;
 use crate::units::{BytesPerSecond, JoulesPerToken, Seconds, TokensPerSecond, UsdPerMtok, Watts};
 
 /// One value of the table.
@@ -62,8 +63,21 @@ pub fn of(document: &Document, row: &Row) -> Vec<Column> {
         let mut rows = precisions.rows.iter();
         let own = rows.find(|judged| judged.variant == row.point.variant());
         cells.quality(own.and_then(|own| own.quality.as_ref()));
+        cells.number("speedup", speedup(document, row, precisions.base));
     }
     cells.0
+}
+
+/// Decode rate of a point ÷ that of the base at the same batch size and lengths.
+fn speedup(document: &Document, row: &Row, base: Option<Variant>) -> Option<f64> {
+    let decode = |row: &Row| row.measured.as_ref()?.latency.decode();
+    let base = PointId {
+        precision: base?.precision,
+        kv: base?.kv,
+        ..row.point
+    };
+    let base = document.rows.iter().find(|row| row.point == base)?;
+    Some(decode(row)?.value / decode(base)?.value)
 }
 
 /// The columns of one variant: what it loses and, per batch size, what it saves.

@@ -1,6 +1,7 @@
-//! `points.csv`: one row per planned point in study order.
+//! `points.csv`: one row per planned point in study order; where quality alone was judged and nothing
+//! planned, one per precision.
 
-use super::columns::{self, Cell};
+use super::columns::{self, Cell, Column};
 use super::document::Document;
 use super::escape;
 
@@ -10,8 +11,17 @@ use super::escape;
 /// Never: every row has the same columns, and memory takes them all.
 pub fn render(document: &Document) -> String {
     let mut writer = ::csv::Writer::from_writer(Vec::new());
-    for (index, row) in document.rows.iter().enumerate() {
-        let columns = columns::of(document, row);
+    let points = document.rows.iter().map(|row| columns::of(document, row));
+    let judged = document.precisions.iter().flat_map(|precisions| {
+        let rows = precisions.rows.iter();
+        rows.map(|row| columns::of_precision(precisions, row))
+    });
+    let rows: Vec<Vec<Column>> = if document.rows.is_empty() {
+        judged.collect()
+    } else {
+        points.collect()
+    };
+    for (index, columns) in rows.iter().enumerate() {
         if index == 0 {
             write(
                 &mut writer,

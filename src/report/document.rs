@@ -18,7 +18,9 @@ use crate::metrics::verdict::Warning;
 use crate::record::card::CardFacts;
 use crate::record::machine::{DeviceKind, Peak};
 use crate::record::observation::{EndStatus, FailureKind, Load, Record};
+use crate::record::quantizing::Quantizing;
 use crate::study::model::EngineKind;
+use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::units::{Seconds, UsdPerHour};
 
@@ -142,6 +144,8 @@ pub struct Document {
     pub precisions: Option<Precisions>,
     /// How the model sat on the device, per load.
     pub loads: Vec<Load>,
+    /// How quantized weights came about, per load and per comparison of quality.
+    pub quantizing: Vec<(Variant, Quantizing)>,
     /// Measured limits of the device.
     pub peaks: Vec<Peak>,
     /// What the maker says the device can do.
@@ -267,6 +271,7 @@ impl Document {
             timeline: Timeline::longest(&facts),
             questions: inputs.questions.clone(),
             loads: facts.loads.values().copied().cloned().collect(),
+            quantizing: quantizing(&facts),
             peaks: facts.peaks.iter().copied().cloned().collect(),
             sheet: inputs.sheet.cloned(),
             provenance: provenance::of(&facts),
@@ -293,6 +298,14 @@ impl Document {
             })
             .max_by(|a, b| throughput(a).total_cmp(&throughput(b)))
     }
+}
+
+fn quantizing(facts: &Facts<'_>) -> Vec<(Variant, Quantizing)> {
+    let loads = facts.loads.values();
+    let loads = loads.filter_map(|load| Some((load.variant(), load.quantizing?)));
+    let scorings = facts.scorings.values();
+    let scorings = scorings.filter_map(|(it, _)| Some((it.variant(), it.quantizing?)));
+    loads.chain(scorings).collect()
 }
 
 /// The engine in one word, without the path of a script.

@@ -21,8 +21,10 @@ pub fn render(document: &Document) -> String {
             rows.map(|row| Point(columns::of_precision(judged, row)))
                 .collect()
         }),
-        cheapest_within_budget: judged
-            .and_then(|judged| Some(judged.cheapest()?.variant.to_string())),
+        cheapest_within_budget: judged.map(|judged| match judged.cheapest() {
+            Some(row) => Cell::Text(row.variant.to_string()),
+            None => Cell::Absent,
+        }),
         schema: SCHEMA,
         simulated: document.simulated,
         points: document
@@ -45,7 +47,7 @@ struct Shape {
     #[serde(skip_serializing_if = "Option::is_none")]
     precisions: Option<Vec<Point>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cheapest_within_budget: Option<String>,
+    cheapest_within_budget: Option<Cell>,
     points: Vec<Point>,
     warnings: Vec<Doubt>,
 }

@@ -155,12 +155,13 @@ impl Precisions {
             .map(|quality| keeps(self.budget, quality))
     }
 
-    /// The cheapest of those that diverge less than `row`.
+    /// The cheapest of those whose mean divergence lies below that of `row`, interval below interval.
     pub fn next_better(&self, row: &PrecisionRow) -> Option<&PrecisionRow> {
-        let own = row.quality.as_ref()?.kld_mean.value;
+        let own = row.quality.as_ref()?.kld_mean.low()?;
         let better = self.rows.iter().filter(|other| {
             let quality = other.quality.as_ref();
-            quality.is_some_and(|quality| quality.kld_mean.value < own)
+            let upper = quality.and_then(|quality| quality.kld_mean.high());
+            upper.is_some_and(|upper| upper < own)
         });
         self.least(better)
     }
@@ -182,10 +183,19 @@ impl Precisions {
     pub fn sentences(&self) -> Vec<String> {
         let limits = limits(self.budget);
         let noun = self.noun();
+        let judged = || self.rows.iter().filter_map(|row| row.quality.as_ref());
+        if judged().next().is_none() {
+            return vec![format!("No {noun} was judged.")];
+        }
         let Some(row) = self.cheapest() else {
-            return vec![format!(
+            let mut sentences = vec![format!(
                 "No {noun} keeps {limits} with the upper ends of its intervals."
             )];
+            if judged().any(|quality| quality.kld_mean.high().is_none()) {
+                sentences.push("A single window has no interval; judge more of them.".to_owned());
+            }
+            sentences.extend(self.unjudged());
+            return sentences;
         };
         let kind = match self.cost() {
             Cost::Price => "cheapest",
@@ -198,7 +208,7 @@ impl Precisions {
             loss(row)
         )];
         match self.next_better(row) {
-            None => sentences.push("No other one of the list diverges less.".to_owned()),
+            None => sentences.push("No other one is shown to diverge less.".to_owned()),
             Some(better) => {
                 let cost = self.cost();
                 let more = row.cost(cost).zip(better.cost(cost));
@@ -220,7 +230,15 @@ impl Precisions {
                 "Prices per {noun} are not known here, so bytes decide."
             ));
         }
+        sentences.extend(self.unjudged());
         sentences
+    }
+
+    /// What the sentences know nothing of.
+    fn unjudged(&self) -> Option<String> {
+        let rows = self.rows.iter().filter(|row| row.quality.is_none());
+        let names: Vec<String> = rows.map(|row| row.variant.to_string()).collect();
+        (!names.is_empty()).then(|| format!("Not judged: {}.", names.join(", ")))
     }
 
     /// What a row is called.
@@ -281,8 +299,8 @@ fn limits(budget: Budget) -> String {
 
 fn keeps(budget: Budget, quality: &Quality) -> bool {
     let within = |estimate: &Estimate<f64>, limit: Option<f64>| {
-        let upper = estimate.high().unwrap_or(estimate.value);
-        limit.is_none_or(|limit| upper <= limit)
+        let upper = estimate.high();
+        limit.is_none_or(|limit| upper.is_some_and(|upper| upper <= limit))
     };
     within(&quality.kld_mean, budget.max_kld)
         && within(&quality.perplexity_ratio, budget.max_ppl_ratio)
@@ -328,7 +346,8 @@ impl PrecisionRow {
         Self {
             variant,
             engine: of_load.or_else(|| judged.map(|(scoring, _)| scoring.engine.clone())),
-            quality: judged.and_then(|(_, windows)| Quality::new(windows)),
+            quality: judged
+                .and_then(|(scoring, windows)| Quality::new(windows, scoring.text.overlapping())),
             pairing: judged.map(|(scoring, _)| scoring.pairing),
             reason: match judged {
                 Some(_) => None,
@@ -484,6 +503,42 @@ mod tests {
             none,
             ["No precision keeps a mean KLD of 0.0001 with the upper ends of its intervals."]
         );
+    }
+
+    #[test]
+    fn what_was_not_judged_or_has_no_interval_is_not_passed_off_as_good() {
+        let mut rows = priced();
+        rows[2].quality = None;
+        let sentences = table(0.06, rows.clone()).sentences();
+        assert_eq!(sentences.last().unwrap(), "Not judged: q4_k.");
+        for row in &mut rows {
+            row.quality = None;
+        }
+        let none = table(0.06, rows).sentences();
+        assert_eq!(none, ["No precision was judged."]);
+        let mut rows = priced();
+        for row in &mut rows {
+            let quality = row.quality.as_mut().unwrap();
+            quality.kld_mean.interval = None;
+        }
+        let single = table(0.06, rows).sentences();
+        assert_eq!(
+            single[1],
+            "A single window has no interval; judge more of them."
+        );
+    }
+
+    #[test]
+    fn the_next_better_one_is_better_beyond_its_interval() {
+        // Of 0.050 ± 10 % and 0.047 ± 10 % neither is shown to be better.
+        let mut rows = priced();
+        let close = row(Precision::Q5K, 0.047, Some(2.1));
+        rows.insert(2, close);
+        let table = table(0.06, rows);
+        let cheapest = table.cheapest().unwrap();
+        assert_eq!(cheapest.variant.precision, Precision::Q4K);
+        let better = table.next_better(cheapest).unwrap();
+        assert_eq!(better.variant.precision, Precision::Q8_0);
     }
 
     #[test]

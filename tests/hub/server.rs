@@ -66,7 +66,7 @@ impl Stored {
     fn id(&self) -> String {
         match self.storage {
             Storage::Git => git_hash(&self.content),
-            Storage::Large => hexadecimal(&Sha256::digest(&self.content)),
+            Storage::Large => hex::encode(Sha256::digest(&self.content)),
         }
     }
 }
@@ -393,10 +393,5 @@ fn git_hash(content: &[u8]) -> String {
     let mut hash = Sha1::new();
     hash.update(format!("blob {}\0", content.len()));
     hash.update(content);
-    hexadecimal(&hash.finalize())
-}
-
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    let pairs: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    pairs.concat()
+    hex::encode(hash.finalize())
 }

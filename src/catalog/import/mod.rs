@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use jiff::civil::Date;
 use sha2::{Digest, Sha256};
 
-use super::hex;
 use super::rows::CatalogFile;
 
 /// What to do with rows whose price is hard to believe.
@@ -101,5 +100,5 @@ pub enum ImportError {
 
 /// SHA-256 of an imported file, in hex.
 fn fingerprint(bytes: &[u8]) -> String {
-    hex(Sha256::new().chain_update(bytes))
+    hex::encode(Sha256::digest(bytes))
 }

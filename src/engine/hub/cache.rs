@@ -10,7 +10,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::HubError;
 use super::listing::{BlobId, ListedFile, Listing};
-use crate::engine::weights::files::hexadecimal;
 use crate::study::hub::{Commit, HubSource};
 
 /// Files up to this size are hashed whenever they are used; larger ones are hashed before they are
@@ -259,8 +258,8 @@ impl ContentHash {
     /// Compares with what was listed.
     pub(super) fn finish(self) -> Result<(), Different> {
         let (kind, expected, found) = match self {
-            Self::Sha256(hash, expected) => ("sha256", expected, hexadecimal(&hash.finalize())),
-            Self::Git(hash, expected) => ("git hash", expected, hexadecimal(&hash.finalize())),
+            Self::Sha256(hash, expected) => ("sha256", expected, hex::encode(hash.finalize())),
+            Self::Git(hash, expected) => ("git hash", expected, hex::encode(hash.finalize())),
             Self::Unknown => return Ok(()),
         };
         if expected == found {

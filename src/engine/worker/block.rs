@@ -171,12 +171,7 @@ fn hash(generations: &[Vec<TokenId>]) -> String {
     for id in generations.iter().flatten() {
         hasher.update(id.to_le_bytes());
     }
-    let digest = hasher.finalize();
-    digest.iter().fold(String::new(), |mut text, byte| {
-        text.push(char::from_digit(u32::from(byte >> 4), 16).expect("a nibble is below 16"));
-        text.push(char::from_digit(u32::from(byte & 15), 16).expect("a nibble is below 16"));
-        text
-    })
+    hex::encode(hasher.finalize())
 }
 
 #[cfg(test)]

@@ -69,13 +69,7 @@ pub(super) enum Unreadable {
 
 /// The start of the SHA-256 of a line without its line end.
 pub(super) fn fingerprint(line: &[u8]) -> String {
-    let digest = Sha256::digest(line);
-    let mut text = String::with_capacity(FINGERPRINT_DIGITS);
-    for byte in digest.iter().take(FINGERPRINT_DIGITS / 2) {
-        text.push(char::from_digit(u32::from(byte >> 4), 16).expect("a nibble is below 16"));
-        text.push(char::from_digit(u32::from(byte & 15), 16).expect("a nibble is below 16"));
-    }
-    text
+    hex::encode(&Sha256::digest(line)[..FINGERPRINT_DIGITS / 2])
 }
 
 /// What a line says of itself.

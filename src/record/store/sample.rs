@@ -190,6 +190,7 @@ pub(super) fn scoring(number: u32) -> Scoring {
         pairing: Pairing::Stored { error: 1e-5 },
         started: moment(10),
         load_ns: Nanos::new(5),
+        quantizing: None,
     }
 }
 

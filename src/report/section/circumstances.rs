@@ -105,23 +105,19 @@ pub(super) fn loads(document: &Document) -> Option<Section> {
             "Before timing, the logits of the timed path are compared with the reference path: largest relative L2 error over a prefill and three decode steps."
                 .to_owned(),
         )
-        .chain(quantizing(&document.loads))
+        .chain(quantizing(&document.quantizing))
         .collect(),
         table: Some(table),
     })
 }
 
 /// What quantizing took, of each variant the longest; its memory is part of the peak during the load.
-fn quantizing(loads: &[Load]) -> Option<String> {
+pub(super) fn quantizing(all: &[(Variant, Quantizing)]) -> Option<String> {
     let mut told: Vec<(Variant, Quantizing)> = Vec::new();
-    for load in loads {
-        let Some(how) = load.quantizing else { continue };
-        match told
-            .iter_mut()
-            .find(|(variant, _)| *variant == load.variant())
-        {
+    for &(variant, how) in all {
+        match told.iter_mut().find(|(other, _)| *other == variant) {
             Some((_, longest)) => *longest = (*longest).max(how),
-            None => told.push((load.variant(), how)),
+            None => told.push((variant, how)),
         }
     }
     let words = told.iter().map(|(variant, how)| match how {
@@ -268,13 +264,8 @@ mod tests {
 
     #[test]
     fn quantizing_is_told_by_variant_with_its_longest_time() {
-        let load = document(&script()).loads.remove(0);
-        assert_eq!(quantizing(std::slice::from_ref(&load)), None);
-        let held = |precision, quantizing| Load {
-            precision,
-            quantizing: Some(quantizing),
-            ..load.clone()
-        };
+        assert_eq!(quantizing(&[]), None);
+        let held = |precision: Precision, how| (Variant::from(precision), how);
         let done = |milliseconds: u64| Quantizing::Done {
             duration_ns: Nanos::new(milliseconds * 1_000_000),
         };

@@ -1,5 +1,6 @@
 //! The sections that set what precisions lose beside what they save.
 
+use super::circumstances::quantizing;
 use super::{Align, Section, Table};
 use crate::metrics::stats::Estimate;
 use crate::record::scoring::{Pairing, Text};
@@ -21,6 +22,10 @@ pub(super) fn precisions(document: &Document) -> Option<Section> {
             "Speed and price were not measured; mtok run with a [quality] table does both."
                 .to_owned(),
         );
+    }
+    if document.loads.is_empty() {
+        // Else the section on the model on the device says it.
+        notes.extend(quantizing(&document.quantizing));
     }
     Some(Section {
         title: "What a precision saves and what it loses",

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use super::output;
 use super::watch::Watch;
 use crate::measure::Event;
-use crate::measure::stopping::Estimate;
+use crate::metrics::stats::Estimate;
 use crate::quality::{self, Role};
 use crate::record::quantizing::Quantizing;
 use crate::study::variant::Variant;
@@ -203,10 +203,10 @@ fn name(point: PointId) -> String {
 }
 
 /// The output throughput of a point so far, with its interval once there are blocks enough for one.
-fn running(estimate: Estimate) -> String {
-    let rate = format!("{:.0} output tok/s", estimate.mean.recip());
-    match estimate.half_width {
-        Some(half) => format!("{rate} ± {:.1} %", half / estimate.mean * 100.0),
+fn running(estimate: Estimate<f64>) -> String {
+    let rate = format!("{:.0} output tok/s", estimate.value.recip());
+    match estimate.relative_half_width() {
+        Some(half) => format!("{rate} ± {:.1} %", half * 100.0),
         None => rate,
     }
 }
@@ -219,12 +219,16 @@ fn duration(seconds: Seconds) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::stats::Sample;
     use crate::telemetry::sensor::{Absence, Reading};
     use crate::units::Nanos;
 
     #[test]
     fn the_running_estimate_has_an_interval_from_the_second_block_on() {
-        let shown = |blocks: &[f64]| running(Estimate::of(blocks).unwrap());
+        let shown = |blocks: &[f64]| {
+            let sample = Sample::new(blocks.to_vec()).unwrap();
+            running(sample.mean_estimate())
+        };
         assert_eq!(shown(&[0.004]), "250 output tok/s");
         // t(0.975, 1) = 12.706; s/√2 = 0.0001.
         assert_eq!(shown(&[0.0039, 0.0041]), "250 output tok/s ± 31.8 %");

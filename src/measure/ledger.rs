@@ -1,8 +1,9 @@
 //! What is known of every point: its blocks so far, and whether more are wanted.
 
 use super::energy::{self, EnergyBlock};
-use super::stopping::{self, Estimate};
+use super::stopping;
 use super::{Job, Planned};
+use crate::metrics::stats::Estimate;
 use crate::record::observation::{Block, Failure, Purpose, Record, SkipCause};
 use crate::study::spec::Measure;
 use crate::study::variant::Variant;
@@ -166,8 +167,8 @@ impl<'a> Ledger<'a> {
         self.row(point).map_or(0, |row| row.blocks.len() as u32)
     }
 
-    pub(super) fn estimate(&self, point: PointId) -> Option<Estimate> {
-        Estimate::of(&self.row(point)?.blocks)
+    pub(super) fn estimate(&self, point: PointId) -> Option<Estimate<f64>> {
+        stopping::estimate(&self.row(point)?.blocks)
     }
 
     /// Points of a variant that a launch has still to give blocks to, in study order.

@@ -36,7 +36,7 @@ mod load;
 mod order;
 mod outcome;
 mod outlets;
-pub mod stopping;
+mod stopping;
 
 use crate::engine::worker::{Holding, Launcher, Order};
 use crate::record::observation::{EndStatus, Record};

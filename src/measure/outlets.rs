@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::MeasureError;
-use super::stopping::Estimate;
 use crate::clock::Clock;
+use crate::metrics::stats::Estimate;
 use crate::record::observation::{Block, Failure, Load, Moment, Record, Skip};
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
@@ -62,7 +62,7 @@ pub enum Event<'a> {
         /// Blocks that its point is going to have, as far as known now.
         goal: u32,
         /// Seconds per output token so far.
-        estimate: Option<Estimate>,
+        estimate: Option<Estimate<f64>>,
         /// Measured time that is still ahead, as far as known now.
         ahead: Seconds,
     },

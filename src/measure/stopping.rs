@@ -3,43 +3,13 @@
 //! The number of blocks is computed once, after the pilot blocks; looking again and stopping when the
 //! interval happens to be narrow would bias it.
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
-
+use crate::metrics::stats::{Estimate, Sample};
 use crate::study::spec::Measure;
 
-/// Half of what a 95 % interval leaves out.
-const TAIL: f64 = 0.025;
-
-/// A mean and the half-width of its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Estimate {
-    /// Mean.
-    pub mean: f64,
-    /// Half-width, Student t over the observations; `None` for a single one.
-    pub half_width: Option<f64>,
-}
-
-impl Estimate {
-    /// Of observations that count alike; `None` without any.
-    ///
-    /// ```
-    /// use mtok::measure::stopping::Estimate;
-    /// let seen = Estimate::of(&[9.0, 10.0, 11.0]).unwrap();
-    /// assert_eq!(seen.mean, 10.0);
-    /// // t(0.975, 2) = 4.3027, s = 1, n = 3.
-    /// assert!((seen.half_width.unwrap() - 4.3027 / 3f64.sqrt()).abs() < 1e-3);
-    /// ```
-    pub fn of(observations: &[f64]) -> Option<Self> {
-        if observations.is_empty() {
-            return None;
-        }
-        let n = observations.len() as f64;
-        let half_width = deviation(observations).map(|s| student_t(n - 1.0) * s / n.sqrt());
-        Some(Self {
-            mean: mean(observations),
-            half_width,
-        })
-    }
+/// Mean of what blocks gave, with its interval; `None` without any.
+pub(super) fn estimate(blocks: &[f64]) -> Option<Estimate<f64>> {
+    let sample = Sample::new(blocks.to_vec());
+    sample.ok().map(|sample| sample.mean_estimate())
 }
 
 /// Blocks that a point needs for its interval to be as narrow as asked for, computed from its pilot
@@ -47,40 +17,20 @@ impl Estimate {
 /// than `max_blocks`.
 pub(super) fn blocks_needed(pilot: &[f64], measure: &Measure) -> u32 {
     let (least, most) = (measure.min_blocks, measure.max_blocks);
-    let Some(s) = deviation(pilot) else {
+    let estimate = estimate(pilot);
+    let Some(relative) = estimate.and_then(|estimate| estimate.relative_half_width()) else {
         return least;
     };
-    let t = student_t(pilot.len() as f64 - 1.0);
-    let needed = (t * s / (measure.target_ci * mean(pilot))).powi(2).ceil();
+    // The half-width is t·s/√n.
+    let needed = pilot.len() as f64 * (relative / measure.target_ci).powi(2);
     // The cast saturates, so a hopeless point simply gets the most.
-    (needed as u32).clamp(least, most)
+    (needed.ceil() as u32).clamp(least, most)
 }
 
 /// `⌈total · (launch + 1) / launches⌉`: what a point has after a launch.
 pub(super) fn share(total: u32, launch: u32, launches: u32) -> u32 {
     let product = u64::from(total) * (u64::from(launch) + 1);
     product.div_ceil(u64::from(launches.max(1))) as u32
-}
-
-fn mean(observations: &[f64]) -> f64 {
-    observations.iter().sum::<f64>() / observations.len() as f64
-}
-
-/// Sample standard deviation, of two observations or more.
-fn deviation(observations: &[f64]) -> Option<f64> {
-    if observations.len() < 2 {
-        return None;
-    }
-    let mean = mean(observations);
-    let squares: f64 = observations.iter().map(|x| (x - mean).powi(2)).sum();
-    Some((squares / (observations.len() as f64 - 1.0)).sqrt())
-}
-
-/// The 97.5 % point of Student's t distribution, for one degree of freedom or more.
-fn student_t(freedom: f64) -> f64 {
-    StudentsT::new(0.0, 1.0, freedom)
-        .expect("scale and degrees of freedom are positive")
-        .inverse_cdf(1.0 - TAIL)
 }
 
 #[cfg(test)]
@@ -93,14 +43,6 @@ mod tests {
         let mut file = StudyFile::default();
         file.measure.target_ci = Some(target_ci);
         file.resolved(Target::Cpu).unwrap().measure
-    }
-
-    #[test]
-    fn quantiles_are_those_of_the_tables() {
-        // Two-sided 95 %: 12.706, 2.365 and 2.023 for 1, 7 and 39 degrees of freedom.
-        for (freedom, expected) in [(1.0, 12.706), (7.0, 2.365), (39.0, 2.023)] {
-            assert!((student_t(freedom) - expected).abs() < 5e-4);
-        }
     }
 
     #[test]
@@ -121,11 +63,5 @@ mod tests {
         assert_eq!(shares(8, 1), [8]);
         assert_eq!(shares(8, 3), [3, 6, 8]);
         assert_eq!(shares(2, 3), [1, 2, 2]);
-    }
-
-    #[test]
-    fn one_observation_has_no_interval() {
-        assert_eq!(Estimate::of(&[2.0]).unwrap().half_width, None);
-        assert_eq!(Estimate::of(&[]), None);
     }
 }

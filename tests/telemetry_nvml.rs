@@ -14,12 +14,13 @@ use fake_nvml::SCRIPT_VARIABLE;
 use fake_nvml::install::install;
 use fake_nvml::script::{Card, Event, Fault, Owner, Process, Script, Sensors, Series, Slice};
 use mtok::clock::{Clock, Monotonic};
+use mtok::record::sensor::Sensor;
 use mtok::telemetry::Probe;
 use mtok::telemetry::card::{CardIdentity, Choice, DeviceOrder};
 use mtok::telemetry::findings::{Finding, examine};
 use mtok::telemetry::nvml::{Access, NvmlProbe, open};
 use mtok::telemetry::sampler::{CardState, LossCause, SamplePeriod, Sampler};
-use mtok::telemetry::sensor::{Absence, Reading, Sensor};
+use mtok::telemetry::sensor::{Absence, Reading};
 use mtok::telemetry::unavailable::Unavailable;
 use mtok::units::Nanos;
 

@@ -11,10 +11,10 @@ use crate::measure::Event;
 use crate::metrics::stats::Estimate;
 use crate::quality::{self, Role};
 use crate::record::quantizing::Quantizing;
+use crate::record::sensor::Sensor;
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::telemetry::sampler::Latest;
-use crate::telemetry::sensor::Sensor;
 use crate::units::Seconds;
 
 /// How often the line is drawn again.

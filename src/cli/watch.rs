@@ -9,11 +9,11 @@ use crate::engine::worker::Escort;
 use crate::record::card::{CardFacts, Sensors};
 use crate::record::machine::Device;
 use crate::record::observation::Block;
+use crate::record::sensor::Sensor;
 use crate::telemetry::card::{CardIdentity, Choice, DeviceOrder};
 use crate::telemetry::findings::{self, Finding};
 use crate::telemetry::nvml::{self, Access};
 use crate::telemetry::sampler::{CardState, Latest, SamplePeriod, Sampler};
-use crate::telemetry::sensor::Sensor;
 use crate::telemetry::unavailable::Unavailable;
 use crate::units::Nanos;
 

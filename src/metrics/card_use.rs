@@ -10,6 +10,7 @@ use super::energy::Window;
 use super::facts::Facts;
 use super::sensors::{self, Held, Throttling};
 use crate::record::observation::{Block, Generation};
+use crate::record::sensor::{SAMPLER_CPU, Sensor};
 use crate::study::workload::PointId;
 use crate::units::{Nanos, Seconds};
 
@@ -119,21 +120,25 @@ impl PhaseUse {
         let percent = |sensor: &str| mean(sensor).map(|value| value / 100.0);
         let permille = |sensor: &str| mean(sensor).map(|value| value / 1_000.0);
         let kilobytes = |sensor: &str| mean(sensor).map(|value| value * 1_000.0);
-        let milliwatts = mean("power_instant_mw").or_else(|| mean("power_mw"));
+        let milliwatts =
+            mean(Sensor::PowerInstant.column()).or_else(|| mean(Sensor::Power.column()));
         Self {
             gpu_utilization: percent(sensors::GPU_UTILIZATION),
-            memory_utilization: percent("memory_utilization_percent"),
+            memory_utilization: percent(Sensor::MemoryUtilization.column()),
             power_watts: milliwatts.map(|value| value / 1_000.0),
             sm_clock_mhz: mean(sensors::SM_CLOCK),
-            memory_clock_mhz: mean("memory_clock_mhz"),
-            temperature_c: held("temperature_c").iter().map(|held| held.value).max(),
+            memory_clock_mhz: mean(Sensor::MemoryClock.column()),
+            temperature_c: held(Sensor::Temperature.column())
+                .iter()
+                .map(|held| held.value)
+                .max(),
             throttling: Throttling::of(&held(sensors::THROTTLE_REASONS)),
-            pcie_rx: kilobytes("pcie_rx_kbps"),
-            pcie_tx: kilobytes("pcie_tx_kbps"),
-            sm_activity: permille("gpm_sm_activity_permille"),
-            sm_occupancy: permille("gpm_sm_occupancy_permille"),
-            tensor_activity: permille("gpm_tensor_activity_permille"),
-            dram_bandwidth: permille("gpm_dram_bandwidth_permille"),
+            pcie_rx: kilobytes(Sensor::PcieRx.column()),
+            pcie_tx: kilobytes(Sensor::PcieTx.column()),
+            sm_activity: permille(Sensor::GpmSmActivity.column()),
+            sm_occupancy: permille(Sensor::GpmSmOccupancy.column()),
+            tensor_activity: permille(Sensor::GpmTensorActivity.column()),
+            dram_bandwidth: permille(Sensor::GpmDramBandwidth.column()),
         }
     }
 }
@@ -142,7 +147,7 @@ impl SamplingCost {
     fn of(blocks: &[&Block]) -> Self {
         let (mut used, mut sampled) = (Seconds::ZERO, Seconds::ZERO);
         for sensors in blocks.iter().filter_map(|block| block.sensors.as_ref()) {
-            let mut column = sensors::of(sensors, sensors::SAMPLER_CPU);
+            let mut column = sensors::of(sensors, SAMPLER_CPU);
             let (first, last) = (column.next(), column.last());
             let ends = sensors.at_ns.first().zip(sensors.at_ns.last());
             if let (Some(first), Some(last), Some((from, to))) = (first, last, ends) {
@@ -231,15 +236,15 @@ impl Timeline {
             point: longest,
             power: traces(
                 &[
-                    ("power_instant_mw", "power now"),
-                    ("power_mw", "power, 1 s mean"),
+                    (Sensor::PowerInstant.column(), "power now"),
+                    (Sensor::Power.column(), "power, 1 s mean"),
                 ],
                 1e-3,
             ),
             clocks: traces(
                 &[
                     (sensors::SM_CLOCK, "SM clock"),
-                    ("memory_clock_mhz", "memory clock"),
+                    (Sensor::MemoryClock.column(), "memory clock"),
                 ],
                 1.0,
             ),

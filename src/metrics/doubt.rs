@@ -8,6 +8,7 @@ use super::sensors;
 use super::verdict::{Verdict, Warning};
 use crate::record::machine::DeviceKind;
 use crate::record::observation::{Block, EndStatus};
+use crate::record::sensor::Sensor;
 use crate::study::model::EngineKind;
 use crate::units::Seconds;
 
@@ -30,7 +31,7 @@ const HOST_BOUND_UTILIZATION: f64 = 0.70;
 /// … its memory bandwidth is used less than this, waits for the host.
 const HOST_BOUND_MBU: f64 = 0.40;
 /// The sensor whose absence says why there is no telemetry.
-const POWER: &str = "power_mw";
+const POWER: &str = Sensor::Power.column();
 /// What should stay as it is during a run, by sensor.
 const CHANGES: [(&str, &str); 3] = [
     ("ecc_enabled", "ECC"),

@@ -8,24 +8,23 @@ use std::fmt;
 use super::energy::Window;
 use crate::record::card::Sensors;
 use crate::record::observation::Block;
+use crate::record::sensor::{SAMPLER_CPU, Sensor};
 use crate::units::{Nanos, Seconds};
 
 /// Share of time in which a kernel ran.
-pub(crate) const GPU_UTILIZATION: &str = "gpu_utilization_percent";
+pub(crate) const GPU_UTILIZATION: &str = Sensor::GpuUtilization.column();
 /// Clock of the multiprocessors.
-pub(crate) const SM_CLOCK: &str = "sm_clock_mhz";
+pub(crate) const SM_CLOCK: &str = Sensor::SmClock.column();
 /// Memory in use by all processes.
-pub(crate) const MEMORY_USED: &str = "memory_used_bytes";
+pub(crate) const MEMORY_USED: &str = Sensor::MemoryUsed.column();
 /// Memory in use by the worker.
-pub(crate) const PROCESS_MEMORY: &str = "process_memory_bytes";
+pub(crate) const PROCESS_MEMORY: &str = Sensor::ProcessMemory.column();
 /// Number of an XID error, at the reading that follows it.
-pub(crate) const XID: &str = "xid";
-/// Processor time of the sampling thread; no sensor of the card.
-pub(crate) const SAMPLER_CPU: &str = "sampler_cpu_ns";
+pub(crate) const XID: &str = Sensor::Xid.column();
 /// Reasons why clocks are lowered, NVML's bits.
-pub(crate) const THROTTLE_REASONS: &str = "throttle_reasons";
+pub(crate) const THROTTLE_REASONS: &str = Sensor::ThrottleReasons.column();
 /// Processes with a compute context on the card; the worker is one of them.
-pub(crate) const PROCESS_COUNT: &str = "process_count";
+pub(crate) const PROCESS_COUNT: &str = Sensor::ProcessCount.column();
 
 /// A longer time without a reading is a gap.
 pub(crate) const MAX_GAP_PERIODS: f64 = 3.0;

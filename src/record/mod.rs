@@ -7,4 +7,5 @@ pub mod prompts;
 pub mod quantizing;
 pub mod schema;
 pub mod scoring;
+pub mod sensor;
 pub mod store;

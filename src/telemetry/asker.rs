@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::Probe;
 use super::history::History;
 use super::sampler::{Latest, LossCause, SamplePeriod};
-use super::sensor::{Absence, Question, Reading, Sensor};
+use super::sensor::{Absence, Question, Reading};
 use super::xid::{self, Severity};
 use crate::clock::Clock;
+use crate::record::sensor::Sensor;
 use crate::units::Nanos;
 
 /// What a question may take. Those of NVML take well below a millisecond, PCIe traffic 20.

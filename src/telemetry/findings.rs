@@ -3,9 +3,10 @@
 use super::Probe;
 use super::card::Choice;
 use super::nvml::{self, Access};
-use super::sensor::{Absence, Reading, Sensor};
+use super::sensor::{Absence, Reading};
 use super::unavailable::Unavailable;
 use crate::record::card::CardFacts;
+use crate::record::sensor::Sensor;
 
 /// One line of a diagnosis.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,16 +2,13 @@
 
 use std::collections::VecDeque;
 
-use super::sensor::{Absence, Reading, Sensor};
+use super::sensor::{Absence, Reading};
 use crate::record::card::Sensors;
+use crate::record::sensor::{SAMPLER_CPU, Sensor};
 use crate::units::Nanos;
 
 /// Readings that are kept: 13 minutes at the shortest period, half an hour at the default, in 15 MB.
 const CAPACITY: usize = 40_000;
-
-/// Column of the processor time that the sampling thread has used when a reading begins to be written
-/// down: what sampling costs this machine.
-const SAMPLER_CPU: &str = "sampler_cpu_ns";
 
 /// One reading without its reasons.
 #[derive(Debug, Clone)]

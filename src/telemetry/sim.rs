@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Probe;
-use super::sensor::{Absence, Question, Reading, Sensor};
+use super::sensor::{Absence, Question, Reading};
 use crate::clock::Clock;
 use crate::record::card::CardFacts;
+use crate::record::sensor::Sensor;
 use crate::units::Nanos;
 
 /// What a sensor shows from a moment on.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::card::Unmatched;
-use super::sensor::Sensor;
 use crate::record::card::Sensors;
+use crate::record::sensor::Sensor;
 use crate::units::Nanos;
 
 /// Why there is no telemetry at all.

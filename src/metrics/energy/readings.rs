@@ -3,12 +3,13 @@
 use super::no_energy::NoEnergy;
 use super::window::{Window, gap_limit};
 use crate::record::card::Sensors;
+use crate::record::sensor::Sensor;
 use crate::units::{Joules, Nanos, Watts};
 
 /// The energy counter's column.
-pub(super) const COUNTER: &str = "energy_mj";
+pub(super) const COUNTER: &str = Sensor::Energy.column();
 /// Columns of board power, the better one first.
-const POWER: [&str; 2] = ["power_instant_mw", "power_mw"];
+const POWER: [&str; 2] = [Sensor::PowerInstant.column(), Sensor::Power.column()];
 
 /// A counter that stands still for this long is stuck: a card that is on always draws power.
 const STUCK_NS: u64 = 2_000_000_000;

@@ -27,9 +27,10 @@ use nvml_wrapper::{Device, EventSet, GpmSample, Nvml};
 use self::answer::{checked, count_of, field, memory_of, number, percent, permille};
 use super::Probe;
 use super::card::{Choice, Listed, place};
-use super::sensor::{Absence, Process, Question, Reading, Sensor};
+use super::sensor::{Absence, Process, Question, Reading};
 use super::unavailable::Unavailable;
 use crate::record::card::CardFacts;
+use crate::record::sensor::Sensor;
 
 /// The name under which the dynamic loader finds NVML.
 const LIBRARY: &str = "libnvidia-ml.so.1";

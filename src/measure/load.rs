@@ -8,17 +8,11 @@ use super::{MeasureError, order};
 use crate::engine::Capacity;
 use crate::engine::worker::{BlockOrder, BlockSeen, CheckOrder, Refusal, Worker, WorkerError};
 use crate::record::observation::{Accuracy, Block, Load, Purpose, Record};
-use crate::study::workload::PointId;
+use crate::study::workload::{CHECKED_STEPS, GENERATIONS_PER_BLOCK, PointId};
 use crate::units::Seconds;
-
-/// Generations that a block has where time allows (measurement contract).
-const MIN_GENERATIONS: u32 = 8;
 
 /// Prompts of the check of logits are short: what is checked are kernels and cache, not memory.
 const CHECK_LENGTH: u64 = 32;
-
-/// Decode steps of the check.
-const CHECK_STEPS: u64 = 3;
 
 /// A worker with a model, and its place in the record.
 pub(super) struct Session<'d, 'j, 'o> {
@@ -174,11 +168,11 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         let context = points.iter().map(|point| point.context()).max();
         let length = context
             .unwrap_or(1)
-            .saturating_sub(CHECK_STEPS + 1)
+            .saturating_sub(u64::from(CHECKED_STEPS) + 1)
             .clamp(1, CHECK_LENGTH) as u32;
         self.reserve(Capacity {
             batch: largest.unwrap_or(1),
-            context: length + CHECK_STEPS as u32 + 1,
+            context: length + CHECKED_STEPS + 1,
         })?;
         self.load.accuracy = self.worker.check(&CheckOrder {
             length,
@@ -300,7 +294,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
             point,
             seed: order::block_seed(measure.seed, point, purpose, number),
             min_seconds: measure.min_block_seconds,
-            min_generations: MIN_GENERATIONS,
+            min_generations: GENERATIONS_PER_BLOCK,
             max_seconds: measure.max_seconds / f64::from(measure.min_blocks),
             max_generations: u32::MAX,
         };

@@ -1,5 +1,6 @@
 //! From facts to verdicts: what is in doubt about the run and about each point.
 
+use super::energy::GAP_PERIODS;
 use super::facts::Facts;
 use super::foreign::{self, Others};
 use super::latency::{Drift, Latency};
@@ -265,7 +266,7 @@ fn of_sensors(facts: &Facts<'_>, blocks: &[&Block], roofline: Option<&Roofline>)
     numbers.sort_unstable();
     numbers.dedup();
     verdicts.extend(numbers.into_iter().map(|number| Verdict::Xid { number }));
-    let gap = sensors::longest_gap(blocks).filter(|gap| *gap > sensors::MAX_GAP_PERIODS);
+    let gap = sensors::longest_gap(blocks).filter(|gap| *gap > GAP_PERIODS as f64);
     verdicts.extend(gap.map(|longest_gap| Verdict::TelemetryDegraded { longest_gap }));
     verdicts
 }

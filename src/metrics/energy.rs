@@ -11,6 +11,7 @@ mod window;
 
 pub use no_energy::NoEnergy;
 pub use point::PointEnergy;
+pub(crate) use window::GAP_PERIODS;
 pub use window::{Window, gaps};
 
 use readings::{COUNTER, counted, integrated, power};

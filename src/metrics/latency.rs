@@ -24,13 +24,9 @@ use super::facts::Facts;
 use super::stats::{
     BlockTime, Estimate, Sample, lag1_autocorrelation, percentile, percentiles, ratio, t_quantile,
 };
-use crate::record::observation::{Block, Generation, Purpose};
+use crate::record::observation::{Block, Generation, MAX_TAIL_SHARE, Purpose};
 use crate::study::workload::PointId;
 use crate::units::{Seconds, Tokens, TokensPerSecond};
-
-/// Work after the last token, relative to the time until then, that makes a generation invalid: tokens
-/// would have been computed that nobody counted.
-const MAX_TAIL: f64 = 0.01;
 
 /// What the blocks of one point say.
 #[derive(Debug, Clone, PartialEq)]
@@ -251,7 +247,7 @@ impl PhaseTimes {
         let complete = generation.steps_ns.len() == point.osl.get() as usize;
         let lasting = times.first > 0 && (rest.is_empty() || times.rest > 0);
         let tail = generation.tail_ns.value() as f64;
-        let quiet = tail <= MAX_TAIL * (times.first + times.rest) as f64;
+        let quiet = tail <= MAX_TAIL_SHARE * (times.first + times.rest) as f64;
         (complete && lasting && quiet).then_some(times)
     }
 }

@@ -28,11 +28,9 @@
 //! it, cut at the smallest and largest divergence seen (Woodruff, JASA 47, 1952). The largest divergence
 //! has no interval: nothing bounds what another text would show.
 
-use super::stats::{Estimate, t_quantile};
+use super::stats::{BEYOND_PERCENTILE, Estimate, t_quantile};
 use crate::record::scoring::Window;
 
-/// Observations that must lie beyond a quantile before it is shown.
-const BEYOND_QUANTILE: f64 = 5.0;
 /// Nats per stored unit of a divergence.
 const NANO: f64 = 1e-9;
 
@@ -202,7 +200,7 @@ impl Divergences {
     /// The quantile with Woodruff's interval, unless fewer than five predictions lie beyond it.
     fn quantile(&self, units: &[&[&Window]], share: f64) -> Option<Estimate<f64>> {
         let beyond = self.0.len() as f64 * (1.0 - share.max(1.0 - share));
-        if beyond + 1e-9 < BEYOND_QUANTILE {
+        if beyond + 1e-9 < BEYOND_PERCENTILE {
             return None;
         }
         let value = self.at(share)?;

@@ -26,9 +26,6 @@ pub(crate) const THROTTLE_REASONS: &str = Sensor::ThrottleReasons.column();
 /// Processes with a compute context on the card; the worker is one of them.
 pub(crate) const PROCESS_COUNT: &str = Sensor::ProcessCount.column();
 
-/// A longer time without a reading is a gap.
-pub(crate) const MAX_GAP_PERIODS: f64 = 3.0;
-
 /// NVML's reasons that mean power: software power cap and hardware power brake.
 const POWER_BITS: u64 = 0x04 | 0x80;
 /// NVML's reasons that mean heat: software and hardware thermal slowdown.

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 pub use percentile::percentile;
-pub(crate) use percentile::percentiles;
+pub(crate) use percentile::{BEYOND_PERCENTILE, percentiles};
 pub(crate) use resampler::Resampler;
 
 /// How often an interval is meant to contain the true value.

@@ -242,6 +242,10 @@ pub enum Purpose {
     Energy,
 }
 
+/// Work after the last token, relative to the time until then, that makes a generation invalid: tokens
+/// would have been computed that nobody counted.
+pub const MAX_TAIL_SHARE: f64 = 0.01;
+
 /// Time stamps of one generation, relative to its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Generation {

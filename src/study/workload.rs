@@ -21,6 +21,12 @@ pub const TOKENS_AT_ONCE: u64 = 16_384;
 /// Attention scores that our decoder holds at once on a card.
 pub const SCORES_AT_ONCE: u64 = 1 << 27;
 
+/// Generations that a block has at least, where the time of a point allows.
+pub const GENERATIONS_PER_BLOCK: u32 = 8;
+
+/// Decode steps of the check of logits before timing.
+pub const CHECKED_STEPS: u32 = 3;
+
 /// What identifies a measured point; two records with the same identity may be pooled or compared.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,

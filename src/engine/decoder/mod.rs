@@ -35,9 +35,10 @@ use crate::engine::{
 };
 use crate::record::observation::{Accuracy, EngineFacts};
 use crate::study::model::{CacheType, Family};
+use crate::study::workload;
 
 /// Decode steps that the check of logits covers after the prefill.
-const CHECKED_STEPS: usize = 3;
+const CHECKED_STEPS: usize = workload::CHECKED_STEPS as usize;
 /// Largest relative L2 error of logits that counts as the same arithmetic, for dense weights and
 /// single-precision activations: summation order alone makes about 1e-6.
 const BOUND_F32: f64 = 1e-4;

@@ -22,9 +22,10 @@ use super::{
 use crate::clock::Clock;
 use crate::record::observation::{Accuracy, EngineFacts};
 use crate::study::model::{ModelSource, Precision};
+use crate::study::workload;
 
 /// Decode steps that the check of logits covers after the prefill.
-const CHECKED_STEPS: usize = 3;
+const CHECKED_STEPS: usize = workload::CHECKED_STEPS as usize;
 /// Largest relative L2 error of cached against uncached logits: single precision.
 const BOUND_F32: f64 = 1e-4;
 /// The same for half precision, and for activations quantized per row.

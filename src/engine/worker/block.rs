@@ -8,13 +8,9 @@ use super::{BlockOrder, BlockSeen, Refusal};
 use crate::clock::Clock;
 use crate::engine::text::passages::Passages;
 use crate::engine::{Engine, Progress, TokenId, Trace};
-use crate::record::observation::{Generation, Moment};
+use crate::record::observation::{Generation, MAX_TAIL_SHARE, Moment};
 use crate::study::workload::PointId;
 use crate::units::Nanos;
-
-/// Work after the last token that is longer than this share of the generation makes it invalid
-/// (measurement contract).
-const MAX_TAIL_SHARE: f64 = 0.01;
 
 /// Generations that may be repeated before a majority of invalid ones ends the block: one that was
 /// pre-empted at the wrong moment says nothing about the engine, a series does.

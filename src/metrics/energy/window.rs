@@ -5,7 +5,7 @@ use crate::record::observation::Block;
 use crate::units::{Nanos, Seconds};
 
 /// A pause between readings above this many periods is a gap.
-const GAP_PERIODS: u64 = 3;
+pub(crate) const GAP_PERIODS: u64 = 3;
 
 /// A stretch of time on the monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Quantiles of integers, shown only where enough observations lie beyond them.
 
 /// Observations that must lie beyond a percentile before it is shown.
-const BEYOND_PERCENTILE: f64 = 5.0;
+pub(crate) const BEYOND_PERCENTILE: f64 = 5.0;
 /// Leading bits by which values are counted.
 const LEADING_BITS: u32 = 11;
 /// Values with different leading bits, of all magnitudes.

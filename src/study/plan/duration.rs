@@ -7,13 +7,11 @@ use serde::Serialize;
 use super::{Footprint, Machine, PlannedPoint, Subject};
 use crate::study::spec::{Measure, Study};
 use crate::study::variant::Variant;
-use crate::study::workload::PointId;
+use crate::study::workload::{GENERATIONS_PER_BLOCK, PointId};
 use crate::units::{Bytes, Flop, Hours, Seconds, Tokens};
 
 /// Share of the roofline that an engine is assumed to reach where only an estimate is possible.
 const ASSUMED_EFFICIENCY: f64 = 0.5;
-/// Generations that a block has at least, where the time of a point allows.
-const GENERATIONS_PER_BLOCK: f64 = 8.0;
 /// A block that shows the energy of one phase: the 10 s that it needs, and what its edges take.
 pub const ENERGY_BLOCK: Seconds = Seconds::new(10.5);
 /// Loading, checking and warming up one precision, beyond reading its weights.
@@ -96,6 +94,6 @@ pub(super) fn of_run(study: &Study, machine: Machine, points: &[PlannedPoint]) -
 /// How long a block takes: eight generations where its part of a point's time allows, at least one.
 pub(super) fn block_time(measure: &Measure, generation: Seconds) -> Seconds {
     let allowed = measure.max_seconds / f64::from(measure.min_blocks);
-    let wanted = (generation * GENERATIONS_PER_BLOCK).min(allowed);
+    let wanted = (generation * f64::from(GENERATIONS_PER_BLOCK)).min(allowed);
     measure.min_block_seconds.max(wanted).max(generation)
 }

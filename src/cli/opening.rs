@@ -6,15 +6,16 @@ use std::sync::Arc;
 use super::args::StudyArgs;
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
-use super::host;
 use super::plan::Prepared;
 use super::signals::Interrupts;
+use super::{host, reports};
 use crate::catalog;
-use crate::clock::{Clock as _, Monotonic};
+use crate::clock::Monotonic;
 use crate::engine::worker::{Processes, Unescorted, WorkerCommand};
+use crate::record::machine::Device;
 use crate::record::observation::{Moment, Record, Session};
 use crate::record::schema;
-use crate::record::store::Writer;
+use crate::record::store::{Writer, check_resume};
 use crate::study::file::StudyFile;
 use crate::study::model::ModelSource;
 use crate::units::Seconds;
@@ -91,15 +92,32 @@ pub(super) fn processes(args: &StudyArgs, interrupts: &Interrupts) -> Processes 
     }
 }
 
+/// Records who measures what on which device, unless an earlier session measured something else; `more`
+/// goes with it.
+pub(super) fn begin(
+    writer: &mut Writer,
+    (prepared, before): (&Prepared, &[Record]),
+    device: &Device,
+    more: impl Iterator<Item = Record>,
+) -> Result<(), CliError> {
+    let session = session(prepared)?;
+    if let (Some(session_before), Some(device_before)) = reports::identity(before) {
+        check_resume((session_before, device_before), (&session, device))
+            .map_err(|difference| CliError::new(Exit::Input, difference))?;
+    }
+    let head = [
+        Record::Session(Box::new(session)),
+        Record::Device(Box::new(device.clone())),
+    ];
+    writer.append_all(&head.into_iter().chain(more).collect::<Vec<_>>())?;
+    Ok(())
+}
+
 /// Who measures what, and when it began.
-pub(super) fn session(prepared: &Prepared) -> Result<Session, CliError> {
-    let clock = Monotonic;
+fn session(prepared: &Prepared) -> Result<Session, CliError> {
     Ok(Session {
         schema: schema::VERSION,
-        started: Moment {
-            monotonic_ns: clock.now(),
-            realtime_ns: clock.realtime(),
-        },
+        started: Moment::now(&Monotonic),
         run_date: host::today(),
         harness: host::harness(&PathBuf::from(THIS_EXECUTABLE))?,
         engine: prepared.study.engine.clone(),

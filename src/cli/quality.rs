@@ -10,9 +10,9 @@ use super::opening;
 use super::plan::{Prepared, ask_written};
 use super::progress::Progress;
 use super::signals::Interrupts;
-use super::{host, output, pricing, reports, run};
+use super::{host, pricing, reports, run};
 use crate::catalog::Catalog;
-use crate::clock::{Clock as _, Monotonic};
+use crate::clock::Monotonic;
 use crate::engine::weights::{self, Reading};
 use crate::engine::worker::{Holding, Launcher as _, Order, Processes, TextOrder, WorkerError};
 use crate::engine::{TokenId, tiny};
@@ -20,8 +20,7 @@ use crate::quality::{self, Ended, Job, Meeting, Named, Outlets, QualityError};
 use crate::record::machine::Device;
 use crate::record::observation::{End, EndStatus, Moment, Record};
 use crate::record::scoring::Text;
-use crate::record::store::{self, StoreError, Writer, check_resume};
-use crate::report::{json, terminal};
+use crate::record::store::{StoreError, Writer};
 use crate::study::model::{ModelSource, Precision};
 use crate::study::quality::{Quality, ReferenceChoice};
 use crate::units::Seconds;
@@ -51,15 +50,12 @@ pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
     let seed = prepared.study.measure.seed;
     let first = prepared.study.sweep.variants()[0];
     let device = processes.launch()?.identify(&target.order(first, seed))?;
-    let session = opening::session(&prepared)?;
-    if let (Some(session_before), Some(device_before)) = reports::identity(&before) {
-        check_resume((session_before, device_before), (&session, &device))
-            .map_err(|difference| CliError::new(Exit::Input, difference))?;
-    }
-    writer.append_all(&[
-        Record::Session(Box::new(session)),
-        Record::Device(Box::new(device.clone())),
-    ])?;
+    opening::begin(
+        &mut writer,
+        (&prepared, &before),
+        &device,
+        std::iter::empty(),
+    )?;
     let passes = if args.two_passes {
         Passes::Two
     } else {
@@ -78,7 +74,7 @@ pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
     progress.finish();
     seal(&mut writer, ended.status)?;
     drop(writer);
-    conclude(args, &folder)?;
+    reports::tell(&folder, &args.study)?;
     Ok(match ended.status {
         EndStatus::Interrupted => interrupts.exit(),
         EndStatus::Complete if ended.unscored > 0 => Exit::Partial,
@@ -110,29 +106,11 @@ pub(super) fn room(device: &Device, passes: Passes) -> Room {
 
 /// Ends the session on its own terms.
 pub(super) fn seal(writer: &mut Writer, status: EndStatus) -> Result<(), CliError> {
-    let clock = Monotonic;
-    let at = Moment {
-        monotonic_ns: clock.now(),
-        realtime_ns: clock.realtime(),
-    };
     Ok(writer.append(&Record::End(End {
         status,
-        at,
+        at: Moment::now(&Monotonic),
         after: None,
     }))?)
-}
-
-/// Reads the facts back from the disk and says what they mean.
-fn conclude(args: &QualityArgs, folder: &StudyFolder) -> Result<(), CliError> {
-    let records = store::read(&folder.record())?;
-    reports::write(folder, &records)?;
-    let document = reports::conclude(&records, Some(host::today()))?;
-    if args.study.json {
-        return output::data(&json::render(&document));
-    }
-    output::data(&terminal::render(&document))?;
-    let report = folder.generated("report.md");
-    output::data(&format!("\nreport: {}\n", report.display()))
 }
 
 /// What is judged against what, on which tokens.

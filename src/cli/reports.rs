@@ -1,6 +1,6 @@
 //! Writing the reports of a study from its facts, and `mtok report`.
 
-use super::args::ReportArgs;
+use super::args::{ReportArgs, StudyArgs};
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
 use super::pricing;
@@ -10,7 +10,7 @@ use crate::record::machine::Device;
 use crate::record::observation::{Record, Session};
 use crate::record::store;
 use crate::report::document::{Document, Inputs, Questions};
-use crate::report::{csv, html, json, markdown};
+use crate::report::{csv, html, json, markdown, terminal};
 
 /// The last session of a record and the device it ran on.
 pub(super) fn identity(records: &[Record]) -> (Option<&Session>, Option<&Device>) {
@@ -47,6 +47,21 @@ pub(super) fn conclude(
         questions: Questions::default(),
     };
     Document::new(&inputs).map_err(|error| CliError::new(Exit::NotValid, error))
+}
+
+/// Reads the facts back from the disk, writes the reports and prints what follows.
+pub(super) fn tell(folder: &StudyFolder, args: &StudyArgs) -> Result<Document, CliError> {
+    let records = store::read(&folder.record())?;
+    write(folder, &records)?;
+    let document = conclude(&records, Some(host::today()))?;
+    if args.json {
+        output::data(&json::render(&document))?;
+    } else {
+        output::data(&terminal::render(&document))?;
+        let report = folder.generated("report.md");
+        output::data(&format!("\nreport: {}\n", report.display()))?;
+    }
+    Ok(document)
 }
 
 /// A generated file: its name and its text.

@@ -13,16 +13,15 @@ use super::pricing;
 use super::progress::Progress;
 use super::signals::Interrupts;
 use super::watch::{Requirement, Watch};
-use super::{host, output, quality, reports};
+use super::{quality, reports};
 use crate::catalog::Catalog;
 use crate::clock::{Clock as _, Monotonic};
 use crate::engine::worker::{Escort, Holding, Launcher as _, Prompted, WorkerError};
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
 use crate::record::machine::{Device, DeviceKind, Limit, Peak};
 use crate::record::observation::{EndStatus, Record};
-use crate::record::store::{StoreError, Writer, check_resume};
+use crate::record::store::{StoreError, Writer};
 use crate::report::document::{Document, Status};
-use crate::report::{json, terminal};
 use crate::study::model::Precision;
 use crate::study::plan::{Machine, Plan, Subject};
 use crate::study::spec::{self, Measure};
@@ -56,7 +55,8 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let progress = Progress::new();
     let (seen, watch) = look(args, (&prepared, &before), &mut processes, &progress)
         .map_err(|error| interrupts.name(error))?;
-    begin(&mut writer, (&prepared, &before), &seen)?;
+    let peaks = seen.peaks.iter().cloned().map(Record::Peak);
+    opening::begin(&mut writer, (&prepared, &before), &seen.device, peaks)?;
 
     let begun = Monotonic.now();
     let judged = quality::judge(
@@ -122,26 +122,6 @@ fn look(
     Ok((Seen { device, peaks }, watch))
 }
 
-/// Records what is measured, on what and by whom, unless an earlier session measured something else.
-fn begin(
-    writer: &mut Writer,
-    (prepared, before): (&Prepared, &[Record]),
-    seen: &Seen,
-) -> Result<(), CliError> {
-    let session = opening::session(prepared)?;
-    if let (Some(session_before), Some(device_before)) = reports::identity(before) {
-        check_resume((session_before, device_before), (&session, &seen.device))
-            .map_err(|difference| CliError::new(Exit::Input, difference))?;
-    }
-    let mut head = vec![
-        Record::Session(Box::new(session)),
-        Record::Device(Box::new(seen.device.clone())),
-    ];
-    head.extend(seen.peaks.iter().cloned().map(Record::Peak));
-    writer.append_all(&head)?;
-    Ok(())
-}
-
 /// What is left of the time asked for, since judging quality began.
 fn time_left(args: &RunArgs, begun: Nanos) -> Option<Seconds> {
     let spent = Monotonic.now().since(begun).unwrap_or(Nanos::new(0));
@@ -156,18 +136,7 @@ fn conclude(
     status: EndStatus,
     interrupts: &Interrupts,
 ) -> Result<Exit, CliError> {
-    let records = crate::record::store::read(&folder.record())?;
-    reports::write(folder, &records)?;
-    let document = reports::conclude(&records, Some(host::today()))?;
-    if args.study.json {
-        output::data(&json::render(&document))?;
-    } else {
-        output::data(&terminal::render(&document))?;
-        output::data(&format!(
-            "\nreport: {}\n",
-            folder.generated("report.md").display()
-        ))?;
-    }
+    let document = reports::tell(folder, &args.study)?;
     Ok(match status {
         EndStatus::Interrupted => interrupts.exit(),
         EndStatus::Complete => verdict(&document, args),

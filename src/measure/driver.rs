@@ -7,7 +7,7 @@ use super::outlets::{Event, Outlets};
 use super::{Job, MeasureError};
 use crate::engine::worker::{Launcher, Loaded, Refusal, Worker, WorkerError};
 use crate::record::observation::{
-    End, EndStatus, Failure, FailureKind, Load, Record, Skip, SkipCause,
+    End, EndStatus, Failure, FailureKind, Load, Moment, Record, Skip, SkipCause,
 };
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
@@ -76,7 +76,7 @@ impl<'j, 'o> Driver<'j, 'o> {
             Err(Stop::Interrupted) => EndStatus::Interrupted,
             Err(Stop::Fatal(error)) => return Err(error),
         };
-        let at = self.outlets.moment();
+        let at = Moment::now(self.outlets.clock);
         self.outlets.record(Record::End(End {
             status,
             at,

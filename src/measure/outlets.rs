@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::MeasureError;
 use crate::clock::Clock;
 use crate::metrics::stats::Estimate;
-use crate::record::observation::{Block, Failure, Load, Moment, Record, Skip};
+use crate::record::observation::{Block, Failure, Load, Record, Skip};
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::units::Seconds;
@@ -104,12 +104,5 @@ impl Outlets<'_> {
 
     pub(super) fn interrupted(&self) -> bool {
         self.interrupt.load(Ordering::Relaxed) > 0
-    }
-
-    pub(super) fn moment(&self) -> Moment {
-        Moment {
-            monotonic_ns: self.clock.now(),
-            realtime_ns: self.clock.realtime(),
-        }
     }
 }

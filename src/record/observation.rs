@@ -13,6 +13,7 @@ use super::machine::{Device, Host, Peak};
 use super::prompts::PromptFacts;
 use super::quantizing::Quantizing;
 use super::scoring::{Scoring, Unscored, Window};
+use crate::clock::Clock;
 use crate::study::model::{CacheType, EngineKind, Family, ModelSource, Precision, Shape};
 use crate::study::spec::Study;
 use crate::study::variant::Variant;
@@ -54,6 +55,16 @@ pub struct Moment {
     pub monotonic_ns: Nanos,
     /// Wall-clock time since 1970, UTC.
     pub realtime_ns: Nanos,
+}
+
+impl Moment {
+    /// Now.
+    pub fn now(clock: &dyn Clock) -> Self {
+        Self {
+            monotonic_ns: clock.now(),
+            realtime_ns: clock.realtime(),
+        }
+    }
 }
 
 /// Who measures what with which program.

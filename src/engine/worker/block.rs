@@ -35,14 +35,6 @@ struct Seen {
     repeated: u32,
 }
 
-/// Both clocks, read together.
-pub(super) fn moment(clock: &dyn Clock) -> Moment {
-    Moment {
-        monotonic_ns: clock.now(),
-        realtime_ns: clock.realtime(),
-    }
-}
-
 /// Runs the generations of a block.
 pub(super) fn run(bench: &mut Bench<'_>, order: &BlockOrder) -> Result<BlockSeen, Refusal> {
     let reset = bench.meter.reset_peak_memory();
@@ -50,7 +42,7 @@ pub(super) fn run(bench: &mut Bench<'_>, order: &BlockOrder) -> Result<BlockSeen
     let _ = bench.engine.peak_memory();
     // The meter starts first, so that its wall time covers everything since `started`.
     let start = Start::now(bench.clock);
-    let started = moment(bench.clock);
+    let started = Moment::now(bench.clock);
     let seen = generations(bench, order)?;
     let cpu = bench.meter.since(start, bench.clock);
     let of_process = || reset.and_then(|()| bench.meter.peak_memory());

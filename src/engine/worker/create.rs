@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::block::moment;
 use super::{Order, TextOrder, Tokenized, kept};
 use crate::clock::Clock;
 use crate::engine::decoder::Decoder;
@@ -50,7 +49,7 @@ pub fn create(
             let script = read_script(path)?;
             let timeline = Timeline::new(script.time.clock, machine);
             let clock = timeline.clock();
-            let started = moment(clock.as_ref());
+            let started = Moment::now(clock.as_ref());
             let engine = Sim::load(script, order.variant(), timeline)?;
             Ok(Created {
                 vocab: engine.vocab(),
@@ -62,7 +61,7 @@ pub fn create(
             })
         }
         EngineKind::Decoder => {
-            let started = moment(machine.as_ref());
+            let started = Moment::now(machine.as_ref());
             let device = device::open(order.device)?;
             let (weights, quantizing) = kept::load(order, &device, machine.as_ref(), progress)?;
             Ok(Created {
@@ -75,7 +74,7 @@ pub fn create(
             })
         }
         EngineKind::Stock => {
-            let started = moment(machine.as_ref());
+            let started = Moment::now(machine.as_ref());
             refuse_holding(order)?;
             let device = device::open(order.device)?;
             let model = weights::inspect(&order.source)?;

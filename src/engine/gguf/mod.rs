@@ -318,7 +318,7 @@ impl Supply for GgufSupply<'_> {
             .iter()
             .map(|&slot| self.file.tensor(slot))
             .collect::<Result<Vec<Stored<'_>>, EngineError>>()?;
-        let failed = |error| placing_failed(&error, &slots[0].gguf_name());
+        let failed = |error| placing_failed(error, &slots[0].gguf_name());
         let matrices = parts
             .chunk_by(|a, b| lie_alike(a.form, b.form))
             .map(|alike| self.matrix(alike).map_err(failed))
@@ -338,7 +338,7 @@ impl Supply for GgufSupply<'_> {
             activation, device, ..
         } = self.placement;
         floats::place(&floats, &[length], *activation, device)
-            .map_err(|error| placing_failed(&error, &slots[0].gguf_name()))
+            .map_err(|error| placing_failed(error, &slots[0].gguf_name()))
     }
 }
 

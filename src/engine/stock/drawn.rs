@@ -49,7 +49,7 @@ pub(super) fn load(
 fn dense(weights: &Weights, device: &Device) -> Result<(Model, Facts), EngineError> {
     let dtype = weights.activation;
     let config = config(weights)?;
-    let tensors = named(weights).map_err(|error| failed(&error))?;
+    let tensors = named(weights).map_err(failed)?;
     let sizes = tensors
         .iter()
         .map(|(name, tensor)| (name.as_str(), tensor.dims()));
@@ -57,7 +57,7 @@ fn dense(weights: &Weights, device: &Device) -> Result<(Model, Facts), EngineErr
         .ok_or_else(|| unsupported("a size of the model is missing"))?;
     let vb = VarBuilder::from_tensors(tensors, dtype, device);
     match Model::dense(&config, vb, (dtype, device)) {
-        Some(model) => Ok((model.map_err(|error| failed(&error))?, facts)),
+        Some(model) => Ok((model.map_err(failed)?, facts)),
         None => Err(unsupported(&format!(
             "stock candle has no {:?}",
             weights.family
@@ -77,16 +77,16 @@ pub(super) fn named(weights: &Weights) -> candle_core::Result<HashMap<String, Te
 /// What candle computes with quantized weights: they pass through the form of a GGUF file in host
 /// memory, the only one that its quantized models are built from.
 fn quantized(weights: Weights, device: &Device) -> Result<(Model, Facts), EngineError> {
-    let (content, bytes) = written(&weights).map_err(|error| failed(&error))?;
+    let (content, bytes) = written(&weights).map_err(failed)?;
     drop(weights);
     let facts =
         files::gguf_facts(&content).ok_or_else(|| unsupported("a size of the model is missing"))?;
     let model = ModelWeights::from_gguf(content, &mut Cursor::new(bytes), device);
-    let model = model.map_err(|error| failed(&error))?;
+    let model = model.map_err(failed)?;
     Ok((Model::QuantizedLlama(Box::new(model)), facts))
 }
 
-fn failed(error: &candle_core::Error) -> EngineError {
+fn failed(error: candle_core::Error) -> EngineError {
     placing_failed(error, "random weights")
 }
 

@@ -16,6 +16,7 @@ use crate::engine::gguf::importance::Importance;
 use crate::engine::text::Texts;
 use crate::engine::text::passages::Passages;
 use crate::engine::weights;
+use crate::engine::worker::Kept;
 use crate::record::observation::Model;
 use crate::record::prompts::PromptFacts;
 use crate::study::check::StudyError;
@@ -35,7 +36,7 @@ pub(super) struct Prepared {
     /// The model as found.
     pub(super) model: Model,
     /// Where quantized files are kept.
-    pub(super) kept: Option<PathBuf>,
+    pub(super) kept: Option<Kept>,
     /// What an engine opens.
     pub(super) files: ModelSource,
     /// Bytes of the weights where a file fixes them.
@@ -100,6 +101,10 @@ impl Asked {
         // First, because a model's files are hashed and that takes its time.
         let texts = text::read(&located.files, &study, self.patience)?;
         let mut model = located.inspect()?;
+        let kept = self.kept.map(|folder| Kept {
+            folder,
+            files: model.files.clone(),
+        });
         if study.engine == EngineKind::Decoder {
             config::only_ours(model.family)?;
         }
@@ -113,7 +118,7 @@ impl Asked {
             study,
             model,
             texts,
-            kept: self.kept,
+            kept,
             file_bytes: file_bytes(&located.files),
             files: located.files.clone(),
             written: self.written,

@@ -9,9 +9,8 @@ use crate::clock::Clock;
 use crate::engine::decoder::Decoder;
 use crate::engine::peaks::Peaks;
 use crate::engine::sim::{Script, Sim, Timeline};
-use crate::engine::{
-    Engine, EngineError, MeasurePeaks, Progress, device, stock, tokenizer, weights,
-};
+use crate::engine::weights::{self, Reading};
+use crate::engine::{Engine, EngineError, MeasurePeaks, Progress, device, stock, tokenizer};
 use crate::record::machine::{Device, DeviceKind};
 use crate::record::observation::Moment;
 use crate::record::quantizing::Quantizing;
@@ -78,7 +77,7 @@ pub fn create(
             let started = moment(machine.as_ref());
             refuse_holding(order)?;
             let device = device::open(order.device)?;
-            let model = weights::inspect(&order.source)?;
+            let model = weights::examine(&order.source, Reading::Headers)?;
             Ok(Created {
                 vocab: model.shape.vocab,
                 device: kind(&device),

@@ -56,6 +56,15 @@ impl Prepared {
     pub(super) fn passages(&self) -> Option<Passages> {
         self.texts.as_ref().map(|texts| texts.passages.clone())
     }
+
+    /// What a plan has to know of the model.
+    pub(super) fn subject(&self) -> Subject<'_> {
+        Subject {
+            shape: &self.model.shape,
+            native: self.model.native,
+            file_bytes: self.file_bytes,
+        }
+    }
 }
 
 /// A study before anything is known of its model.
@@ -169,12 +178,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
     let prepared = prepare_for_plan(args)?;
     let (machine, priced) = machine::planned(&prepared.study, &catalog)?;
     let model = &prepared.model;
-    let subject = Subject {
-        shape: &model.shape,
-        native: model.native,
-        file_bytes: prepared.file_bytes,
-    };
-    let plan = Plan::new(&prepared.study, subject, machine);
+    let plan = Plan::new(&prepared.study, prepared.subject(), machine);
     if args.study.json {
         output::json(&answer(&model.name, &plan, &priced))?;
     } else {

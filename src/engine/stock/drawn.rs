@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::files::{self, Facts};
 use super::models::Model;
 use super::unsupported;
+use crate::engine::gguf::rows;
 use crate::engine::weights::placement::placing_failed;
 use crate::engine::weights::slot::{Part, Slot};
 use crate::engine::weights::{self, Matrix, Stack, Weights};
@@ -214,11 +215,15 @@ fn written(weights: &Weights) -> candle_core::Result<(gguf_file::Content, Vec<u8
             offset: bytes.len() as u64,
         };
         tensor_infos.insert(piece.slot.gguf_name(), info);
-        let rows = piece.rows.len();
-        bytes.extend(match piece.slot {
-            Slot::Layer(_, Part::Query) => neighbours(&piece.bytes()?, rows, shape.heads),
-            Slot::Layer(_, Part::Key) => neighbours(&piece.bytes()?, rows, shape.kv_heads),
-            Slot::Layer(..) | Slot::Embedding | Slot::Norm | Slot::Head => piece.bytes()?,
+        let heads = match piece.slot {
+            Slot::Layer(_, Part::Query) => Some(shape.heads as usize),
+            Slot::Layer(_, Part::Key) => Some(shape.kv_heads as usize),
+            Slot::Layer(..) | Slot::Embedding | Slot::Norm | Slot::Head => None,
+        };
+        let held = piece.bytes()?;
+        bytes.extend(match heads {
+            Some(heads) => rows::interleave_halves(&held, piece.rows.len(), heads),
+            None => held,
         });
     }
     let content = gguf_file::Content {
@@ -228,20 +233,6 @@ fn written(weights: &Weights) -> candle_core::Result<(gguf_file::Content, Vec<u8
         tensor_data_offset: 0,
     };
     Ok((content, bytes))
-}
-
-/// Puts the rows of each head from (0, 1, …, half, half + 1, …) to (0, half, 1, half + 1, …): the llama
-/// architecture of GGUF rotates neighbours.
-fn neighbours(bytes: &[u8], rows: usize, heads: u32) -> Vec<u8> {
-    let row = bytes.len() / rows;
-    let head = rows / heads as usize;
-    let half = head / 2;
-    let order = (0..rows)
-        .step_by(head)
-        .flat_map(|first| (0..half).flat_map(move |pair| [first + pair, first + half + pair]));
-    order
-        .flat_map(|from| bytes[from * row..(from + 1) * row].iter().copied())
-        .collect()
 }
 
 fn metadata(shape: &Shape) -> HashMap<String, gguf_file::Value> {

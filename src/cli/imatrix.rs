@@ -14,7 +14,8 @@ use super::signals::Interrupts;
 use crate::clock::{Clock, Monotonic};
 use crate::engine::decoder::reference;
 use crate::engine::gguf::importance::Collected;
-use crate::engine::{self, EngineError, TokenId, device, tokenizer, weights};
+use crate::engine::weights::{self, Wanted};
+use crate::engine::{self, EngineError, TokenId, device, tokenizer};
 use crate::study::model::{DeviceChoice, ModelSource, Precision};
 
 /// `mtok imatrix`
@@ -76,7 +77,8 @@ pub(super) fn run(args: &ImatrixArgs) -> Result<Exit, CliError> {
             Precision::F32
         }
     };
-    let weights = weights::load(&args.source, precision, unseeded, &device, &steps)?;
+    let wanted = Wanted::new(&args.source, precision, unseeded);
+    let weights = weights::load(wanted, &device, &steps)?;
     refuse_foreign(args, &windows, weights.shape.vocab)?;
     let mut collected = Collected::default();
     for (index, window) in windows.iter().enumerate() {

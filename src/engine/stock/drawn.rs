@@ -18,23 +18,21 @@ use super::unsupported;
 use crate::engine::gguf::rows;
 use crate::engine::weights::placement::placing_failed;
 use crate::engine::weights::slot::{Part, Slot};
-use crate::engine::weights::{self, Matrix, Stack, Weights};
+use crate::engine::weights::{self, Matrix, Reading, Stack, Wanted, Weights};
 use crate::engine::{EngineError, Progress};
-use crate::study::model::{Family, ModelSource, Precision, RopeScaling, Shape};
+use crate::study::model::{Family, RopeScaling, Shape};
 
 /// Makes the model on the device.
 pub(super) fn load(
-    source: &ModelSource,
-    precision: Precision,
-    seed: u64,
+    wanted: Wanted<'_>,
     device: &Device,
     progress: &Progress,
 ) -> Result<(Model, Facts), EngineError> {
-    if precision.is_dense() {
-        let weights = weights::load(source, precision, seed, device, progress)?;
+    if wanted.precision.is_dense() {
+        let weights = weights::load(wanted, device, progress)?;
         return dense(&weights, device);
     }
-    let model = weights::inspect(source)?;
+    let model = weights::examine(wanted.source, Reading::Headers)?;
     let family = model.family;
     let without_window = model.shape.sliding_window.is_none();
     if !(matches!(family, Family::Llama | Family::Mistral) && without_window) {
@@ -42,7 +40,7 @@ pub(super) fn load(
             "stock candle runs quantized models of the llama architecture here, not {family:?}"
         )));
     }
-    let weights = weights::load(source, precision, seed, &Device::Cpu, progress)?;
+    let weights = weights::load(wanted, &Device::Cpu, progress)?;
     quantized(weights, device)
 }
 

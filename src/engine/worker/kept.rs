@@ -51,7 +51,7 @@ pub(super) fn load(
         let kept = ModelSource::Gguf(path);
         let wanted = Wanted::new(&kept, Precision::Native, order.seed);
         // A cache that cannot be written or read is done without: it saves time and decides nothing.
-        if let Ok(weights) = weights::load_wanted(wanted, device, progress) {
+        if let Ok(weights) = weights::load(wanted, device, progress) {
             return Ok((weights, Some(quantizing)));
         }
     }
@@ -60,7 +60,7 @@ pub(super) fn load(
         stopwatch: Some(&stopwatch),
         ..Wanted::new(&order.source, order.precision, order.seed)
     };
-    let weights = weights::load_wanted(wanted, device, progress)?;
+    let weights = weights::load(wanted, device, progress)?;
     let spent = stopwatch.spent();
     let quantizing = (spent > Nanos::new(0)).then_some(Quantizing::Done { duration_ns: spent });
     Ok((weights, quantizing))

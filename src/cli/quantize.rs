@@ -40,9 +40,9 @@ pub(super) fn run(args: &QuantizeArgs) -> Result<Exit, CliError> {
         let message = anyhow::anyhow!("native is not a type to quantize to; name one, like q4_k");
         return Err(CliError::new(Exit::Usage, message));
     }
-    let interrupts = Interrupts::listen()?;
     let located = hub::locate(&args.source, Need::Files)?;
     let importance = args.imatrix.as_deref().map(Importance::read).transpose()?;
+    let interrupts = Interrupts::listen()?;
     let order = Order {
         source: &located.files,
         precision: args.precision,

@@ -155,6 +155,16 @@ fn importances_are_collected_from_a_text_and_heeded() {
     ends_with(2, "no window of 16 tokens", &imatrix(&["--windows", "0"]));
     let short = ["imatrix", "tiny", "x", "--text", "text", "--context", "1"];
     ends_with(2, "at least 2", &mtok(folder.path(), &short));
+    std::fs::write(folder.path().join("text"), b"caf\xe9 noir").unwrap();
+    ends_with(
+        3,
+        "text: not UTF-8: invalid utf-8 sequence of 1 bytes from index 3",
+        &imatrix(&[]),
+    );
+    std::fs::remove_file(folder.path().join("text")).unwrap();
+    ends_with(3, "text: No such file", &imatrix(&[]));
+    let card = ["imatrix", "card:qwen3-0.6b", "x", "--text", "text"];
+    ends_with(4, "random weights", &mtok(folder.path(), &card));
 }
 
 #[test]

@@ -389,7 +389,7 @@ pub(super) struct BreakevenVerb {
 /// `mtok quantize`
 #[derive(Debug, Args)]
 pub(super) struct QuantizeArgs {
-    /// tiny, dir:PATH, or gguf:PATH in floating point.
+    /// tiny, hub:OWNER/NAME, dir:PATH, or gguf:PATH in floating point.
     #[arg(value_name = "SOURCE")]
     pub(super) source: ModelSource,
     /// Type of the matrices, like q4_k.

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::exit::CliError;
 use crate::clock::{Clock as _, Monotonic};
+use crate::engine::device;
 use crate::record::machine::Host;
 use crate::record::observation::Harness;
 
@@ -17,9 +18,9 @@ const CANDLE: &str = "0.11.1";
 pub(super) fn host() -> Host {
     let system = rustix::system::uname();
     Host {
-        cpu: cpu_name().unwrap_or_else(|| "unknown".to_owned()),
+        cpu: device::host::cpu_name(),
         threads: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
-        memory_bytes: memory_bytes().unwrap_or(0),
+        memory_bytes: device::host::memory_bytes(),
         system: format!(
             "{} {} {}",
             system.sysname().to_string_lossy(),
@@ -27,23 +28,6 @@ pub(super) fn host() -> Host {
             system.machine().to_string_lossy()
         ),
     }
-}
-
-fn cpu_name() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
-}
-
-/// Memory of the machine, or of the control group that holds the process where that is less.
-pub(super) fn memory_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
-        .ok()
-        .and_then(|text| text.trim().parse::<u64>().ok());
-    Some(limit.map_or(kib * 1024, |limit| limit.min(kib * 1024)))
 }
 
 /// Today's date in UTC.

@@ -5,29 +5,37 @@ use std::sync::atomic::Ordering;
 
 use clap::Args;
 use serde::Serialize;
-use tokenizers::Tokenizer;
 
 use super::exit::{CliError, Exit};
 use super::folder::make_sure_is_new;
-use super::output;
+use super::hub::{self, Need};
 use super::progress::Progress;
 use super::signals::Interrupts;
+use super::{output, text};
 use crate::clock::{Clock, Monotonic};
 use crate::engine::decoder::reference;
 use crate::engine::gguf::importance::Collected;
-use crate::engine::{self, EngineError, TokenId, device, tokenizer, weights};
+use crate::engine::text::passages::Passage;
+use crate::engine::text::{ReadOrder, TokenizerOf};
+use crate::engine::weights::{self, Wanted};
+use crate::engine::{self, EngineError, TokenId, device};
 use crate::study::model::{DeviceChoice, ModelSource, Precision};
+use crate::study::prompts::{Dress, PromptChoice};
+use crate::units::Seconds;
+
+/// How long reading the text may take; no longer is allowed to it anyway.
+const PATIENCE: Seconds = Seconds::new(60.0);
 
 /// `mtok imatrix`
 #[derive(Debug, Args)]
 pub(super) struct ImatrixArgs {
-    /// tiny, dir:PATH or gguf:PATH.
+    /// tiny, hub:OWNER/NAME, dir:PATH or gguf:PATH.
     #[arg(value_name = "SOURCE")]
     pub(super) source: ModelSource,
     /// The file to write, in the form of llama.cpp's imatrix tool.
     #[arg(value_name = "OUT.gguf")]
     pub(super) out: PathBuf,
-    /// The text; not the one that the quality is measured on.
+    /// The text, of 16 MiB at most; not the one that the quality is measured on.
     #[arg(long, value_name = "FILE")]
     pub(super) text: PathBuf,
     /// A tokenizer.json in place of the model's own.
@@ -62,9 +70,11 @@ struct Answer {
 
 /// Writes the file and says what it was collected from.
 pub(super) fn run(args: &ImatrixArgs) -> Result<Exit, CliError> {
+    check(args)?;
     make_sure_is_new(&args.out)?;
+    let files = hub::locate(&args.source, Need::Files)?.files;
+    let windows = windows(args, &files)?;
     let interrupts = Interrupts::listen()?;
-    let windows = windows(args)?;
     let progress = Progress::new();
     let start = Monotonic.now();
     let device = device::open(args.device)?;
@@ -72,13 +82,14 @@ pub(super) fn run(args: &ImatrixArgs) -> Result<Exit, CliError> {
     // The inputs are those of the unrounded model.
     let unseeded = 0;
     let steps = engine::Progress::default();
-    let precision = match args.source {
+    let precision = match files {
         ModelSource::Gguf(_) => Precision::Native,
         ModelSource::Tiny | ModelSource::Dir(_) | ModelSource::Card(_) | ModelSource::Hub(_) => {
             Precision::F32
         }
     };
-    let weights = weights::load(&args.source, precision, unseeded, &device, &steps)?;
+    let wanted = Wanted::new(&files, precision, unseeded);
+    let weights = weights::load(wanted, &device, &steps)?;
     refuse_foreign(args, &windows, weights.shape.vocab)?;
     let mut collected = Collected::default();
     for (index, window) in windows.iter().enumerate() {
@@ -119,35 +130,49 @@ pub(super) fn run(args: &ImatrixArgs) -> Result<Exit, CliError> {
     Ok(Exit::Success)
 }
 
-/// The whole windows of the text, each with the token before it that the tokenizer puts there.
-fn windows(args: &ImatrixArgs) -> Result<Vec<Vec<TokenId>>, CliError> {
-    let refuse = |message: String| CliError::new(Exit::Usage, anyhow::anyhow!(message));
+/// Refuses what finds nothing, before a model is fetched for it.
+fn check(args: &ImatrixArgs) -> Result<(), CliError> {
     if args.context < 2 {
-        return Err(refuse(format!(
+        return Err(usage(format!(
             "--context {} is out of range; it must be at least 2",
             args.context
         )));
     }
-    let tokenizer = tokenizer_of(args)?;
-    let bytes = std::fs::read(&args.text).map_err(|error| CliError::storage(&args.text, error))?;
-    let text = String::from_utf8_lossy(&bytes);
-    let encoded = tokenizer::encode(&tokenizer, &text)
-        .map_err(|reason| EngineError::model("tokenizer", reason))?;
-    let before = encoded.before.first().copied();
+    match args.source {
+        ModelSource::Card(_) => {
+            let message = "random weights find nothing important; take a checkpoint";
+            Err(EngineError::model(&args.source, message).into())
+        }
+        ModelSource::Tiny | ModelSource::Dir(_) | ModelSource::Gguf(_) | ModelSource::Hub(_) => {
+            Ok(())
+        }
+    }
+}
+
+fn usage(message: String) -> CliError {
+    CliError::new(Exit::Usage, anyhow::anyhow!(message))
+}
+
+/// The whole windows of the text, each with the token before it that the tokenizer puts there.
+fn windows(args: &ImatrixArgs, files: &ModelSource) -> Result<Vec<Vec<TokenId>>, CliError> {
+    let order = ReadOrder {
+        tokenizer: TokenizerOf::reading(files, args.tokenizer.as_deref())?,
+        prompts: PromptChoice::Text {
+            file: args.text.clone(),
+            dress: Dress::Plain,
+        },
+        lengths: Vec::new(),
+        batch: 1,
+    };
+    let texts = text::have_read(&order, PATIENCE)?;
+    let passages = texts.into_iter().flat_map(|texts| texts.passages.all);
     let context = args.context as usize;
-    let windows: Vec<Vec<TokenId>> = encoded
-        .ids
-        .chunks_exact(context)
+    let windows: Vec<Vec<TokenId>> = passages
+        .flat_map(|passage| in_windows(&passage, context))
         .take(args.windows.unwrap_or(usize::MAX))
-        .map(|window| match before {
-            Some(first) => std::iter::once(first)
-                .chain(window[1..].iter().copied())
-                .collect(),
-            None => window.to_vec(),
-        })
         .collect();
     if windows.is_empty() {
-        return Err(refuse(format!(
+        return Err(usage(format!(
             "{}: no window of {context} tokens; take a longer text, more --windows or a shorter --context",
             args.text.display()
         )));
@@ -155,21 +180,17 @@ fn windows(args: &ImatrixArgs) -> Result<Vec<Vec<TokenId>>, CliError> {
     Ok(windows)
 }
 
-fn tokenizer_of(args: &ImatrixArgs) -> Result<Tokenizer, CliError> {
-    match (&args.tokenizer, &args.source) {
-        (Some(path), source) => Ok(tokenizer::in_place_of(source, path)?),
-        (None, ModelSource::Tiny | ModelSource::Dir(_) | ModelSource::Gguf(_)) => {
-            Ok(tokenizer::of_model(&args.source)?)
-        }
-        (None, ModelSource::Hub(_)) => {
-            let message = "a model on the Hub is not fetched here; take its folder";
-            Err(EngineError::model(&args.source, message).into())
-        }
-        (None, ModelSource::Card(_)) => {
-            let message = "random weights find nothing important; take a checkpoint";
-            Err(EngineError::model(&args.source, message).into())
-        }
-    }
+fn in_windows(passage: &Passage, context: usize) -> Vec<Vec<TokenId>> {
+    let windows = passage.body.chunks_exact(context);
+    windows
+        .map(|window| match passage.head.first() {
+            Some(first) => std::iter::once(first)
+                .chain(&window[1..])
+                .copied()
+                .collect(),
+            None => window.to_vec(),
+        })
+        .collect()
 }
 
 /// Refuses ids that the model has no row for.

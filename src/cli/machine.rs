@@ -3,10 +3,11 @@
 use super::args;
 use super::exit::{CliError, Exit};
 use super::pricing::{self, Priced};
-use super::{host, watch};
+use super::watch;
 use crate::catalog::Catalog;
 use crate::catalog::book::{GpuCard, PriceBook as _};
 use crate::catalog::gpus;
+use crate::engine::device;
 use crate::record::card::CardFacts;
 use crate::study::model::DeviceChoice;
 use crate::study::plan::Machine;
@@ -23,7 +24,7 @@ pub(super) fn planned(study: &Study, catalog: &Catalog) -> Result<(Machine, Pric
         (None, Target::Cuda) => return of_driver(study, catalog),
         (None, Target::Cpu) => Machine {
             target: Target::Cpu,
-            memory: Bytes::new(host::memory_bytes().unwrap_or(0) as f64),
+            memory: Bytes::new(device::host::memory_bytes() as f64),
             bandwidth: None,
             arithmetic: None,
         },

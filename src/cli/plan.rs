@@ -16,6 +16,7 @@ use crate::engine::gguf::importance::Importance;
 use crate::engine::text::Texts;
 use crate::engine::text::passages::Passages;
 use crate::engine::weights;
+use crate::engine::worker::Kept;
 use crate::record::observation::Model;
 use crate::record::prompts::PromptFacts;
 use crate::study::check::StudyError;
@@ -35,7 +36,7 @@ pub(super) struct Prepared {
     /// The model as found.
     pub(super) model: Model,
     /// Where quantized files are kept.
-    pub(super) kept: Option<PathBuf>,
+    pub(super) kept: Option<Kept>,
     /// What an engine opens.
     pub(super) files: ModelSource,
     /// Bytes of the weights where a file fixes them.
@@ -54,6 +55,15 @@ impl Prepared {
     /// What prompts are cut from, unless they are random ids.
     pub(super) fn passages(&self) -> Option<Passages> {
         self.texts.as_ref().map(|texts| texts.passages.clone())
+    }
+
+    /// What a plan has to know of the model.
+    pub(super) fn subject(&self) -> Subject<'_> {
+        Subject {
+            shape: &self.model.shape,
+            native: self.model.native,
+            file_bytes: self.file_bytes,
+        }
     }
 }
 
@@ -95,6 +105,10 @@ impl Asked {
         // First, because a model's files are hashed and that takes its time.
         let texts = text::read(&located.files, &study, self.patience)?;
         let mut model = located.inspect()?;
+        let kept = self.kept.map(|folder| Kept {
+            folder,
+            files: model.files.clone(),
+        });
         if study.engine == EngineKind::Decoder {
             config::only_ours(model.family)?;
         }
@@ -108,7 +122,7 @@ impl Asked {
             study,
             model,
             texts,
-            kept: self.kept,
+            kept,
             file_bytes: file_bytes(&located.files),
             files: located.files.clone(),
             written: self.written,
@@ -159,12 +173,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
     let prepared = prepare_for_plan(args)?;
     let (machine, priced) = machine::planned(&prepared.study, &catalog)?;
     let model = &prepared.model;
-    let subject = Subject {
-        shape: &model.shape,
-        native: model.native,
-        file_bytes: prepared.file_bytes,
-    };
-    let plan = Plan::new(&prepared.study, subject, machine);
+    let plan = Plan::new(&prepared.study, prepared.subject(), machine);
     if args.study.json {
         output::json(&answer(&model.name, &plan, &priced))?;
     } else {

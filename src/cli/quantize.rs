@@ -42,9 +42,9 @@ pub(super) fn run(args: &QuantizeArgs) -> Result<Exit, CliError> {
         return Err(CliError::new(Exit::Usage, message));
     }
     make_sure_is_new(&args.out)?;
-    let interrupts = Interrupts::listen()?;
     let located = hub::locate(&args.source, Need::Files)?;
     let importance = args.imatrix.as_deref().map(Importance::read).transpose()?;
+    let interrupts = Interrupts::listen()?;
     let order = Order {
         source: &located.files,
         precision: args.precision,

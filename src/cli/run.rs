@@ -23,10 +23,10 @@ use crate::record::observation::{EndStatus, Record};
 use crate::record::store::{StoreError, Writer};
 use crate::report::document::{Document, Status};
 use crate::study::model::Precision;
-use crate::study::plan::{Machine, Plan, Subject};
+use crate::study::plan::{Machine, Plan};
 use crate::study::spec::{self, Measure};
 use crate::telemetry::unavailable::Unavailable;
-use crate::units::{Bytes, BytesPerSecond, Flop, FlopPerSecond, Nanos, Seconds};
+use crate::units::{Bytes, BytesPerSecond, FlopPerSecond, Nanos, Seconds};
 
 /// How long the card is read before the first worker: twice the second over which the driver averages.
 const IDLE: Duration = Duration::from_secs(2);
@@ -246,7 +246,7 @@ fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
         let rates = peaks
             .iter()
             .filter(|peak| kind(&peak.of))
-            .filter_map(|peak| rate(peak));
+            .filter_map(|peak| peak.best_rate());
         rates.max_by(f64::total_cmp)
     };
     let machine = Machine {
@@ -258,18 +258,7 @@ fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
         bandwidth: best(|limit| matches!(limit, Limit::Read { .. })).map(BytesPerSecond::new),
         arithmetic: best(|limit| matches!(limit, Limit::Matmul { .. })).map(FlopPerSecond::new),
     };
-    let subject = Subject {
-        shape: &prepared.model.shape,
-        native: prepared.model.native,
-        file_bytes: prepared.file_bytes,
-    };
-    Plan::new(&prepared.study, subject, machine)
-}
-
-/// Work per second of the fastest repetition.
-fn rate(peak: &Peak) -> Option<f64> {
-    let best = peak.times_ns.iter().min()?;
-    Some((Flop::new(peak.work as f64) / best.seconds()).value())
+    Plan::new(&prepared.study, prepared.subject(), machine)
 }
 
 fn planned(plan: &Plan) -> Vec<Planned> {

@@ -32,21 +32,25 @@ pub(super) fn read(
     if study.prompts == PromptChoice::RandomIds && !files.is_folder() {
         return Ok(None);
     }
-    let place = tokenizer.place();
     let order = ReadOrder {
         tokenizer,
         prompts: study.prompts.clone(),
         lengths: study.sweep.isl.clone(),
         batch: study.sweep.batch.iter().map(|n| n.get()).max().unwrap_or(1),
     };
+    have_read(&order, patience)
+}
+
+/// Has a process of its own check the tokenizer and read the texts of an order.
+pub(super) fn have_read(order: &ReadOrder, patience: Seconds) -> Result<Option<Texts>, CliError> {
     let reader = TextReader {
         command: WorkerCommand::new(THIS_EXECUTABLE, ["worker"], std::env::vars_os()),
         patience,
         clock: Arc::new(Monotonic),
         interrupt: Arc::default(),
     };
-    let seen = reader.read(&order).map_err(|error| lost(&place, error))?;
-    match seen {
+    let seen = reader.read(order);
+    match seen.map_err(|error| lost(&order.tokenizer.place(), error))? {
         TextSeen::Checked => Ok(None),
         TextSeen::Prompts(texts) => Ok(Some(texts)),
         TextSeen::Unfit { place, reason } => {

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
     use crate::clock::Manual;
     use crate::engine::decoder::{Decoder, reference};
-    use crate::engine::weights::{self, Weights};
+    use crate::engine::weights::{self, Wanted, Weights};
     use crate::engine::{Capacity, Engine, Progress, Prompts, TokenId};
     use crate::study::model::{ModelSource, Precision};
     use crate::units::Nanos;
@@ -69,7 +69,8 @@ mod tests {
     fn trained() -> Weights {
         let progress = Progress::default();
         let source = ModelSource::Tiny;
-        weights::load(&source, Precision::Native, 1, &Device::Cpu, &progress).unwrap()
+        let wanted = Wanted::new(&source, Precision::Native, 1);
+        weights::load(wanted, &Device::Cpu, &progress).unwrap()
     }
 
     fn ids(text: &str) -> Vec<TokenId> {

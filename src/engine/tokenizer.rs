@@ -96,6 +96,21 @@ impl TokenizerOf {
         }
     }
 
+    /// The tokenizer that a text for a model is read with: the `given` one in place of its own.
+    pub fn reading(source: &ModelSource, given: Option<&Path>) -> Result<Self, EngineError> {
+        let found = match given {
+            Some(path) => rows(source)?.map(|rows| Self::File {
+                path: path.to_owned(),
+                rows,
+            }),
+            None => Self::model(source)?,
+        };
+        found.ok_or_else(|| {
+            let reason = format!("has no {TOKENIZER}; give one with --tokenizer");
+            EngineError::model(source, reason)
+        })
+    }
+
     /// Where it is, for messages.
     pub fn place(&self) -> String {
         match self {
@@ -126,11 +141,7 @@ impl TokenizerOf {
 
 /// Reads the tokenizer of a model that is on this machine.
 pub(crate) fn of_model(source: &ModelSource) -> Result<Tokenizer, EngineError> {
-    let tokenizer = TokenizerOf::model(source)?.ok_or_else(|| {
-        let reason = format!("has no {TOKENIZER}; give one with --tokenizer");
-        EngineError::model(source, reason)
-    })?;
-    tokenizer.read()
+    TokenizerOf::reading(source, None)?.read()
 }
 
 /// Reads a tokenizer that is used in place of a model's own.

@@ -94,7 +94,7 @@ impl<'a> Ceilings<'a> {
             |peak| matches!(peak.of, Limit::Matmul { dtype: measured, .. } if measured == dtype),
         );
         of_dtype
-            .filter_map(|peak| best(peak))
+            .filter_map(|peak| peak.best_rate())
             .reduce(f64::max)
             .map(FlopPerSecond::new)
     }
@@ -106,7 +106,7 @@ impl<'a> Ceilings<'a> {
     ) -> Option<BytesPerSecond> {
         let mut by_size: BTreeMap<u64, f64> = BTreeMap::new();
         for peak in self.peaks {
-            if let (Some(bytes), Some(rate)) = (buffer(peak.of), best(peak)) {
+            if let (Some(bytes), Some(rate)) = (buffer(peak.of), peak.best_rate()) {
                 let entry = by_size.entry(bytes).or_insert(rate);
                 *entry = entry.max(rate);
             }
@@ -123,12 +123,6 @@ impl<'a> Ceilings<'a> {
         };
         Some(BytesPerSecond::new(rate))
     }
-}
-
-/// Work per second of the fastest repetition.
-fn best(peak: &Peak) -> Option<f64> {
-    let fastest = peak.times_ns.iter().min().filter(|t| t.value() > 0)?;
-    Some(peak.work as f64 / fastest.seconds().value())
 }
 
 /// The work of one point, from what the engine says of itself.

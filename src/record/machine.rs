@@ -96,3 +96,26 @@ pub struct Peak {
     /// Time of each repetition.
     pub times_ns: Vec<Nanos>,
 }
+
+impl Peak {
+    /// Work per second of the fastest repetition, in the unit of `work`; `None` without a repetition, or
+    /// with one that took less than the clock tells.
+    ///
+    /// ```
+    /// use mtok::record::machine::{Limit, Peak};
+    /// use mtok::units::Nanos;
+    ///
+    /// let read = |times: &[u64]| Peak {
+    ///     of: Limit::Read { buffer_bytes: 1_000 },
+    ///     work: 1_000,
+    ///     times_ns: times.iter().copied().map(Nanos::new).collect(),
+    /// };
+    /// assert_eq!(read(&[2_000, 1_000]).best_rate(), Some(1e9));
+    /// assert_eq!(read(&[]).best_rate(), None);
+    /// assert_eq!(read(&[0, 1_000]).best_rate(), None);
+    /// ```
+    pub fn best_rate(&self) -> Option<f64> {
+        let fastest = self.times_ns.iter().min().filter(|t| t.value() > 0)?;
+        Some(self.work as f64 / fastest.seconds().value())
+    }
+}

@@ -102,6 +102,33 @@ fn one_command_measures_a_model_of_the_hub() {
 }
 
 #[test]
+fn an_importance_matrix_is_collected_on_a_model_of_the_hub() {
+    let server = Server::with(&model::in_three_shards());
+    let client = Client::of(&server);
+    let words = serde_json::json!({
+        "version": "1.0", "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}, "unk_token": "a"},
+    });
+    let put = |name: &str, text: String| std::fs::write(client.home.path().join(name), text);
+    put("words.json", words.to_string()).unwrap();
+    put("text", "b a ".repeat(8)).unwrap();
+    let output = mtok(&client)
+        .args(["imatrix", "hub:test/tiny", "x", "--text", "text"])
+        .args([
+            "--tokenizer",
+            "words.json",
+            "--context",
+            "16",
+            "--device",
+            "cpu",
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(client.home.path().join("x").exists());
+}
+
+#[test]
 fn a_plan_reads_the_heads_of_the_weights() {
     let server = Server::with(&model::in_three_shards());
     let client = Client::of(&server);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use candle_core::DType;
-use candle_core::quantized::GgmlDType;
 
+use crate::engine::quantize;
 use crate::engine::weights::{Matrix, Weights};
 
 /// Sizes of the weights.
@@ -88,23 +88,7 @@ fn matrix_bytes(matrix: &Matrix) -> u64 {
 fn word(matrix: &Matrix) -> &'static str {
     match matrix {
         Matrix::Dense(tensor) => dtype_word(tensor.dtype()),
-        Matrix::Quant(tensor) => match tensor.dtype() {
-            GgmlDType::F32 => "f32",
-            GgmlDType::F16 => "f16",
-            GgmlDType::BF16 => "bf16",
-            GgmlDType::Q4_0 => "q4_0",
-            GgmlDType::Q4_1 => "q4_1",
-            GgmlDType::Q5_0 => "q5_0",
-            GgmlDType::Q5_1 => "q5_1",
-            GgmlDType::Q8_0 => "q8_0",
-            GgmlDType::Q8_1 => "q8_1",
-            GgmlDType::Q2K => "q2_k",
-            GgmlDType::Q3K => "q3_k",
-            GgmlDType::Q4K => "q4_k",
-            GgmlDType::Q5K => "q5_k",
-            GgmlDType::Q6K => "q6_k",
-            GgmlDType::Q8K => "q8_k",
-        },
+        Matrix::Quant(tensor) => quantize::word(tensor.dtype()),
     }
 }
 

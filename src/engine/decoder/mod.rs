@@ -203,7 +203,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// The ids of a generation on the device, `[batch · length]`, refused when the model lacks one.
+    /// Refuses ids that the vocabulary does not have.
     fn admit(&self, ids: &[TokenId]) -> Result<(), EngineError> {
         match ids.iter().find(|id| **id >= self.weights.shape.vocab) {
             None => Ok(()),

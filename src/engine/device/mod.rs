@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cuda")]
 mod cuda;
+pub(crate) mod host;
 #[cfg(any(feature = "cuda", test))]
 mod target;
 
@@ -55,13 +56,12 @@ fn unknown_device() -> EngineError {
 }
 
 fn cpu_facts() -> machine::Device {
-    let memory = number_after(&read("/proc/meminfo"), "MemTotal:").map_or(0, |kib| kib * 1024);
     machine::Device {
         kind: machine::DeviceKind::Cpu,
-        name: cpu_name(&read("/proc/cpuinfo")),
+        name: host::cpu_name(),
         uuid: None,
         pci_bus_id: None,
-        memory_bytes: memory,
+        memory_bytes: host::memory_bytes(),
         last_level_cache_bytes: last_level_cache(Path::new("/sys/devices/system/cpu/cpu0/cache")),
         compute_capability: None,
         driver: None,
@@ -75,18 +75,6 @@ fn cpu_facts() -> machine::Device {
 /// The text of a file that the kernel provides, empty when it does not.
 fn read(path: impl AsRef<Path>) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|_| String::new())
-}
-
-/// The model name in `/proc/cpuinfo`, or the architecture where it has none.
-fn cpu_name(cpuinfo: &str) -> String {
-    cpuinfo
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(key, _)| key.trim() == "model name")
-        .map_or_else(
-            || std::env::consts::ARCH.to_owned(),
-            |(_, name)| name.trim().to_owned(),
-        )
 }
 
 /// The first number on the line that begins with `key`.
@@ -269,13 +257,6 @@ impl From<candle_core::Error> for EngineError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_name_of_a_cpu_is_its_model_name() {
-        let text = "processor\t: 0\nmodel\t\t: 1\nmodel name\t: AMD EPYC 7543\nprocessor\t: 1\n";
-        assert_eq!(cpu_name(text), "AMD EPYC 7543");
-        assert_eq!(cpu_name("processor : 0\n"), std::env::consts::ARCH);
-    }
 
     #[test]
     fn sizes_of_the_kernel_are_read_with_their_unit() {

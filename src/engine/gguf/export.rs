@@ -253,7 +253,8 @@ mod tests {
     use super::*;
     use crate::engine::decoder::reference;
     use crate::engine::gguf::importance::Collected;
-    use crate::engine::{Progress, tiny, weights};
+    use crate::engine::weights::{self, Wanted};
+    use crate::engine::{Progress, tiny};
 
     const PROMPT: [u32; 9] = [0, 500, 11, 300, 7, 1000, 42, 13, 600];
 
@@ -278,7 +279,8 @@ mod tests {
 
     fn logits(source: &ModelSource, precision: Precision, ids: &[u32]) -> Vec<Vec<f32>> {
         let progress = Progress::default();
-        let weights = weights::load(source, precision, 1, &Device::Cpu, &progress).unwrap();
+        let wanted = Wanted::new(source, precision, 1);
+        let weights = weights::load(wanted, &Device::Cpu, &progress).unwrap();
         let logits: Tensor = reference::logits(&weights, ids, ids.len(), &Device::Cpu).unwrap();
         logits.to_vec2().unwrap()
     }
@@ -453,7 +455,8 @@ mod tests {
     fn importances_are_collected_for_every_matrix_of_a_layer() {
         let source = ModelSource::Tiny;
         let progress = Progress::default();
-        let weights = weights::load(&source, Precision::F32, 1, &Device::Cpu, &progress).unwrap();
+        let wanted = Wanted::new(&source, Precision::F32, 1);
+        let weights = weights::load(wanted, &Device::Cpu, &progress).unwrap();
         let mut collected = Collected::default();
         for _ in 0..2 {
             reference::collect(&weights, &PROMPT, &Device::Cpu, &mut collected).unwrap();

@@ -13,6 +13,7 @@ mod metadata;
 mod original;
 mod pieces;
 mod reader;
+pub(crate) mod rows;
 mod template;
 mod tokenizer;
 mod vocabulary;
@@ -125,7 +126,7 @@ impl GgufFile {
         let bytes = &self.bytes[tensor.range.clone()];
         let dims = slot.dims(&self.architecture.shape);
         let bytes = match self.heads_to_restore(slot) {
-            Some(heads) => Cow::Owned(restore_halves(bytes, dims.rows(), heads)),
+            Some(heads) => Cow::Owned(rows::restore_halves(bytes, dims.rows(), heads)),
             None => Cow::Borrowed(bytes),
         };
         Ok(Stored {
@@ -183,23 +184,6 @@ struct Stored<'a> {
     form: Form,
     dims: Dims,
     bytes: Cow<'a, [u8]>,
-}
-
-/// Puts the rows of each head from (0, half, 1, half + 1, …) back to (0, 1, …, half, half + 1, …).
-fn restore_halves(bytes: &[u8], rows: usize, heads: usize) -> Vec<u8> {
-    let row = bytes.len() / rows;
-    let head = rows / heads;
-    let half = head / 2;
-    let mut restored = Vec::with_capacity(bytes.len());
-    for first in (0..rows).step_by(head) {
-        for side in 0..2 {
-            for pair in 0..half {
-                let from = (first + 2 * pair + side) * row;
-                restored.extend_from_slice(&bytes[from..from + row]);
-            }
-        }
-    }
-    restored
 }
 
 fn rope_divisors(header: &Header, bytes: &[u8]) -> Result<Option<Vec<f32>>, Refusal> {
@@ -318,7 +302,7 @@ impl Supply for GgufSupply<'_> {
             .iter()
             .map(|&slot| self.file.tensor(slot))
             .collect::<Result<Vec<Stored<'_>>, EngineError>>()?;
-        let failed = |error| placing_failed(&error, &slots[0].gguf_name());
+        let failed = |error| placing_failed(error, &slots[0].gguf_name());
         let matrices = parts
             .chunk_by(|a, b| lie_alike(a.form, b.form))
             .map(|alike| self.matrix(alike).map_err(failed))
@@ -338,7 +322,7 @@ impl Supply for GgufSupply<'_> {
             activation, device, ..
         } = self.placement;
         floats::place(&floats, &[length], *activation, device)
-            .map_err(|error| placing_failed(&error, &slots[0].gguf_name()))
+            .map_err(|error| placing_failed(error, &slots[0].gguf_name()))
     }
 }
 

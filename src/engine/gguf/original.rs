@@ -8,7 +8,7 @@ use std::path::Path;
 use super::form::Form;
 use super::metadata::ROPE_DIVISORS;
 use super::write::{Meta, Planned};
-use super::{GgufFile, vocabulary};
+use super::{GgufFile, rows, vocabulary};
 use crate::engine::cards::Architecture;
 use crate::engine::decoder::rope;
 use crate::engine::weights::checkpoint::Checkpoint;
@@ -196,11 +196,11 @@ impl Original for Folder {
             ));
         };
         let floats = self.checkpoint.floats(slot)?;
-        let rows = slot.dims(&self.checkpoint.architecture.shape).rows();
+        let count = slot.dims(&self.checkpoint.architecture.shape).rows();
         Ok(Stored {
             form: Form::Float(floats.kind()),
             bytes: match self.heads_to_interleave(slot) {
-                Some(heads) => Cow::Owned(interleave_halves(floats.bytes(), rows, heads)),
+                Some(heads) => Cow::Owned(rows::interleave_halves(floats.bytes(), count, heads)),
                 None => Cow::Borrowed(floats.bytes()),
             },
         })
@@ -252,23 +252,6 @@ fn keys_of(shape: &Shape) -> Vec<(&'static str, Meta)> {
     keys
 }
 
-/// Puts the rows of each head from (0, 1, …, half, half + 1, …) to (0, half, 1, half + 1, …).
-fn interleave_halves(bytes: &[u8], rows: usize, heads: usize) -> Vec<u8> {
-    let row = bytes.len() / rows;
-    let head = rows / heads;
-    let half = head / 2;
-    let mut interleaved = Vec::with_capacity(bytes.len());
-    for first in (0..rows).step_by(head) {
-        for pair in 0..half {
-            for side in 0..2 {
-                let from = (first + side * half + pair) * row;
-                interleaved.extend_from_slice(&bytes[from..from + row]);
-            }
-        }
-    }
-    interleaved
-}
-
 impl Original for GgufFile {
     fn metadata(&self) -> Result<Vec<(String, Meta)>, EngineError> {
         let kept = self.header.values.iter().filter(|(key, _)| {
@@ -311,20 +294,5 @@ impl Original for GgufFile {
         if let Some(tensor) = self.header.tensors.get(name) {
             self.bytes.release(tensor.range.clone());
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::restore_halves;
-    use super::*;
-
-    #[test]
-    fn interleaving_undoes_what_loading_does() {
-        // Two heads of four rows of three bytes.
-        let rows: Vec<u8> = (0..24).collect();
-        let interleaved = interleave_halves(&rows, 8, 2);
-        assert_eq!(interleaved[..12], [0, 1, 2, 6, 7, 8, 3, 4, 5, 9, 10, 11]);
-        assert_eq!(restore_halves(&interleaved, 8, 2), rows);
     }
 }

@@ -15,25 +15,24 @@ use serde_json::{Value, json};
 use super::files::{self, Facts};
 use super::models::Model;
 use super::unsupported;
+use crate::engine::gguf::rows;
 use crate::engine::weights::placement::placing_failed;
 use crate::engine::weights::slot::{Part, Slot};
-use crate::engine::weights::{self, Matrix, Stack, Weights};
+use crate::engine::weights::{self, Matrix, Reading, Stack, Wanted, Weights};
 use crate::engine::{EngineError, Progress};
-use crate::study::model::{Family, ModelSource, Precision, RopeScaling, Shape};
+use crate::study::model::{Family, RopeScaling, Shape};
 
 /// Makes the model on the device.
 pub(super) fn load(
-    source: &ModelSource,
-    precision: Precision,
-    seed: u64,
+    wanted: Wanted<'_>,
     device: &Device,
     progress: &Progress,
 ) -> Result<(Model, Facts), EngineError> {
-    if precision.is_dense() {
-        let weights = weights::load(source, precision, seed, device, progress)?;
+    if wanted.precision.is_dense() {
+        let weights = weights::load(wanted, device, progress)?;
         return dense(&weights, device);
     }
-    let model = weights::inspect(source)?;
+    let model = weights::examine(wanted.source, Reading::Headers)?;
     let family = model.family;
     let without_window = model.shape.sliding_window.is_none();
     if !(matches!(family, Family::Llama | Family::Mistral) && without_window) {
@@ -41,7 +40,7 @@ pub(super) fn load(
             "stock candle runs quantized models of the llama architecture here, not {family:?}"
         )));
     }
-    let weights = weights::load(source, precision, seed, &Device::Cpu, progress)?;
+    let weights = weights::load(wanted, &Device::Cpu, progress)?;
     quantized(weights, device)
 }
 
@@ -49,7 +48,7 @@ pub(super) fn load(
 fn dense(weights: &Weights, device: &Device) -> Result<(Model, Facts), EngineError> {
     let dtype = weights.activation;
     let config = config(weights)?;
-    let tensors = named(weights).map_err(|error| failed(&error))?;
+    let tensors = named(weights).map_err(failed)?;
     let sizes = tensors
         .iter()
         .map(|(name, tensor)| (name.as_str(), tensor.dims()));
@@ -57,7 +56,7 @@ fn dense(weights: &Weights, device: &Device) -> Result<(Model, Facts), EngineErr
         .ok_or_else(|| unsupported("a size of the model is missing"))?;
     let vb = VarBuilder::from_tensors(tensors, dtype, device);
     match Model::dense(&config, vb, (dtype, device)) {
-        Some(model) => Ok((model.map_err(|error| failed(&error))?, facts)),
+        Some(model) => Ok((model.map_err(failed)?, facts)),
         None => Err(unsupported(&format!(
             "stock candle has no {:?}",
             weights.family
@@ -77,16 +76,16 @@ pub(super) fn named(weights: &Weights) -> candle_core::Result<HashMap<String, Te
 /// What candle computes with quantized weights: they pass through the form of a GGUF file in host
 /// memory, the only one that its quantized models are built from.
 fn quantized(weights: Weights, device: &Device) -> Result<(Model, Facts), EngineError> {
-    let (content, bytes) = written(&weights).map_err(|error| failed(&error))?;
+    let (content, bytes) = written(&weights).map_err(failed)?;
     drop(weights);
     let facts =
         files::gguf_facts(&content).ok_or_else(|| unsupported("a size of the model is missing"))?;
     let model = ModelWeights::from_gguf(content, &mut Cursor::new(bytes), device);
-    let model = model.map_err(|error| failed(&error))?;
+    let model = model.map_err(failed)?;
     Ok((Model::QuantizedLlama(Box::new(model)), facts))
 }
 
-fn failed(error: &candle_core::Error) -> EngineError {
+fn failed(error: candle_core::Error) -> EngineError {
     placing_failed(error, "random weights")
 }
 
@@ -214,11 +213,15 @@ fn written(weights: &Weights) -> candle_core::Result<(gguf_file::Content, Vec<u8
             offset: bytes.len() as u64,
         };
         tensor_infos.insert(piece.slot.gguf_name(), info);
-        let rows = piece.rows.len();
-        bytes.extend(match piece.slot {
-            Slot::Layer(_, Part::Query) => neighbours(&piece.bytes()?, rows, shape.heads),
-            Slot::Layer(_, Part::Key) => neighbours(&piece.bytes()?, rows, shape.kv_heads),
-            Slot::Layer(..) | Slot::Embedding | Slot::Norm | Slot::Head => piece.bytes()?,
+        let heads = match piece.slot {
+            Slot::Layer(_, Part::Query) => Some(shape.heads as usize),
+            Slot::Layer(_, Part::Key) => Some(shape.kv_heads as usize),
+            Slot::Layer(..) | Slot::Embedding | Slot::Norm | Slot::Head => None,
+        };
+        let held = piece.bytes()?;
+        bytes.extend(match heads {
+            Some(heads) => rows::interleave_halves(&held, piece.rows.len(), heads),
+            None => held,
         });
     }
     let content = gguf_file::Content {
@@ -228,20 +231,6 @@ fn written(weights: &Weights) -> candle_core::Result<(gguf_file::Content, Vec<u8
         tensor_data_offset: 0,
     };
     Ok((content, bytes))
-}
-
-/// Puts the rows of each head from (0, 1, …, half, half + 1, …) to (0, half, 1, half + 1, …): the llama
-/// architecture of GGUF rotates neighbours.
-fn neighbours(bytes: &[u8], rows: usize, heads: u32) -> Vec<u8> {
-    let row = bytes.len() / rows;
-    let head = rows / heads as usize;
-    let half = head / 2;
-    let order = (0..rows)
-        .step_by(head)
-        .flat_map(|first| (0..half).flat_map(move |pair| [first + pair, first + half + pair]));
-    order
-        .flat_map(|from| bytes[from * row..(from + 1) * row].iter().copied())
-        .collect()
 }
 
 fn metadata(shape: &Shape) -> HashMap<String, gguf_file::Value> {

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::models::{MODEL_TYPES, Model};
 use super::unsupported;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, quantize};
 use crate::study::model::{Numbers, Precision};
 
 /// Positions for which candle's `quantized_llama` has angles, whatever the file says.
@@ -304,18 +304,7 @@ pub(super) fn gguf_facts(content: &gguf_file::Content) -> Option<Facts> {
 fn word(dtype: GgmlDType) -> &'static str {
     match dtype {
         GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16 => "f32",
-        GgmlDType::Q4_0 => "q4_0",
-        GgmlDType::Q4_1 => "q4_1",
-        GgmlDType::Q5_0 => "q5_0",
-        GgmlDType::Q5_1 => "q5_1",
-        GgmlDType::Q8_0 => "q8_0",
-        GgmlDType::Q8_1 => "q8_1",
-        GgmlDType::Q2K => "q2_k",
-        GgmlDType::Q3K => "q3_k",
-        GgmlDType::Q4K => "q4_k",
-        GgmlDType::Q5K => "q5_k",
-        GgmlDType::Q6K => "q6_k",
-        GgmlDType::Q8K => "q8_k",
+        blocks => quantize::word(blocks),
     }
 }
 

@@ -15,13 +15,13 @@ use candle_core::{D, DType, Device, Tensor};
 use self::files::Facts;
 use self::models::Model;
 use super::generate::{Forward, generate, relative_error};
+use super::weights::{self, Wanted};
 use super::{
     Capacity, Engine, EngineError, Progress, Prompts, Scorer, TokenId, Trace, Visit, device,
-    weights,
 };
 use crate::clock::Clock;
 use crate::record::observation::{Accuracy, EngineFacts};
-use crate::study::model::{ModelSource, Precision};
+use crate::study::model::ModelSource;
 use crate::study::workload;
 
 /// Decode steps that the check of logits covers after the prefill.
@@ -35,19 +35,15 @@ const BOUND_BF16: f64 = 0.10;
 
 /// Loads a model from its files, or makes the one of random weights that our decoder runs.
 pub(crate) fn load(
-    source: &ModelSource,
-    precision: Precision,
-    seed: u64,
+    wanted: Wanted<'_>,
     device: &Device,
     progress: &Progress,
 ) -> Result<Box<dyn Engine>, EngineError> {
-    let (model, facts) = match source {
-        ModelSource::Dir(folder) => files::folder(folder, precision, device)?,
-        ModelSource::Gguf(path) => files::gguf(path, precision, device)?,
-        ModelSource::Hub(_) => return Err(weights::not_fetched(source)),
-        ModelSource::Tiny | ModelSource::Card(_) => {
-            drawn::load(source, precision, seed, device, progress)?
-        }
+    let (model, facts) = match wanted.source {
+        ModelSource::Dir(folder) => files::folder(folder, wanted.precision, device)?,
+        ModelSource::Gguf(path) => files::gguf(path, wanted.precision, device)?,
+        ModelSource::Hub(_) => return Err(weights::not_fetched(wanted.source)),
+        ModelSource::Tiny | ModelSource::Card(_) => drawn::load(wanted, device, progress)?,
     };
     Ok(Box::new(Stock::new(model, facts, device)))
 }

@@ -11,7 +11,7 @@ use crate::clock::Monotonic;
 use crate::engine::decoder::Decoder;
 use crate::engine::decoder::random::{Named, dense, prompt, shape};
 use crate::engine::weights;
-use crate::study::model::{Family, Shape};
+use crate::study::model::{Family, Precision, Shape};
 
 /// Writes a model folder of the family; `rename` adapts names and tensors to those it wants.
 fn write_folder(folder: &Path, config: &serde_json::Value, tensors: &HashMap<String, Tensor>) {
@@ -41,7 +41,8 @@ fn with(mut config: serde_json::Value, mut more: serde_json::Value) -> serde_jso
 }
 
 fn loaded(source: &ModelSource, precision: Precision) -> Result<Box<dyn Engine>, EngineError> {
-    load(source, precision, 1, &Device::Cpu, &Progress::default())
+    let wanted = Wanted::new(source, precision, 1);
+    load(wanted, &Device::Cpu, &Progress::default())
 }
 
 /// Generates with the folder's model and checks its cache against its own uncached pass.
@@ -397,7 +398,8 @@ fn a_context_beyond_the_tables_is_refused() {
 fn error_of_tiny(precision: Precision) -> f64 {
     let (seed, progress) = (7, Progress::default());
     let source = ModelSource::Tiny;
-    let weights = weights::load(&source, precision, seed, &Device::Cpu, &progress).unwrap();
+    let wanted = Wanted::new(&source, precision, seed);
+    let weights = weights::load(wanted, &Device::Cpu, &progress).unwrap();
     let vocab = weights.shape.vocab;
     let mut decoder = Decoder::new(weights, Device::Cpu).unwrap();
     let room = Capacity {
@@ -406,7 +408,7 @@ fn error_of_tiny(precision: Precision) -> f64 {
     };
     decoder.reserve(room).unwrap();
     decoder.begin(1, 32).unwrap();
-    let (model, facts) = drawn::load(&source, precision, seed, &Device::Cpu, &progress).unwrap();
+    let (model, facts) = drawn::load(wanted, &Device::Cpu, &progress).unwrap();
     let mut stock = Stock::new(model, facts, &Device::Cpu);
     stock.reserve(room).unwrap();
     stock.begin(1, 32).unwrap();

@@ -100,7 +100,7 @@ fn texts(order: &ReadOrder, tokenizer: &Tokenizer) -> Result<Option<Texts>, Fail
         other => Failure::Model(other),
     })?;
     let sha256 = files::sha256_of(&bytes);
-    let text = String::from_utf8(bytes).map_err(|_| unfit("not UTF-8".to_owned()))?;
+    let text = String::from_utf8(bytes).map_err(|error| unfit(format!("not UTF-8: {error}")))?;
     let template = match dress {
         Dress::Plain => None,
         Dress::Chat => Some(ChatTemplate::read(&order.tokenizer)?),

@@ -204,7 +204,10 @@ fn files_that_cannot_serve_are_told_with_the_remedy() {
     );
     unfit(folder.text("none.txt", Dress::Plain, 4), "No such file");
     std::fs::write(folder.0.path().join("latin.txt"), b"caf\xe9").unwrap();
-    unfit(folder.text("latin.txt", Dress::Plain, 4), "not UTF-8");
+    unfit(
+        folder.text("latin.txt", Dress::Plain, 4),
+        "not UTF-8: incomplete utf-8 byte sequence from index 3",
+    );
     unfit(folder.text(".", Dress::Plain, 4), "not a file");
 }
 

@@ -351,7 +351,7 @@ impl Supply for CheckpointSupply<'_> {
                 .and_then(|packed| quantize::place(packed, device))
                 .map(|placed| Matrix::Quant(Arc::new(placed))),
         };
-        let failed = |error| placing_failed(&error, &slots[0].checkpoint_name());
+        let failed = |error| placing_failed(error, &slots[0].checkpoint_name());
         let stack = Stack(vec![matrix.map_err(failed)?]);
         self.checkpoint.release(slots);
         Ok(stack)
@@ -364,7 +364,7 @@ impl Supply for CheckpointSupply<'_> {
             activation, device, ..
         } = self.placement;
         floats::place(&parts, &[length], *activation, device)
-            .map_err(|error| placing_failed(&error, &slots[0].checkpoint_name()))
+            .map_err(|error| placing_failed(error, &slots[0].checkpoint_name()))
     }
 }
 

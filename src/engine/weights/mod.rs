@@ -199,19 +199,8 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Loads or makes the weights of a model on the device, all inputs mattering alike.
-pub(crate) fn load(
-    source: &ModelSource,
-    precision: Precision,
-    seed: u64,
-    device: &Device,
-    progress: &Progress,
-) -> Result<Weights, EngineError> {
-    load_wanted(Wanted::new(source, precision, seed), device, progress)
-}
-
 /// Loads or makes the weights of a model on the device.
-pub(crate) fn load_wanted(
+pub(crate) fn load(
     wanted: Wanted<'_>,
     device: &Device,
     progress: &Progress,
@@ -303,7 +292,10 @@ mod tests {
         assert_eq!(model.name, "qwen2-f16.gguf");
         assert!(!model.random_weights);
         assert_eq!(model.files["qwen2-f16.gguf"].len(), 64);
-        let load = |precision| load(&source, precision, 1, &Device::Cpu, &Progress::default());
+        let load = |precision| {
+            let wanted = Wanted::new(&source, precision, 1);
+            load(wanted, &Device::Cpu, &Progress::default())
+        };
         assert!(matches!(
             load(Precision::Q8_0),
             Err(EngineError::Unsupported { .. })
@@ -314,14 +306,8 @@ mod tests {
     #[test]
     fn every_loaded_stack_and_vector_is_a_step_of_progress() {
         let progress = Progress::default();
-        load(
-            &ModelSource::Tiny,
-            Precision::F32,
-            1,
-            &Device::Cpu,
-            &progress,
-        )
-        .unwrap();
+        let wanted = Wanted::new(&ModelSource::Tiny, Precision::F32, 1);
+        load(wanted, &Device::Cpu, &progress).unwrap();
         // Six tensors or stacks in each of four layers, the embedding, the last norm and the head.
         assert_eq!(progress.steps(), 4 * 6 + 3);
     }

@@ -43,43 +43,16 @@ impl Placement {
 }
 
 /// What it means that candle could not place something.
-pub(crate) fn placing_failed(error: &candle_core::Error, what: &str) -> EngineError {
-    if ran_out_of_memory(error) {
-        EngineError::OutOfMemory {
-            detail: format!("placing {what}"),
-        }
-    } else {
-        EngineError::Device {
-            reason: format!("placing {what}: {}", first_line(error)),
-        }
+pub(crate) fn placing_failed(error: candle_core::Error, what: &str) -> EngineError {
+    match EngineError::from(error) {
+        EngineError::OutOfMemory { detail } => EngineError::OutOfMemory {
+            detail: format!("placing {what}: {detail}"),
+        },
+        EngineError::Device { reason } => EngineError::Device {
+            reason: format!("placing {what}: {reason}"),
+        },
+        other => other,
     }
-}
-
-fn first_line(error: &candle_core::Error) -> String {
-    let text = error.to_string();
-    text.lines().next().unwrap_or_default().to_owned()
-}
-
-#[cfg(feature = "cuda")]
-fn ran_out_of_memory(error: &candle_core::Error) -> bool {
-    use candle_core::cuda_backend::CudaError;
-    use candle_core::cuda_backend::cudarc::driver::sys::CUresult;
-    match error {
-        candle_core::Error::Cuda(cause) => matches!(
-            cause.downcast_ref::<CudaError>(),
-            Some(CudaError::Cuda(driver)) if driver.0 == CUresult::CUDA_ERROR_OUT_OF_MEMORY
-        ),
-        candle_core::Error::Context { inner, .. }
-        | candle_core::Error::WithPath { inner, .. }
-        | candle_core::Error::WithBacktrace { inner, .. } => ran_out_of_memory(inner),
-        _ => false,
-    }
-}
-
-/// A process whose own memory runs out is ended by the system; candle has no error for it.
-#[cfg(not(feature = "cuda"))]
-fn ran_out_of_memory(_error: &candle_core::Error) -> bool {
-    false
 }
 
 #[cfg(test)]
@@ -100,5 +73,21 @@ mod tests {
         let placement = Placement::new(Precision::Q4K, Precision::Bf16, &Device::Cpu);
         assert_eq!(placement.precision, Precision::Q4K);
         assert_eq!(placement.activation, DType::F32);
+    }
+
+    #[test]
+    fn memory_that_runs_out_while_placing_is_no_failure_of_the_device() {
+        let placing = |text: &str| {
+            let error = candle_core::Error::Msg(text.to_owned());
+            placing_failed(error, "blk.0.attn_q.weight").to_string()
+        };
+        assert_eq!(
+            placing("CublasError(CUBLAS_STATUS_ALLOC_FAILED)"),
+            "out of memory: placing blk.0.attn_q.weight: CublasError(CUBLAS_STATUS_ALLOC_FAILED)"
+        );
+        assert_eq!(
+            placing("shape mismatch\nand a backtrace"),
+            "device: placing blk.0.attn_q.weight: shape mismatch"
+        );
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn load(
     seed: u64,
     progress: &Progress,
 ) -> Result<Weights, EngineError> {
-    let failed = |error| placing_failed(&error, "random weights");
+    let failed = |error| placing_failed(error, "random weights");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let normal = normal_numbers(&mut random);
     let dense = Tensor::from_slice(&normal, STRETCH, &Device::Cpu)
@@ -107,7 +107,7 @@ impl Supply for RandomSupply<'_> {
         } else {
             self.quantized(precision, (rows, columns))
         };
-        let failed = |error| placing_failed(&error, &format!("{rows}x{columns} random weights"));
+        let failed = |error| placing_failed(error, &format!("{rows}x{columns} random weights"));
         Ok(Stack(vec![matrix.map_err(failed)?]))
     }
 
@@ -129,7 +129,7 @@ impl Supply for RandomSupply<'_> {
         Tensor::from_vec(values, length, &Device::Cpu)
             .and_then(|vector| vector.to_dtype(self.placement.activation))
             .and_then(|vector| vector.to_device(&self.placement.device))
-            .map_err(|error| placing_failed(&error, "a random vector"))
+            .map_err(|error| placing_failed(error, "a random vector"))
     }
 }
 

@@ -8,9 +8,8 @@ use crate::clock::Clock;
 use crate::engine::decoder::Decoder;
 use crate::engine::peaks::Peaks;
 use crate::engine::sim::{Script, Sim, Timeline};
-use crate::engine::{
-    Engine, EngineError, MeasurePeaks, Progress, device, stock, tokenizer, weights,
-};
+use crate::engine::weights::{self, Reading, Wanted};
+use crate::engine::{Engine, EngineError, MeasurePeaks, Progress, device, stock, tokenizer};
 use crate::record::machine::{Device, DeviceKind};
 use crate::record::observation::Moment;
 use crate::record::quantizing::Quantizing;
@@ -77,17 +76,12 @@ pub fn create(
             let started = Moment::now(machine.as_ref());
             refuse_holding(order)?;
             let device = device::open(order.device)?;
-            let model = weights::inspect(&order.source)?;
+            let model = weights::examine(&order.source, Reading::Headers)?;
+            let wanted = Wanted::new(&order.source, order.precision, order.seed);
             Ok(Created {
                 vocab: model.shape.vocab,
                 device: kind(&device),
-                engine: stock::load(
-                    &order.source,
-                    order.precision,
-                    order.seed,
-                    &device,
-                    progress,
-                )?,
+                engine: stock::load(wanted, &device, progress)?,
                 clock: Arc::clone(machine),
                 started,
                 quantizing: None,

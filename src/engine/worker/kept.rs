@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 
-use super::Order;
+use super::{Kept, Order};
 use crate::clock::Clock;
 use crate::engine::gguf::export::{self, export};
 use crate::engine::gguf::importance::Importance;
@@ -33,11 +33,17 @@ pub(super) fn load(
     let stopwatch = Stopwatch::new(clock);
     let imatrix = order.holding.imatrix.as_deref();
     let importance = imatrix.map(Importance::read).transpose()?;
-    if let Some(path) = kept_file(order)? {
+    if let Some((kept, path)) = kept_file(order)? {
         let quantizing = if path.exists() {
             Quantizing::Kept
         } else {
-            stopwatch.over(|| quantize(order, importance.as_ref(), &path, progress));
+            stopwatch.over(|| {
+                // Hashed here alone: whoever started this process may have done so long ago.
+                if weights::inspect(&order.source)?.files == kept.files {
+                    quantize(order, importance.as_ref(), &path, progress);
+                }
+                Ok::<(), EngineError>(())
+            })?;
             Quantizing::Done {
                 duration_ns: stopwatch.spent(),
             }
@@ -45,7 +51,7 @@ pub(super) fn load(
         let kept = ModelSource::Gguf(path);
         let wanted = Wanted::new(&kept, Precision::Native, order.seed);
         // A cache that cannot be written or read is done without: it saves time and decides nothing.
-        if let Ok(weights) = weights::load_wanted(wanted, device, progress) {
+        if let Ok(weights) = weights::load(wanted, device, progress) {
             return Ok((weights, Some(quantizing)));
         }
     }
@@ -54,14 +60,14 @@ pub(super) fn load(
         stopwatch: Some(&stopwatch),
         ..Wanted::new(&order.source, order.precision, order.seed)
     };
-    let weights = weights::load_wanted(wanted, device, progress)?;
+    let weights = weights::load(wanted, device, progress)?;
     let spent = stopwatch.spent();
     let quantizing = (spent > Nanos::new(0)).then_some(Quantizing::Done { duration_ns: spent });
     Ok((weights, quantizing))
 }
 
-/// Where the quantized weights of an order are kept, if they are.
-fn kept_file(order: &Order) -> Result<Option<PathBuf>, EngineError> {
+/// The file in which the quantized weights of an order are kept, if they are.
+fn kept_file(order: &Order) -> Result<Option<(&Kept, PathBuf)>, EngineError> {
     let has_file = match order.source {
         ModelSource::Dir(_) => true,
         // Small, a file already, or made up: nothing is saved.
@@ -69,18 +75,19 @@ fn kept_file(order: &Order) -> Result<Option<PathBuf>, EngineError> {
             false
         }
     };
-    let Some(folder) = order.holding.kept.as_deref() else {
+    let Some(kept) = &order.holding.kept else {
         return Ok(None);
     };
     if !has_file || order.precision.is_dense() {
         return Ok(None);
     }
-    Ok(Some(folder.join(format!("{}.gguf", key(order)?))))
+    let name = format!("{}.gguf", key(order, kept)?);
+    Ok(Some((kept, kept.folder.join(name))))
 }
 
-fn key(order: &Order) -> Result<String, EngineError> {
+fn key(order: &Order, kept: &Kept) -> Result<String, EngineError> {
     let mut text = format!("{VERSION} {}", order.precision);
-    for (name, digest) in weights::inspect(&order.source)?.files {
+    for (name, digest) in &kept.files {
         let _ = write!(text, "\n{name} {digest}");
     }
     if let Some(imatrix) = &order.holding.imatrix {
@@ -148,9 +155,11 @@ mod tests {
         collected.count(1);
         collected.means("", 1).write(&imatrix).unwrap();
 
+        let source = ModelSource::Dir(folder.path().to_owned());
+        let files = weights::inspect(&source).unwrap().files;
         let kept = folder.path().join("kept");
         let order = |precision, imatrix: Option<&Path>, kept: Option<&Path>| Order {
-            source: ModelSource::Dir(folder.path().to_owned()),
+            source: source.clone(),
             engine: EngineKind::Decoder,
             device: DeviceChoice::Cpu,
             precision,
@@ -158,7 +167,10 @@ mod tests {
             seed: 1,
             holding: Holding {
                 imatrix: imatrix.map(Path::to_owned),
-                kept: kept.map(Path::to_owned),
+                kept: kept.map(|kept| Kept {
+                    folder: kept.to_owned(),
+                    files: files.clone(),
+                }),
             },
         };
         let plain = logits(&order(Precision::Q2K, None, None));
@@ -188,5 +200,11 @@ mod tests {
         assert_eq!(files_in(&kept), 3);
         // Dense weights are read as they are, and a place that is no folder is done without.
         assert_eq!(logits(&order(Precision::Q2K, None, Some(&imatrix))), plain);
+        // Nothing is kept under the digests of files that are no longer there.
+        let mut config = tiny::CONFIG.to_vec();
+        config.push(b'\n');
+        std::fs::write(folder.path().join("config.json"), config).unwrap();
+        assert!(how(Precision::Q3K, Some(&kept)).is_some());
+        assert_eq!(files_in(&kept), 3);
     }
 }

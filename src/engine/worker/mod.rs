@@ -19,6 +19,7 @@ mod score;
 mod serve;
 mod stderr;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -75,8 +76,17 @@ impl Order {
 pub struct Holding {
     /// Importance matrix that the k-quants heed.
     pub imatrix: Option<PathBuf>,
-    /// Folder in which quantized files are kept for the next load.
-    pub kept: Option<PathBuf>,
+    /// Where quantized files are kept for the next load, if they are.
+    pub kept: Option<Kept>,
+}
+
+/// Where quantized files are kept, and what they are made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The folder.
+    pub folder: PathBuf,
+    /// SHA-256 of the model's files by name.
+    pub files: BTreeMap<String, String>,
 }
 
 /// A model that was loaded.

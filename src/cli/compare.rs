@@ -28,7 +28,7 @@ pub(super) struct CompareArgs {
     /// Change that nobody cares about, as a share.
     #[arg(long, value_name = "X", default_value_t = 0.01, value_parser = share)]
     pub(super) noise_threshold: f64,
-    /// End with exit code 7 when NEW is slower.
+    /// End with exit code 7 when NEW is slower, or failed where BASE measured.
     #[arg(long)]
     pub(super) fail_on_regression: bool,
     /// Print one JSON document and nothing else.
@@ -94,8 +94,12 @@ fn compare(args: &CompareArgs, base: &StudyFolder, new: &StudyFolder) -> Result<
     };
     output::data(&text)?;
     Ok(match compared.verdict() {
-        Change::Slower if args.fail_on_regression => Exit::Regression,
-        Change::Slower | Change::Faster | Change::Unchanged | Change::Inconclusive => Exit::Success,
+        Change::Slower | Change::Failed if args.fail_on_regression => Exit::Regression,
+        Change::Slower
+        | Change::Failed
+        | Change::Faster
+        | Change::Unchanged
+        | Change::Inconclusive => Exit::Success,
     })
 }
 

@@ -110,6 +110,8 @@ pub(super) fn seal(writer: &mut Writer, status: EndStatus) -> Result<(), CliErro
         status,
         at: Moment::now(&Monotonic),
         after: None,
+        lost: None,
+        workers_lost: Vec::new(),
     }))?)
 }
 

@@ -292,11 +292,13 @@ fn measure(
     let mut sink = |mut record: Record| {
         match &mut record {
             Record::Block(block) => block.sensors = watch.during(block),
-            Record::End(end) if watch.lost().is_none() => {
-                end.after = watch.calm(IDLE_AFTER_WORK).map(Box::new);
+            Record::End(end) => {
+                if watch.lost().is_none() {
+                    end.after = watch.calm(IDLE_AFTER_WORK).map(Box::new);
+                }
+                end.lost = watch.lost();
             }
-            Record::End(_)
-            | Record::Session(_)
+            Record::Session(_)
             | Record::Device(_)
             | Record::Peak(_)
             | Record::Load(_)

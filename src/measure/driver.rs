@@ -18,6 +18,8 @@ pub(super) struct Driver<'j, 'o> {
     pub(super) job: &'j Job<'j>,
     pub(super) ledger: Ledger<'j>,
     pub(super) outlets: Outlets<'o>,
+    /// Why workers were lost without a point's failing for it.
+    workers_lost: Vec<String>,
     launcher: &'o mut dyn Launcher,
     next_load: u32,
     begun: Nanos,
@@ -60,6 +62,7 @@ impl<'j, 'o> Driver<'j, 'o> {
             next_load: loads.max().map_or(0, |last| last + 1),
             begun: outlets.clock.now(),
             outlets,
+            workers_lost: Vec::new(),
             launcher,
             worked: Seconds::ZERO,
         }
@@ -81,6 +84,8 @@ impl<'j, 'o> Driver<'j, 'o> {
             status,
             at,
             after: None,
+            lost: None,
+            workers_lost: std::mem::take(&mut self.workers_lost),
         }))?;
         Ok(status)
     }
@@ -209,7 +214,7 @@ impl<'j, 'o> Driver<'j, 'o> {
 
     /// Skips the points of a variant that have nothing, and lets the others keep what they have.
     fn give_up(&mut self, variant: Variant, cause: SkipCause, reason: &str) -> Result<(), Stop> {
-        self.outlets.tell(Event::WorkerLost { variant, reason });
+        self.lose_worker(variant, reason);
         for point in self.ledger.untouched(variant) {
             self.skip(point, cause, reason.to_owned())?;
         }
@@ -228,6 +233,12 @@ impl<'j, 'o> Driver<'j, 'o> {
             }
         }
         Ok(())
+    }
+
+    /// Tells of a worker that was lost without a point's failing for it, and keeps the reason for the end.
+    pub(super) fn lose_worker(&mut self, variant: Variant, reason: &str) {
+        self.outlets.tell(Event::WorkerLost { variant, reason });
+        self.workers_lost.push(format!("{variant}: {reason}"));
     }
 
     pub(super) fn skip(

@@ -272,8 +272,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         }
         let variant = self.load.variant();
         let reason = &error.to_string();
-        let event = Event::WorkerLost { variant, reason };
-        self.driver.outlets.tell(event);
+        self.driver.lose_worker(variant, reason);
         Halt::FreshWorker
     }
 

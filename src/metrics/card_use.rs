@@ -1,7 +1,7 @@
 //! What the card did at a point: its sensors over the time of prefill and of decode, apart.
 //!
 //! A reading holds until the next one, and counts in a phase by the time that it overlaps with the
-//! windows of that phase. The driver averages utilization and power over up to a second, so phases
+//! windows of that phase; a reading of GPM is a mean and holds since the one before. The driver averages utilization and power over up to a second, so phases
 //! that are much shorter show a mixture of both.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::energy::Window;
 use super::facts::Facts;
 use super::sensors::{self, Held, Throttling};
+use crate::record::card::Sensors;
 use crate::record::observation::{Block, Generation};
 use crate::record::sensor::{SAMPLER_CPU, Sensor};
 use crate::study::workload::PointId;
@@ -43,6 +44,12 @@ pub struct PhaseUse {
     pub memory_clock_mhz: Option<f64>,
     /// Highest temperature.
     pub temperature_c: Option<u64>,
+    /// Most memory in use by all processes.
+    pub memory_used_bytes: Option<u64>,
+    /// Most memory in use by the worker.
+    pub process_memory_bytes: Option<u64>,
+    /// Most processes with a compute context.
+    pub processes: Option<u64>,
     /// Shares of time in which clocks were lowered.
     pub throttling: Option<Throttling>,
     /// Bytes per second to the card.
@@ -104,34 +111,43 @@ fn absent(blocks: &[&Block]) -> Vec<(String, String)> {
     absent.into_iter().collect()
 }
 
+/// How the readings of a sensor are cut to windows.
+type Cut = fn(&Sensors, &str, &[Window]) -> Vec<Held>;
+
 impl PhaseUse {
     fn over(blocks: &[&Block], windows: fn(&Generation) -> Window) -> Self {
-        let held = |sensor: &str| -> Vec<Held> {
+        let cut = |how: Cut, sensor: &str| -> Vec<Held> {
             let mut all = Vec::new();
             for block in blocks {
                 let windows: Vec<Window> = block.generations.iter().map(windows).collect();
                 if let Some(sensors) = &block.sensors {
-                    all.extend(sensors::held(sensors, sensor, &windows));
+                    all.extend(how(sensors, sensor, &windows));
                 }
             }
             all
         };
+        let held = |sensor: &str| cut(sensors::held, sensor);
         let mean = |sensor: &str| sensors::mean_of(&held(sensor));
+        let highest = |sensor: &str| held(sensor).iter().map(|held| held.value).max();
         let percent = |sensor: &str| mean(sensor).map(|value| value / 100.0);
-        let permille = |sensor: &str| mean(sensor).map(|value| value / 1_000.0);
+        let permille = |sensor: &str| {
+            let mean = sensors::mean_of(&cut(sensors::averaged, sensor));
+            mean.map(|value| value / 1_000.0)
+        };
         let kilobytes = |sensor: &str| mean(sensor).map(|value| value * 1_000.0);
-        let milliwatts =
-            mean(Sensor::PowerInstant.column()).or_else(|| mean(Sensor::Power.column()));
+        let milliwatts = mean(Sensor::PowerInstant.column())
+            .or_else(|| mean(Sensor::Power.column()))
+            .or_else(|| mean(Sensor::PowerAverage.column()));
         Self {
             gpu_utilization: percent(sensors::GPU_UTILIZATION),
             memory_utilization: percent(Sensor::MemoryUtilization.column()),
             power_watts: milliwatts.map(|value| value / 1_000.0),
             sm_clock_mhz: mean(sensors::SM_CLOCK),
             memory_clock_mhz: mean(Sensor::MemoryClock.column()),
-            temperature_c: held(Sensor::Temperature.column())
-                .iter()
-                .map(|held| held.value)
-                .max(),
+            temperature_c: highest(Sensor::Temperature.column()),
+            memory_used_bytes: highest(Sensor::MemoryUsed.column()),
+            process_memory_bytes: highest(Sensor::ProcessMemory.column()),
+            processes: highest(Sensor::ProcessCount.column()),
             throttling: Throttling::of(&held(sensors::THROTTLE_REASONS)),
             pcie_rx: kilobytes(Sensor::PcieRx.column()),
             pcie_tx: kilobytes(Sensor::PcieTx.column()),
@@ -281,7 +297,6 @@ fn trace(blocks: &[&Block], sensor: &str, name: &'static str, scale: f64) -> Tra
 mod tests {
     use super::*;
     use crate::metrics::fixture::{Script, generation, moment, point};
-    use crate::record::card::Sensors;
 
     const SECOND: u64 = 1_000_000_000;
 

@@ -58,6 +58,8 @@ pub struct Comparison {
     pub metrics: Vec<MetricChange>,
     /// Points that only the base measured.
     pub only_base: Vec<PointId>,
+    /// Those of them at which the new run failed, with the reason.
+    pub failed: Vec<(PointId, String)>,
     /// Points that only the new run measured.
     pub only_new: Vec<PointId>,
     /// Whether either side has a single launch, so that the variance from run to run is not known.
@@ -125,6 +127,8 @@ pub enum Change {
     Unchanged,
     /// A change worth finding might have been missed.
     Inconclusive,
+    /// The new run failed where the base measured; said of a run alone.
+    Failed,
 }
 
 impl Change {
@@ -135,6 +139,7 @@ impl Change {
             Self::Slower => "slower",
             Self::Unchanged => "no change",
             Self::Inconclusive => "inconclusive",
+            Self::Failed => "failed",
         }
     }
 }
@@ -159,21 +164,26 @@ impl Comparison {
             let missing = |point: &PointId| !others.contains(point);
             points.iter().copied().filter(missing).collect()
         };
+        let only_base = without(&old_points, &new_points);
+        let failure = |point: &PointId| Some((*point, failure(new, *point)?));
         Self {
             settings,
             differences: super::difference::between(base, new),
             metrics: judged(raw, settings.noise_threshold),
-            only_base: without(&old_points, &new_points),
+            failed: only_base.iter().filter_map(failure).collect(),
+            only_base,
             only_new: without(&new_points, &old_points),
             single_launch,
         }
     }
 
-    /// The verdict on the run: slower or faster when any metric is (slower first), else inconclusive
-    /// when any metric is or nothing could be compared.
+    /// The verdict on the run: failed where the new one did at a point of the base; slower or faster when
+    /// any metric is (slower first), else inconclusive when any metric is or nothing could be compared.
     pub fn verdict(&self) -> Change {
         let any = |change| self.metrics.iter().any(|metric| metric.verdict == change);
-        if any(Change::Slower) {
+        if !self.failed.is_empty() {
+            Change::Failed
+        } else if any(Change::Slower) {
             Change::Slower
         } else if any(Change::Faster) {
             Change::Faster
@@ -193,6 +203,16 @@ fn measured(facts: &Facts<'_>) -> Vec<PointId> {
         ended_well && !phases(facts, *point).whole.is_empty()
     };
     points.into_iter().filter(has_blocks).collect()
+}
+
+/// Why a point has no result, where it failed by itself or with its load.
+fn failure(facts: &Facts<'_>, point: PointId) -> Option<String> {
+    let of_load = || {
+        let mut failures = facts.failed_loads.iter().rev();
+        failures.find(|failure| failure.variant() == point.variant())
+    };
+    let failure = facts.failures.get(&point).or_else(of_load)?;
+    Some(failure.reason.clone())
 }
 
 fn phases<'a>(facts: &Facts<'a>, point: PointId) -> Phases<'a> {

@@ -62,6 +62,17 @@ pub fn of_run(facts: &Facts<'_>) -> Vec<Warning> {
         Some(Others::None) | None => {}
     }
     verdicts.extend(card_changes(facts));
+    let causes = facts.ends.iter().filter_map(|end| end.lost.clone());
+    verdicts.extend(causes.map(|cause| Verdict::CardLost { cause }));
+    let lost: Vec<&String> = facts
+        .ends
+        .iter()
+        .flat_map(|end| &end.workers_lost)
+        .collect();
+    verdicts.extend(lost.last().map(|reason| Verdict::WorkerLost {
+        count: lost.len(),
+        reason: (*reason).clone(),
+    }));
     verdicts.into_iter().map(of_the_run).collect()
 }
 
@@ -129,6 +140,13 @@ pub fn of_point(facts: &Facts<'_>, latency: &Latency, roofline: Option<&Roofline
         Some(DeviceKind::Cpu) => verdicts.extend(machine_busy(facts, &blocks)),
         Some(DeviceKind::Cuda | DeviceKind::Sim) | None => {
             verdicts.extend(of_sensors(facts, &blocks, roofline));
+            // What disturbed the blocks that show energy or drift is told where the others were calm.
+            let beside: Vec<&Block> = facts.beside(latency.point).collect();
+            for verdict in of_sensors(facts, &beside, None) {
+                if verdicts.iter().all(|told| told.code() != verdict.code()) {
+                    verdicts.push(verdict);
+                }
+            }
         }
     }
     let point = Some(latency.point);
@@ -146,6 +164,10 @@ fn of_statistics(facts: &Facts<'_>, latency: &Latency) -> Vec<Verdict> {
         });
     }
     let half_width = latency.e2el.rising(Seconds::value).relative_half_width();
+    if half_width.is_none() && latency.blocks > 1 {
+        let blocks = latency.blocks;
+        verdicts.push(Verdict::NoInterval { blocks });
+    }
     if let Some(half_width) = half_width.filter(|half| *half > measure.target_ci) {
         verdicts.push(Verdict::WideInterval {
             half_width,
@@ -255,12 +277,7 @@ fn of_sensors(facts: &Facts<'_>, blocks: &[&Block], roofline: Option<&Roofline>)
     if let Some(throttling) = throttling.filter(|t| t.worst() > MAX_THROTTLED_SHARE) {
         verdicts.push(Verdict::Throttled(throttling));
     }
-    let highest = facts.card().and_then(|card| card.max_sm_clock_mhz);
-    let clock = sensors::mean(blocks, sensors::SM_CLOCK);
-    let clocks = clock.zip(highest.filter(|clock| *clock > 0));
-    let clocks = clocks.map(|(clock, highest)| clock / highest as f64);
-    let clocks = clocks.filter(|share| *share < MIN_CLOCK_SHARE);
-    verdicts.extend(clocks.map(|share| Verdict::Clocks { share }));
+    verdicts.extend(clocks(facts, blocks));
     verdicts.extend(foreign::beside(blocks).map(Verdict::ForeignUse));
     let mut numbers: Vec<u64> = sensors::readings(blocks, sensors::XID).collect();
     numbers.sort_unstable();
@@ -269,6 +286,23 @@ fn of_sensors(facts: &Facts<'_>, blocks: &[&Block], roofline: Option<&Roofline>)
     let gap = sensors::longest_gap(blocks).filter(|gap| *gap > GAP_PERIODS as f64);
     verdicts.extend(gap.map(|longest_gap| Verdict::TelemetryDegraded { longest_gap }));
     verdicts
+}
+
+/// The clocks that are not at their maximum.
+fn clocks(facts: &Facts<'_>, blocks: &[&Block]) -> Vec<Verdict> {
+    let Some(card) = facts.card() else {
+        return Vec::new();
+    };
+    let clocks = [
+        ("SM", Sensor::SmClock, card.max_sm_clock_mhz),
+        ("memory", Sensor::MemoryClock, card.max_memory_clock_mhz),
+    ];
+    let low = |(of, sensor, highest): (&'static str, Sensor, Option<u64>)| {
+        let highest = highest.filter(|clock| *clock > 0)?;
+        let share = sensors::mean(blocks, sensor.column())? / highest as f64;
+        (share < MIN_CLOCK_SHARE).then_some(Verdict::Clocks { of, share })
+    };
+    clocks.into_iter().filter_map(low).collect()
 }
 
 #[cfg(test)]
@@ -310,6 +344,28 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_card_and_lost_workers_are_told_of_the_run() {
+        let mut script = script();
+        script.end(EndStatus::Complete);
+        let calm: Vec<_> = of_run(&script.facts());
+        let end = script.last_end_mut();
+        end.lost = Some("XID 79".to_owned());
+        end.workers_lost = vec!["bf16: signal 9".to_owned(), "bf16: signal 11".to_owned()];
+        let told: Vec<String> = of_run(&script.facts())
+            .iter()
+            .filter(|warning| !calm.contains(warning))
+            .map(|warning| warning.verdict.to_string())
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "the card was lost: XID 79",
+                "2 workers lost: bf16: signal 11"
+            ]
+        );
+    }
+
+    #[test]
     fn a_calm_point_is_not_doubted() {
         assert_eq!(codes(&script()), Vec::<&str>::new());
     }
@@ -326,6 +382,22 @@ mod tests {
         let mut script = script();
         script.block(measured_point(), vec![generation(8 * STEP, &[STEP; 10])]);
         assert_eq!(codes(&script), ["wide_interval"]);
+    }
+
+    #[test]
+    fn blocks_that_allow_no_interval_are_named() {
+        let mut script = Script::new(&[measured_point()]);
+        for first in [1, 1, 1, 400] {
+            script.block(
+                measured_point(),
+                vec![generation(first * STEP, &[STEP; 10])],
+            );
+        }
+        assert!(
+            codes(&script).contains(&"no_interval"),
+            "{:?}",
+            codes(&script)
+        );
     }
 
     #[test]

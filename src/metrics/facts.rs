@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use crate::record::card::CardFacts;
 use crate::record::card::Sensors;
 use crate::record::machine::{Device, Peak};
-use crate::record::observation::{Block, EndStatus, Failure, Load, Purpose, Record, Session, Skip};
+use crate::record::observation::{
+    Block, End, EndStatus, Failure, Load, Purpose, Record, Session, Skip,
+};
 use crate::record::scoring::{Scoring, Unscored, Window};
 use crate::study::workload::PointId;
 
@@ -34,6 +36,8 @@ pub struct Facts<'a> {
     pub unscored: Vec<&'a Unscored>,
     /// How the newest session ended; `None` when it was cut off.
     pub end: Option<EndStatus>,
+    /// The ends of all sessions.
+    pub ends: Vec<&'a End>,
     /// What each session saw of the card, in file order.
     pub sittings: Vec<Sitting<'a>>,
 }
@@ -89,6 +93,7 @@ impl<'a> Facts<'a> {
             scorings: BTreeMap::new(),
             unscored: Vec::new(),
             end: None,
+            ends: Vec::new(),
             sittings: Vec::new(),
         };
         for record in records {
@@ -137,6 +142,7 @@ impl<'a> Facts<'a> {
             Record::Unscored(unscored) => self.unscored.push(unscored),
             Record::End(end) => {
                 self.end = Some(end.status);
+                self.ends.push(end);
                 self.sitting().after = end.after.as_deref();
             }
         }
@@ -175,6 +181,16 @@ impl<'a> Facts<'a> {
             .flatten()
             .copied()
             .filter(move |block| block.purpose == purpose)
+    }
+
+    /// Blocks that show the energy or the drift of a point.
+    pub fn beside(&self, point: PointId) -> impl Iterator<Item = &'a Block> + '_ {
+        let all = self.blocks.values().flatten().copied();
+        all.filter(move |block| match block.purpose {
+            Purpose::Measure => false,
+            Purpose::Drift => block.point == point,
+            Purpose::Energy => block.serves == Some(point),
+        })
     }
 
     /// The load in which the point was last measured, or else the newest of its variant.

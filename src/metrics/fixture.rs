@@ -190,12 +190,21 @@ impl Script {
         }));
     }
 
+    pub(crate) fn last_end_mut(&mut self) -> &mut End {
+        match self.records.last_mut() {
+            Some(Record::End(end)) => end,
+            other => panic!("{other:?} is no end"),
+        }
+    }
+
     pub(crate) fn end(&mut self, status: EndStatus) {
         let at = moment(100);
         self.records.push(Record::End(End {
             status,
             at,
             after: None,
+            lost: None,
+            workers_lost: Vec::new(),
         }));
     }
 }

@@ -133,6 +133,30 @@ pub(crate) fn held(sensors: &Sensors, sensor: &str, windows: &[Window]) -> Vec<H
     held
 }
 
+/// The readings of one sensor that are means since the one before, each with the time that it is the
+/// mean of, cut to the windows. Nothing is known of the time before the first.
+pub(crate) fn averaged(sensors: &Sensors, sensor: &str, windows: &[Window]) -> Vec<Held> {
+    let Some(column) = sensors.columns.get(sensor) else {
+        return Vec::new();
+    };
+    let rows = sensors.at_ns.iter().zip(column);
+    let read: Vec<(Nanos, u64)> = rows
+        .filter_map(|(&at, &value)| Some((at, value?)))
+        .collect();
+    let mut averaged = Vec::new();
+    for pair in read.windows(2) {
+        let (from, (to, value)) = (pair[0].0, pair[1]);
+        for window in windows {
+            let (from, to) = (from.max(window.from), to.min(window.to));
+            let time = to.since(from).unwrap_or_default().seconds();
+            if time > Seconds::ZERO {
+                averaged.push(Held { value, time });
+            }
+        }
+    }
+    averaged
+}
+
 /// Mean of readings, each weighted by its time.
 pub(crate) fn mean_of(held: &[Held]) -> Option<f64> {
     let time: Seconds = held.iter().map(|held| held.time).sum();

@@ -34,8 +34,10 @@ pub enum Verdict {
     },
     /// The card slowed itself down.
     Throttled(Throttling),
-    /// Clocks are below their maximum.
+    /// A clock is below its maximum.
     Clocks {
+        /// Which: `SM` or `memory`.
+        of: &'static str,
         /// Mean clock ÷ maximum clock.
         share: f64,
     },
@@ -47,6 +49,18 @@ pub enum Verdict {
     CardChanged {
         /// Which.
         what: &'static str,
+    },
+    /// The card was lost after its points were measured.
+    CardLost {
+        /// Why.
+        cause: String,
+    },
+    /// A worker was lost that should have added to results which are there.
+    WorkerLost {
+        /// How often.
+        count: usize,
+        /// Why the last time.
+        reason: String,
     },
     /// The driver reported an error of the card that did not end it.
     Xid {
@@ -72,6 +86,11 @@ pub enum Verdict {
         blocks: usize,
         /// Blocks asked for at least.
         wanted: u32,
+    },
+    /// The interval would reach beyond zero.
+    NoInterval {
+        /// Blocks.
+        blocks: usize,
     },
     /// The interval is wider than asked for.
     WideInterval {
@@ -155,9 +174,12 @@ impl Verdict {
             Self::ForeignUseUnknown => "foreign_use_unknown",
             Self::CardChanged { .. } => "card_changed",
             Self::Xid { .. } => "xid",
+            Self::CardLost { .. } => "card_lost",
+            Self::WorkerLost { .. } => "worker_lost",
             Self::MachineBusy { .. } => "machine_busy",
             Self::Drift(_) => "drift",
             Self::TooFewSamples { .. } => "too_few_samples",
+            Self::NoInterval { .. } => "no_interval",
             Self::WideInterval { .. } => "wide_interval",
             Self::Autocorrelated { .. } => "autocorrelated",
             Self::MemoryNearLimit { .. } => "memory_near_limit",
@@ -187,7 +209,7 @@ impl Verdict {
             }
             Self::Throttled(throttling) => throttling.remedy(),
             Self::Clocks { .. } => {
-                "set the clocks with `nvidia-smi -lgc`, or warm up longer with measure.warmup_seconds"
+                "set the clocks with `nvidia-smi -lgc` and `-lmc`, or warm up longer with measure.warmup_seconds"
             }
             Self::ForeignUse(_) => "stop the other processes on the card and run again",
             Self::ForeignUseUnknown => {
@@ -196,6 +218,10 @@ impl Verdict {
             Self::CardChanged { .. } => {
                 "leave the card's settings alone during a run, and run again"
             }
+            Self::CardLost { .. } => {
+                "take another card; on this one, reset it or restart the machine before it is used again"
+            }
+            Self::WorkerLost { .. } => "see the reason; --resume tries again what is missing",
             Self::Xid { .. } => {
                 "look the number up in NVIDIA's list of XID errors; run again on another card if it comes back"
             }
@@ -204,7 +230,9 @@ impl Verdict {
             }
             Self::Drift(_) => "let the machine settle, raise measure.warmup_seconds and run again",
             Self::TooFewSamples { .. } => "raise measure.max_seconds or --max-minutes",
-            Self::WideInterval { .. } => "raise measure.max_blocks and measure.max_seconds",
+            Self::NoInterval { .. } | Self::WideInterval { .. } => {
+                "raise measure.max_blocks and measure.max_seconds"
+            }
             Self::Autocorrelated { .. } => {
                 "raise measure.min_block_seconds so that one block outlasts the disturbance"
             }
@@ -239,7 +267,7 @@ impl Verdict {
     pub fn severity(&self) -> f64 {
         match self {
             Self::HostBound { utilization, .. } => -utilization,
-            Self::Clocks { share } => -share,
+            Self::Clocks { share, .. } => -share,
             Self::MachineBusy { lowest_share, .. } => -lowest_share,
             Self::Drift(drift) => drift.change.abs(),
             Self::TooFewSamples { blocks, .. } => -(*blocks as f64),
@@ -257,7 +285,10 @@ impl Verdict {
             | Self::ForeignUseUnknown
             | Self::CardChanged { .. }
             | Self::Xid { .. }
+            | Self::CardLost { .. }
+            | Self::WorkerLost { .. }
             | Self::TelemetryMissing { .. }
+            | Self::NoInterval { .. }
             | Self::Interrupted
             | Self::PriceUndated
             | Self::PriceMissing
@@ -280,9 +311,12 @@ impl Verdict {
             | Self::ForeignUseUnknown
             | Self::CardChanged { .. }
             | Self::Xid { .. }
+            | Self::CardLost { .. }
+            | Self::WorkerLost { .. }
             | Self::MachineBusy { .. }
             | Self::Drift(_)
             | Self::TooFewSamples { .. }
+            | Self::NoInterval { .. }
             | Self::WideInterval { .. }
             | Self::Autocorrelated { .. }
             | Self::MemoryNearLimit { .. }
@@ -302,6 +336,10 @@ impl Verdict {
     }
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "a table: the words of each verdict, and nothing else"
+)]
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
@@ -320,12 +358,16 @@ impl fmt::Display for Verdict {
                 percent(*mbu)
             ),
             Self::Throttled(throttling) => write!(f, "{throttling}"),
-            Self::Clocks { share } => write!(f, "clocks at {} of their maximum", percent(*share)),
+            Self::Clocks { of, share } => {
+                write!(f, "{of} clocks at {} of their maximum", percent(*share))
+            }
             Self::ForeignUse(use_by_others) => write!(f, "{use_by_others}"),
             Self::ForeignUseUnknown => f.write_str(
                 "cannot tell whether others used the card: its driver does not show the processes here",
             ),
             Self::CardChanged { what } => write!(f, "{what} changed during the run"),
+            Self::CardLost { cause } => write!(f, "the card was lost: {cause}"),
+            Self::WorkerLost { count, reason } => write!(f, "{count} workers lost: {reason}"),
             Self::Xid { number } => write!(f, "the driver reported XID {number}"),
             Self::MachineBusy {
                 blocks,
@@ -333,15 +375,14 @@ impl fmt::Display for Verdict {
                 lowest_share,
                 highest_steal,
             } => {
+                let steal = highest_steal.map_or(String::new(), |steal| {
+                    format!(", {} stolen by the hypervisor", percent(steal))
+                });
                 write!(
                     f,
-                    "in {blocks} of {of} blocks the worker lacked processor time: down to {} of its threads",
+                    "in {blocks} of {of} blocks the worker lacked processor time: down to {} of its threads{steal}",
                     percent(*lowest_share)
-                )?;
-                match highest_steal {
-                    Some(steal) => write!(f, ", {} stolen by the hypervisor", percent(*steal)),
-                    None => Ok(()),
-                }
+                )
             }
             Self::Drift(drift) => write!(
                 f,
@@ -352,6 +393,10 @@ impl fmt::Display for Verdict {
             Self::TooFewSamples { blocks, wanted } => {
                 write!(f, "{blocks} blocks instead of {wanted}")
             }
+            Self::NoInterval { blocks } => write!(
+                f,
+                "the {blocks} blocks differ so much that no interval can be given"
+            ),
             Self::WideInterval { half_width, target } => write!(
                 f,
                 "interval of ± {} instead of ± {}",
@@ -431,7 +476,7 @@ mod tests {
                 mbu: 0.1,
             },
             Verdict::Throttled(throttling),
-            Verdict::Clocks { share },
+            Verdict::Clocks { of: "SM", share },
             Verdict::ForeignUse(ForeignUse::Processes { when, processes }),
             Verdict::ForeignUseUnknown,
             Verdict::MachineBusy {

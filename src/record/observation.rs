@@ -368,6 +368,12 @@ pub struct End {
     /// Sensor readings of the card after the last worker ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Box<Sensors>>,
+    /// Why the card was lost, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
+    /// Workers that were lost without a point's failing for it: why, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers_lost: Vec<String>,
 }
 
 /// How a session ended.

@@ -315,6 +315,15 @@ impl Cells {
                 ("sm_clock_mhz", seen.sm_clock_mhz),
                 ("memory_clock_mhz", seen.memory_clock_mhz),
                 ("temperature_c", seen.temperature_c.map(|c| c as f64)),
+                (
+                    "memory_used_bytes",
+                    seen.memory_used_bytes.map(|b| b as f64),
+                ),
+                (
+                    "process_memory_bytes",
+                    seen.process_memory_bytes.map(|b| b as f64),
+                ),
+                ("processes", seen.processes.map(|count| count as f64)),
                 ("throttled_for_power", throttled(|t| t.power)),
                 ("throttled_for_heat", throttled(|t| t.thermal)),
                 ("throttled_by_hardware", throttled(|t| t.hardware)),

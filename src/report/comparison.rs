@@ -38,6 +38,7 @@ pub fn json(comparison: &Comparison) -> String {
             .map(Circumstance::new)
             .collect(),
         metrics: comparison.metrics.iter().map(Entry::new).collect(),
+        failed: comparison.failed.iter().map(Loss::new).collect(),
         only_base: names(&comparison.only_base),
         only_new: names(&comparison.only_new),
     };
@@ -103,6 +104,9 @@ fn changes(comparison: &Comparison) -> Section {
             ));
         }
     }
+    for (point, reason) in &comparison.failed {
+        notes.push(format!("New failed at {point}: {reason}"));
+    }
     Section {
         title: "Rates, with 95 % intervals",
         notes,
@@ -142,6 +146,10 @@ fn sentence(comparison: &Comparison) -> String {
             let worst = worst.reduce(f64::max).unwrap_or(0.0) * 100.0;
             format!("no change: one of {worst:.1} % or more would have been found")
         }
+        Change::Failed => {
+            let points: Vec<PointId> = comparison.failed.iter().map(|(point, _)| *point).collect();
+            format!("failed: new has no result at {}", names(&points).join(", "))
+        }
         Change::Inconclusive if comparison.metrics.is_empty() => {
             "inconclusive: the runs have no measured point in common".to_owned()
         }
@@ -163,8 +171,25 @@ struct Shape {
     run_to_run_variance_known: bool,
     differences: Vec<Circumstance>,
     metrics: Vec<Entry>,
+    failed: Vec<Loss>,
     only_base: Vec<String>,
     only_new: Vec<String>,
+}
+
+/// A point of the base at which the new run failed.
+#[derive(serde::Serialize)]
+struct Loss {
+    point: String,
+    reason: String,
+}
+
+impl Loss {
+    fn new((point, reason): &(PointId, String)) -> Self {
+        Self {
+            point: point.to_string(),
+            reason: reason.clone(),
+        }
+    }
 }
 
 #[derive(serde::Serialize)]

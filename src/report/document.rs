@@ -14,6 +14,7 @@ use crate::metrics::energy::{EnergyPrice, PointEnergy};
 use crate::metrics::facts::{Facts, NoSession};
 use crate::metrics::latency::{Drift, Latency, drifts};
 use crate::metrics::roofline::{Ceilings, DataSheet, Roofline};
+use crate::metrics::stats::Estimate;
 use crate::metrics::verdict::Warning;
 use crate::record::card::CardFacts;
 use crate::record::machine::{DeviceKind, Peak};
@@ -82,15 +83,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Whether a point keeps the limits with the upper ends of its intervals. A point without TPOT
-    /// does not keep a limit on it.
+    /// Whether a point keeps the limits with the upper ends of its intervals. A point without TPOT, or
+    /// without an interval, does not keep a limit on it.
     pub fn kept_by(&self, latency: &Latency) -> bool {
-        let ttft = latency.ttft.high().unwrap_or(latency.ttft.value);
-        let tpot = latency.tpot.map(|tpot| tpot.high().unwrap_or(tpot.value));
-        self.ttft.is_none_or(|limit| ttft <= limit)
-            && self
-                .tpot
-                .is_none_or(|limit| tpot.is_some_and(|tpot| tpot <= limit))
+        let within = |estimate: Option<Estimate<Seconds>>, limit: Option<Seconds>| {
+            let upper = estimate.and_then(|estimate| estimate.high());
+            limit.is_none_or(|limit| upper.is_some_and(|upper| upper <= limit))
+        };
+        within(Some(latency.ttft), self.ttft) && within(latency.tpot, self.tpot)
     }
 }
 

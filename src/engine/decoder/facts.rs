@@ -25,15 +25,7 @@ pub(super) struct Sizes {
 impl Sizes {
     /// Counts the tensors of `weights`.
     pub(super) fn of(weights: &Weights) -> Self {
-        let linears: Vec<&Matrix> = weights
-            .layers
-            .iter()
-            .flat_map(|layer| {
-                let stacks = layer.qkv.0.iter().chain(&layer.gate_up.0);
-                stacks.chain([&layer.output, &layer.down])
-            })
-            .chain([weights.head.as_ref().unwrap_or(&weights.embedding)])
-            .collect();
+        let linears: Vec<&Matrix> = weights.linears().collect();
         let table = weights.head.as_ref().map(|_| &weights.embedding);
         let mut by_type = BTreeMap::<&str, u64>::new();
         let (mut count, mut bytes) = (0, 0);

@@ -226,9 +226,10 @@ impl Decoder {
             CacheType::Bf16 => BOUND_BF16,
             CacheType::Q8_0 => BOUND_QUANTIZED,
         };
-        let quantized = match self.weights.layers.first().map(|layer| &layer.down) {
-            Some(Matrix::Quant(_)) => BOUND_QUANTIZED,
-            Some(Matrix::Dense(_)) | None => BOUND_F32,
+        let quantized = if self.weights.is_quantized() {
+            BOUND_QUANTIZED
+        } else {
+            BOUND_F32
         };
         activations.max(cached).max(quantized)
     }
@@ -389,11 +390,11 @@ fn cache_type(
     operators: Operators,
     asked: Option<CacheType>,
 ) -> Result<CacheType, EngineError> {
-    let own = match (operators, weights.layers.first().map(|layer| &layer.down)) {
+    let own = match (operators, weights.linears().next()) {
         (Operators::Candle, _) => dense_cache(weights.activation),
+        (Operators::Fused, _) if weights.is_quantized() => CacheType::F16,
         (Operators::Fused, Some(Matrix::Dense(matrix))) => dense_cache(matrix.dtype()),
-        (Operators::Fused, Some(Matrix::Quant(_))) => CacheType::F16,
-        (Operators::Fused, None) => CacheType::F32,
+        (Operators::Fused, Some(Matrix::Quant(_)) | None) => CacheType::F32,
     };
     let width = weights.shape.head_dim as usize;
     let refuse = |reason: String| Err(EngineError::Unsupported { reason });

@@ -584,6 +584,27 @@ fn the_check_passes_on_quantized_weights() {
     }
 }
 
+/// A matrix whose rows a type does not divide may be dense beside quantized ones.
+#[test]
+fn the_check_passes_where_one_matrix_fell_back() {
+    let model = Named::new(Family::Llama, even(), 18);
+    let wide = model.shape.ffn as usize;
+    let pack = quantized(GgmlDType::Q8_0);
+    let weights = model.weights(|matrix: &Tensor| match matrix.dims2().unwrap().1 {
+        columns if columns == wide => dense(matrix),
+        _ => pack(matrix),
+    });
+    let down = &weights.layers[0].down;
+    assert!(matches!(down, Matrix::Dense(_)) && weights.is_quantized());
+    let mut decoder = decoder(weights, Operators::Fused);
+    let (batch, context) = (3, 13);
+    decoder.reserve(Capacity { batch, context }).unwrap();
+    let prompts = Prompts::new(prompt(3 * 10, 193, 4), 3).unwrap();
+    let accuracy = decoder.check(&prompts, &Progress::default()).unwrap();
+    assert!(accuracy.passed(), "{accuracy:?}");
+    assert!(accuracy.relative_error.unwrap() > 1e-4, "{accuracy:?}");
+}
+
 #[test]
 fn a_generation_is_greedy_and_repeats_exactly() {
     let model = Named::new(Family::Llama, shape(Family::Llama), 19);

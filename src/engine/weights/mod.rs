@@ -91,6 +91,25 @@ pub(crate) struct Weights {
     pub(crate) head: Option<Matrix>,
 }
 
+impl Weights {
+    /// The matrices that every token is multiplied with: of each layer, and the output projection.
+    pub(crate) fn linears(&self) -> impl Iterator<Item = &Matrix> {
+        let layers = self.layers.iter().flat_map(|layer| {
+            let stacks = layer.qkv.0.iter().chain(&layer.gate_up.0);
+            stacks.chain([&layer.output, &layer.down])
+        });
+        layers.chain([self.head.as_ref().unwrap_or(&self.embedding)])
+    }
+
+    /// Whether any of those is quantized; others may have fallen back to a dense type.
+    pub(crate) fn is_quantized(&self) -> bool {
+        self.linears().any(|matrix| match matrix {
+            Matrix::Quant(_) => true,
+            Matrix::Dense(_) => false,
+        })
+    }
+}
+
 /// How much of a model's files is read to tell what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {

@@ -126,10 +126,12 @@ fn points_of_one_side_are_listed_and_not_compared() {
     assert_eq!(comparison.metrics.len(), 3);
     let mut failed = build(&[shared, other]);
     failed.fail(other, FailureKind::Crashed, "signal 11");
-    assert_eq!(
-        compare(&build(&[shared, other]), &failed).only_base,
-        [other]
-    );
+    let comparison = compare(&build(&[shared, other]), &failed);
+    assert_eq!(comparison.only_base, [other]);
+    assert_eq!(comparison.failed, [(other, "signal 11".to_owned())]);
+    assert_eq!(comparison.verdict(), Change::Failed);
+    // What failed on both sides is no news.
+    assert_eq!(compare(&failed, &failed).failed, []);
 }
 
 #[test]
@@ -242,6 +244,7 @@ fn verdict_of(base: &[[Vec<BlockTime>; 2]], new: &[[Vec<BlockTime>; 2]]) -> Chan
         differences: Vec::new(),
         metrics: judged(raw, FAST.noise_threshold),
         only_base: Vec::new(),
+        failed: Vec::new(),
         only_new: Vec::new(),
         single_launch: true,
     }

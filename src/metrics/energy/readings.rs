@@ -8,8 +8,12 @@ use crate::units::{Joules, Nanos, Watts};
 
 /// The energy counter's column.
 pub(super) const COUNTER: &str = Sensor::Energy.column();
-/// Columns of board power, the better one first.
-const POWER: [&str; 2] = [Sensor::PowerInstant.column(), Sensor::Power.column()];
+/// Columns of board power, the better ones first.
+const POWER: [&str; 3] = [
+    Sensor::PowerInstant.column(),
+    Sensor::Power.column(),
+    Sensor::PowerAverage.column(),
+];
 
 /// A counter that stands still for this long is stuck: a card that is on always draws power.
 const STUCK_NS: u64 = 2_000_000_000;
@@ -47,12 +51,10 @@ fn column(sensors: &Sensors, sensor: &'static str) -> Result<Vec<Point>, NoEnerg
 }
 
 pub(super) fn power(sensors: &Sensors) -> Result<(&'static str, Vec<Point>), NoEnergy> {
-    let [better, other] = POWER;
-    let sensor = if sensors.columns.contains_key(better) {
-        better
-    } else {
-        other
-    };
+    let mut there = POWER.into_iter();
+    let sensor = there.find(|sensor| sensors.columns.contains_key(*sensor));
+    // The reason of the one that every driver should have.
+    let sensor = sensor.unwrap_or(Sensor::Power.column());
     Ok((sensor, column(sensors, sensor)?))
 }
 

@@ -220,6 +220,8 @@ pub(super) fn run(blocks: u32) -> Vec<Record> {
         status: EndStatus::Complete,
         at: moment(9),
         after: None,
+        lost: None,
+        workers_lost: Vec::new(),
     }));
     records
 }

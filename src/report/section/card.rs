@@ -26,6 +26,8 @@ pub(super) fn card_use(document: &Document) -> Option<Section> {
         ("SM MHz", Right),
         ("memory MHz", Right),
         ("max °C", Right),
+        ("memory GB", Right),
+        ("worker GB", Right),
         ("throttled", Right),
         ("PCIe in MB/s", Right),
         ("PCIe out MB/s", Right),
@@ -62,6 +64,11 @@ fn phase_row(point: &str, phase: &str, seen: &PhaseUse) -> Vec<String> {
     };
     let whole =
         |value: Option<f64>| value.map_or(number::ABSENT.to_owned(), |value| format!("{value:.0}"));
+    let gigabytes = |bytes: Option<u64>| {
+        bytes.map_or(number::ABSENT.to_owned(), |bytes| {
+            format!("{:.2}", bytes as f64 / 1e9)
+        })
+    };
     let megabytes = |rate: Option<f64>| number::optional(rate.map(|rate| rate / 1e6));
     vec![
         point.to_owned(),
@@ -72,6 +79,8 @@ fn phase_row(point: &str, phase: &str, seen: &PhaseUse) -> Vec<String> {
         whole(seen.sm_clock_mhz),
         whole(seen.memory_clock_mhz),
         whole(seen.temperature_c.map(|celsius| celsius as f64)),
+        gigabytes(seen.memory_used_bytes),
+        gigabytes(seen.process_memory_bytes),
         share(seen.throttling.map(|throttling| throttling.worst())),
         megabytes(seen.pcie_rx),
         megabytes(seen.pcie_tx),

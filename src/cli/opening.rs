@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::args::StudyArgs;
+use super::args::{StudyArgs, read_study};
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
 use super::plan::Prepared;
 use super::signals::Interrupts;
-use super::{host, reports};
+use super::{host, output, reports};
 use crate::catalog;
 use crate::clock::Monotonic;
 use crate::engine::worker::{Processes, Unescorted, WorkerCommand};
@@ -48,12 +48,14 @@ pub(super) fn make_sure_of_room(folder: &StudyFolder, resume: bool) -> Result<()
     if !resume && folder.record().exists() {
         Writer::create(&folder.record())?;
     }
-    let was_there = folder.root().exists();
+    let ancestors = folder.root().ancestors();
+    let missing: Vec<&Path> = ancestors
+        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+        .collect();
     folder.create()?;
-    if !was_there {
-        // A model that is refused leaves nothing behind.
-        let root = folder.root();
-        std::fs::remove_dir(root).map_err(|error| CliError::storage(root, error))?;
+    // A model that is refused leaves nothing behind.
+    for path in missing {
+        std::fs::remove_dir(path).map_err(|error| CliError::storage(path, error))?;
     }
     Ok(())
 }
@@ -68,10 +70,17 @@ pub(super) fn open(folder: &StudyFolder, resume: bool) -> Result<(Writer, Vec<Re
     Ok((Writer::create(&folder.record())?, Vec::new()))
 }
 
-/// Keeps what was asked beside what is seen, unless the folder's own study is what was asked.
+/// Keeps what was asked beside what is seen. A study that lies there already stays; if it asks for something
+/// else, that is said.
 pub(super) fn write_study(folder: &StudyFolder, prepared: &Prepared) -> Result<(), CliError> {
     let path = folder.study();
     if path.exists() {
+        if !asks_for(&path, &prepared.written) {
+            output::say(&format!(
+                "{}: asks for something else than what is measured now; the record holds what that is",
+                path.display()
+            ));
+        }
         return Ok(());
     }
     if prepared.written == StudyFile::default() {
@@ -80,6 +89,11 @@ pub(super) fn write_study(folder: &StudyFolder, prepared: &Prepared) -> Result<(
     let text =
         toml::to_string(&prepared.written).map_err(|error| CliError::new(Exit::Failure, error))?;
     write_whole(&path, &text)
+}
+
+/// Whether a file asks for this study.
+fn asks_for(path: &Path, written: &StudyFile) -> bool {
+    read_study(path).is_ok_and(|found| found == *written)
 }
 
 pub(super) fn processes(args: &StudyArgs, interrupts: &Interrupts) -> Processes {
@@ -127,4 +141,33 @@ fn session(prepared: &Prepared) -> Result<Session, CliError> {
         catalog_sha256: catalog::sha256(),
         host: host::host(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_tried_leaves_nothing_behind() {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = StudyFolder::new(runs.path().join("a/b"));
+        make_sure_of_room(&folder, false).unwrap();
+        assert_eq!(std::fs::read_dir(runs.path()).unwrap().count(), 0);
+        folder.create().unwrap();
+        make_sure_of_room(&folder, false).unwrap();
+        assert!(folder.root().exists());
+    }
+
+    #[test]
+    fn a_study_that_lies_there_is_compared_with_what_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("study.toml");
+        let mut written = StudyFile::default();
+        std::fs::write(&path, "# everything by default\n").unwrap();
+        assert!(asks_for(&path, &written));
+        written.measure.seed = Some(7);
+        assert!(!asks_for(&path, &written));
+        std::fs::write(&path, toml::to_string(&written).unwrap()).unwrap();
+        assert!(asks_for(&path, &written));
+    }
 }

@@ -6,6 +6,7 @@ use super::answer::{Assumption, Kind};
 use super::resolve::{Resolved, Used};
 use super::scenario::Document;
 use super::traffic::Profile;
+use crate::study::model::CacheType;
 
 /// Sections whose entries are compared, edited or drawn, not assumed.
 const SKIPPED: [&str; 6] = [
@@ -71,8 +72,14 @@ pub(crate) fn ledger(
     };
     let scenario = serde_json::to_value(&document.scenario).unwrap_or(Value::Null);
     let mut lines = Vec::new();
+    let cache = measured_cache(resolved);
     flatten("", &scenario, &mut |key, value| {
-        lines.push(assumed(key, value.clone(), source(key)));
+        lines.push(match cache {
+            Some((study, cache)) if key == "self_hosted.kv_precision" => {
+                assumed(key, cache.precision().word().into(), study)
+            }
+            Some(_) | None => assumed(key, value.clone(), source(key)),
+        });
     });
     let spread = spread.map(|cv| {
         let key = "uncertainty.between_host_cv";
@@ -88,6 +95,12 @@ pub(crate) fn ledger(
         lines.push(looked_up(used));
     }
     lines
+}
+
+/// How the measured point cached keys and values, with the study that says so.
+fn measured_cache(resolved: &Resolved) -> Option<(&str, CacheType)> {
+    let (study, point) = resolved.host.as_ref()?.measured.as_ref()?;
+    Some((study, point.kv?))
 }
 
 fn looked_up(used: &Used) -> Assumption {

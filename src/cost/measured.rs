@@ -120,7 +120,7 @@ impl Measured {
     /// The time of a call by its tokens, from every pair of lengths measured like a point.
     pub fn regression(&self, like: &MeasuredPoint) -> Option<Regression> {
         let same = |point: &&MeasuredPoint| {
-            point.precision == like.precision && point.batch.total_cmp(&like.batch).is_eq()
+            point.variant() == like.variant() && point.batch.total_cmp(&like.batch).is_eq()
         };
         let timed = |point: &MeasuredPoint| Timed {
             input: point.isl,
@@ -148,5 +148,51 @@ impl Measured {
             .filter(|point| point.meets(slo))
             .filter(|point| precision.is_none_or(|wanted| point.precision == wanted))
             .min_by(|a, b| seconds(a).total_cmp(&seconds(b)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_with_another_cache_stay_out_of_the_regression() {
+        let rate = |value: f64| Estimate {
+            value,
+            low: value,
+            high: value,
+            repetitions: 8,
+        };
+        // 1 ms per input token, 10 ms per output token, 50 ms per call, and `slower` times of that.
+        let point = |kv: CacheType, slower: f64, isl: f64, osl: f64| MeasuredPoint {
+            precision: Precision::Q8_0,
+            kv: Some(kv),
+            batch: 8.0,
+            isl,
+            osl,
+            prefill_tokens_per_second: rate(1_000.0),
+            decode_tokens_per_second: None,
+            output_tokens_per_second: rate(osl / (slower * (0.001 * isl + 0.01 * osl + 0.05))),
+            ttft_ms: None,
+            tpot_ms: None,
+        };
+        let lengths = [(100.0, 10.0), (400.0, 10.0), (100.0, 50.0)];
+        let points = |kv, slower| lengths.map(|(isl, osl)| point(kv, slower, isl, osl));
+        let study = Measured {
+            source: "results/test".to_owned(),
+            date: None,
+            gpu: None,
+            gpus: 1,
+            simulated: false,
+            model: None,
+            shape: None,
+            points: [points(CacheType::F16, 1.0), points(CacheType::Q8_0, 2.0)].concat(),
+        };
+        let fit = study.regression(&study.points[0]).unwrap();
+        assert_eq!(fit.pairs, 3);
+        assert!((fit.seconds_per_output_token - 0.01).abs() < 1e-9);
+        let fit = study.regression(&study.points[3]).unwrap();
+        assert_eq!(fit.pairs, 3);
+        assert!((fit.seconds_per_output_token - 0.02).abs() < 1e-9);
     }
 }

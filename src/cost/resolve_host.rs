@@ -16,7 +16,7 @@ use super::scenario::self_hosted::{DEFAULT_GPU, DEFAULT_GPUS_PER_REPLICA};
 use super::scenario::{FleetMode, SelfHosted};
 use super::warning::Warning;
 use crate::catalog::book::{GpuCard, Rental};
-use crate::study::model::{Precision, Shape};
+use crate::study::model::{CacheType, Precision, Shape};
 use crate::study::variant::Variant;
 
 /// The name of a machine that a study ran on where neither it nor the scenario names a card.
@@ -223,6 +223,7 @@ impl Desk<'_> {
             None => study.and_then(|study| study.shape.clone()),
         };
         let precision = measured.as_ref().map(|point| point.precision);
+        let cache = measured.as_ref().and_then(|point| point.kv);
         Ok(HostFacts {
             room: card.as_ref().map(|card| Room {
                 gpus: f64::from(gpus),
@@ -238,7 +239,7 @@ impl Desk<'_> {
                 .or_else(|| study.and_then(|study| study.model.clone())),
             shape,
             precision: precision.or(section.precision).unwrap_or(Precision::F16),
-            kv_precision: section.kv_precision,
+            kv_precision: cache.map_or(section.kv_precision, CacheType::precision),
             roofline: None,
             regression: study
                 .zip(measured.as_ref())

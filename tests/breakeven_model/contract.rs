@@ -1,12 +1,12 @@
 //! Sentences of the break-even contract, one test each.
 
 use super::fixture::{Files, GUIDE, close, guide_with, llama_70b, refuse, solve, try_with};
-use mtok::cost::answer::{Answer, Cheaper, Kind, Method};
+use mtok::cost::answer::{Answer, Assumption, Cheaper, Kind, Method};
 use mtok::cost::capacity::Binding;
 use mtok::cost::measured::{Estimate, Measured, MeasuredPoint};
 use mtok::cost::scenario::MeetsQuality;
 use mtok::cost::trace::Trace;
-use mtok::study::model::Precision;
+use mtok::study::model::{CacheType, Precision};
 
 fn warns(answer: &Answer, code: &str) -> bool {
     answer.warnings.iter().any(|warning| warning.code == code)
@@ -597,6 +597,27 @@ fn flips_between_two_stairs_are_found() {
     close(flip("3_500_000"), 3_600_000.0);
     close(flip("4_100_000"), 4_000_000.0);
     close(flip("3_950_000"), 4_000_000.0);
+}
+
+#[test]
+fn the_cache_of_the_measured_point_is_what_has_to_fit() {
+    let mut study = measured(200.0);
+    for point in &mut study.points {
+        point.kv = Some(CacheType::Q8_0);
+    }
+    let files = Files {
+        measured: Some(study),
+        ..Files::default()
+    };
+    let answer = try_with(&format!("{LEAST}{PRICES}{FROM_RESULTS}"), &files).unwrap();
+    let chosen = answer.view.fits.iter().find(|fit| fit.chosen).unwrap();
+    close(chosen.kv_tokens, 59_111.0);
+    let stated = |line: &&Assumption| line.key == "self_hosted.kv_precision";
+    let line = answer.assumptions.iter().find(stated).unwrap();
+    assert_eq!(
+        (line.value.as_str(), line.source.as_str()),
+        (Some("q8_0"), "results/test")
+    );
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub struct SelfHosted {
     pub model: Option<String>,
     /// How weights are held; f16 when left out.
     pub precision: Option<Precision>,
-    /// How keys and values are held.
+    /// How keys and values are held, where no study of `results` says so.
     pub kv_precision: Precision,
     /// Sequences decoded together.
     pub batch_size: Option<f64>,

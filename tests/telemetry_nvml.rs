@@ -380,6 +380,25 @@ fn numbers_that_cannot_be_are_absent_not_shown() {
 }
 
 #[test]
+fn facts_that_cannot_be_are_absent_with_their_reason() {
+    let driver = Driver::new(&script(Card {
+        max_sm_clock_mhz: u32::MAX,
+        power_limit_mw: u32::MAX,
+        memory_bytes: u64::MAX,
+        ..Card::default()
+    }));
+    let probe = driver.open().unwrap();
+    let facts = probe.facts();
+    assert_eq!(facts.max_sm_clock_mhz, None);
+    assert_eq!(facts.power_limit_mw, None);
+    assert_eq!(facts.memory_bytes, None);
+    for field in ["max_sm_clock_mhz", "power_limit_mw", "memory_bytes"] {
+        let reason = "the driver answered with a number out of range";
+        assert_eq!(facts.absent[field], reason, "{field}");
+    }
+}
+
+#[test]
 fn a_garbage_name_neither_stops_nor_moves_the_cursor() {
     let named = |name: &[u8]| {
         let driver = Driver::new(&script(Card {

@@ -754,6 +754,20 @@ fn what_is_out_of_order_comes_with_a_remedy() {
 }
 
 #[test]
+fn a_card_without_any_power_does_not_promise_an_integral() {
+    let names = [
+        "nvmlDeviceGetTotalEnergyConsumption",
+        "nvmlDeviceGetPowerUsage",
+        "field:185",
+        "field:186",
+    ];
+    let driver = Driver::new(&failing(names.map(|name| Fault::fails(name, 3)).into()));
+    let findings = examine(&driver.access, &first());
+    let remedy = finding(&findings, "energy counter").remedy.as_ref();
+    assert!(remedy.unwrap().contains("no power either"), "{remedy:?}");
+}
+
+#[test]
 fn a_divided_card_whose_slice_is_not_known_shows_nothing_of_all_slices() {
     let mut card = busy();
     card.mig = Some(Series::Constant(1));

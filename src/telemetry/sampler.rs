@@ -86,29 +86,27 @@ pub enum CardState {
     },
 }
 
-/// The last value of every sensor, for the live line.
+/// What every sensor answered last, for the live line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Latest {
     /// When the last reading was taken.
     pub at: Nanos,
     /// Processes with a compute context, as last listed.
     pub processes: Vec<Process>,
-    values: [Option<u64>; Sensor::COUNT],
+    values: [Result<u64, Absence>; Sensor::COUNT],
 }
 
 impl Latest {
     /// The last value of a sensor, unless its last answer was none.
     pub fn value(&self, sensor: Sensor) -> Option<u64> {
-        self.values[sensor as usize]
+        self.values[sensor as usize].ok()
     }
 
-    /// The same as a reading, in which a sensor without a value was not asked.
+    /// The same as one reading.
     pub fn reading(&self) -> Reading {
         let mut reading = Reading::default();
         for sensor in Sensor::ALL {
-            if let Some(value) = self.value(sensor) {
-                reading.set(sensor, Ok(value));
-            }
+            reading.set(sensor, self.values[sensor as usize]);
         }
         reading.processes.clone_from(&self.processes);
         reading
@@ -119,14 +117,13 @@ impl Latest {
         let mut latest = before.unwrap_or(Self {
             at,
             processes: Vec::new(),
-            values: [None; Sensor::COUNT],
+            values: [Err(Absence::NotAsked); Sensor::COUNT],
         });
         latest.at = at;
         for sensor in Sensor::ALL {
-            match reading.value(sensor) {
-                Ok(value) => latest.values[sensor as usize] = Some(value),
-                Err(Absence::NotAsked) => {}
-                Err(_) => latest.values[sensor as usize] = None,
+            let answer = reading.value(sensor);
+            if answer != Err(Absence::NotAsked) {
+                latest.values[sensor as usize] = answer;
             }
         }
         if reading.value(Sensor::ProcessCount) != Err(Absence::NotAsked) {

@@ -65,6 +65,8 @@ fn failing(faults: Vec<Fault>) -> Script {
 enum Found {
     ByName,
     ByPath,
+    /// Not at all, even where the machine has a driver of its own.
+    Nowhere,
 }
 
 /// A folder with an engine, a study and a driver.
@@ -79,7 +81,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("engine.toml"), ENGINE).unwrap();
         std::fs::write(folder.path().join("study.toml"), STUDY).unwrap();
-        let found = Found::ByName;
+        let found = Found::Nowhere;
         Self { folder, found }
     }
 
@@ -104,8 +106,9 @@ impl Bench {
     }
 
     fn lacking(script: &Script, missing: &[&str]) -> Self {
-        let bench = Self::bare();
+        let mut bench = Self::bare();
         install(bench.folder.path(), script, missing).unwrap();
+        bench.found = Found::ByName;
         bench
     }
 
@@ -115,13 +118,12 @@ impl Bench {
 
     fn mtok(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mtok"));
-        command.args(arguments);
+        command.args(arguments).env_remove("MTOK_NVML_LIBRARY");
+        let path = |name: &str| self.folder.path().join(name);
         match self.found {
             Found::ByName => command.env("LD_LIBRARY_PATH", self.folder.path()),
-            Found::ByPath => command.env(
-                "MTOK_NVML_LIBRARY",
-                self.folder.path().join(fake_nvml::install::LIBRARY),
-            ),
+            Found::ByPath => command.env("MTOK_NVML_LIBRARY", path(fake_nvml::install::LIBRARY)),
+            Found::Nowhere => command.env("MTOK_NVML_LIBRARY", path("nowhere.so")),
         };
         command.output().unwrap()
     }

@@ -170,6 +170,17 @@ fn every_sensor_of_a_card_is_read() {
 }
 
 #[test]
+fn a_gpm_metric_is_the_mean_since_the_sample_before() {
+    let mut card = busy();
+    card.sensors.gpm_sm_activity_permille = Series::steps(&[(0, 0), (25, 1_000)]);
+    let driver = Driver::new(&script(card));
+    let mut probe = driver.open().unwrap();
+    let mut activity = || probe.read(None).value(Sensor::GpmSmActivity);
+    let seen = [activity(), activity(), activity()];
+    assert_eq!(seen, [Err(Absence::NoEarlierSample), Ok(500), Ok(1_000)]);
+}
+
+#[test]
 fn the_facts_of_a_card_are_read() {
     let driver = Driver::new(&script(Card {
         power_limit_mw: 500_000,
@@ -376,6 +387,25 @@ fn numbers_that_cannot_be_are_absent_not_shown() {
             Err(Absence::OutOfRange),
             "{sensor:?}"
         );
+    }
+}
+
+#[test]
+fn facts_that_cannot_be_are_absent_with_their_reason() {
+    let driver = Driver::new(&script(Card {
+        max_sm_clock_mhz: u32::MAX,
+        power_limit_mw: u32::MAX,
+        memory_bytes: u64::MAX,
+        ..Card::default()
+    }));
+    let probe = driver.open().unwrap();
+    let facts = probe.facts();
+    assert_eq!(facts.max_sm_clock_mhz, None);
+    assert_eq!(facts.power_limit_mw, None);
+    assert_eq!(facts.memory_bytes, None);
+    for field in ["max_sm_clock_mhz", "power_limit_mw", "memory_bytes"] {
+        let reason = "the driver answered with a number out of range";
+        assert_eq!(facts.absent[field], reason, "{field}");
     }
 }
 
@@ -732,6 +762,20 @@ fn what_is_out_of_order_comes_with_a_remedy() {
             .unwrap()
             .contains("-pl 700")
     );
+}
+
+#[test]
+fn a_card_without_any_power_does_not_promise_an_integral() {
+    let names = [
+        "nvmlDeviceGetTotalEnergyConsumption",
+        "nvmlDeviceGetPowerUsage",
+        "field:185",
+        "field:186",
+    ];
+    let driver = Driver::new(&failing(names.map(|name| Fault::fails(name, 3)).into()));
+    let findings = examine(&driver.access, &first());
+    let remedy = finding(&findings, "energy counter").remedy.as_ref();
+    assert!(remedy.unwrap().contains("no power either"), "{remedy:?}");
 }
 
 #[test]

@@ -65,6 +65,8 @@ fn failing(faults: Vec<Fault>) -> Script {
 enum Found {
     ByName,
     ByPath,
+    /// Not at all, even where the machine has a driver of its own.
+    Nowhere,
 }
 
 /// A folder with an engine, a study and a driver.
@@ -79,7 +81,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("engine.toml"), ENGINE).unwrap();
         std::fs::write(folder.path().join("study.toml"), STUDY).unwrap();
-        let found = Found::ByName;
+        let found = Found::Nowhere;
         Self { folder, found }
     }
 
@@ -104,8 +106,9 @@ impl Bench {
     }
 
     fn lacking(script: &Script, missing: &[&str]) -> Self {
-        let bench = Self::bare();
+        let mut bench = Self::bare();
         install(bench.folder.path(), script, missing).unwrap();
+        bench.found = Found::ByName;
         bench
     }
 
@@ -115,13 +118,12 @@ impl Bench {
 
     fn mtok(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mtok"));
-        command.args(arguments);
+        command.args(arguments).env_remove("MTOK_NVML_LIBRARY");
+        let path = |name: &str| self.folder.path().join(name);
         match self.found {
             Found::ByName => command.env("LD_LIBRARY_PATH", self.folder.path()),
-            Found::ByPath => command.env(
-                "MTOK_NVML_LIBRARY",
-                self.folder.path().join(fake_nvml::install::LIBRARY),
-            ),
+            Found::ByPath => command.env("MTOK_NVML_LIBRARY", path(fake_nvml::install::LIBRARY)),
+            Found::Nowhere => command.env("MTOK_NVML_LIBRARY", path("nowhere.so")),
         };
         command.output().unwrap()
     }
@@ -254,7 +256,7 @@ fn is_silent(bench: &Bench, reason: &str) {
         "{}",
         refused.said
     );
-    std::fs::remove_dir_all(bench.out()).unwrap();
+    assert!(!bench.out().exists());
 
     let ran = bench.run(&[]);
     assert_eq!(ran.code, 0, "{}", ran.said);
@@ -444,19 +446,29 @@ fn a_card_that_is_lost_from_the_start_begins_nothing() {
     assert!(ran.said.contains("the card is lost"), "{}", ran.said);
 }
 
-#[test]
-fn a_card_that_is_lost_at_rest_begins_nothing() {
-    let script = with(|card| {
-        card.events = vec![Event {
-            at_ms: 1_000,
-            xid: 79,
-        }];
-    });
-    let bench = Bench::new(&script);
+#[track_caller]
+fn begins_nothing(bench: &Bench) {
     let ran = bench.run(&[]);
     assert_eq!(ran.code, 5, "{}", ran.said);
     assert!(ran.said.contains("XID 79"), "{}", ran.said);
-    assert_eq!(bench.records(), Vec::<Value>::new());
+    assert!(ran.said.contains("reset the card"), "{}", ran.said);
+    assert!(!bench.out().exists());
+}
+
+/// A card that falls off its bus at this time after the first reading.
+fn falling(at_ms: u64) -> Script {
+    with(|card| card.events = vec![Event { at_ms, xid: 79 }])
+}
+
+#[test]
+fn a_card_that_is_lost_at_rest_begins_nothing() {
+    begins_nothing(&Bench::new(&falling(1_000)));
+}
+
+#[test]
+fn a_card_that_is_lost_while_its_limits_are_measured_begins_nothing() {
+    let slow = "load_ms = 4000.0";
+    begins_nothing(&Bench::new(&falling(2_500)).with_engine("load_ms = 1.0", slow));
 }
 
 // A card that is not at its best.
@@ -582,6 +594,16 @@ fn an_xid_that_ends_a_program_is_doubted() {
 }
 
 #[test]
+fn an_xid_before_the_first_block_is_doubted_in_it() {
+    let events = vec![Event {
+        at_ms: 500,
+        xid: 31,
+    }];
+    let script = with(|card| card.events = events);
+    doubts(&script, "xid", "the driver reported XID 31");
+}
+
+#[test]
 fn memory_near_the_limit_is_doubted() {
     let full = Series::steps(&[(0, 600_000_000), (2_100, 84_000_000_000), (60_000, 1)]);
     let script = with(|card| card.sensors.memory_used_bytes = full);
@@ -639,9 +661,65 @@ fn a_driver_that_falls_silent_does_not_hold_the_run_up() {
     refuses(&bench, "telemetry_degraded", "no reading for");
     let blocks = bench.blocks();
     assert_eq!(blocks.len(), 7, "three of each point, and the drift");
-    let absent = &blocks[6]["sensors"]["absent"]["sm_clock_mhz"];
     let reason = "since it was asked for power_mw";
-    assert!(absent.as_str().unwrap().contains(reason), "{absent}");
+    let silent = |block: &&Value| {
+        let absent = &block["sensors"]["absent"]["sm_clock_mhz"];
+        absent.as_str().is_some_and(|it| it.contains(reason))
+    };
+    assert!(blocks.iter().filter(silent).count() >= 5, "{blocks:?}");
+    // From the end of the first silent block on nothing waits: a second each, and the work between.
+    let times = blocks.iter().filter(silent).skip(1);
+    let times: Vec<u64> = times
+        .map(|block| block["started"]["monotonic_ns"].as_u64().unwrap())
+        .collect();
+    let slowest = times.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(slowest < Some(3_000_000_000), "{times:?}");
+}
+
+#[test]
+fn required_telemetry_of_a_card_without_any_sensor_is_refused_at_the_start() {
+    // A card without GPM and events has these questions; what it is, it tells.
+    let questions = [
+        "nvmlDeviceGetTotalEnergyConsumption",
+        "nvmlDeviceGetPowerUsage",
+        "nvmlDeviceGetFieldValues",
+        "nvmlDeviceGetUtilizationRates",
+        "nvmlDeviceGetMemoryInfo_v2",
+        "nvmlDeviceGetClockInfo",
+        "nvmlDeviceGetTemperature",
+        "nvmlDeviceGetCurrentClocksThrottleReasons",
+        "nvmlDeviceGetComputeRunningProcesses_v3",
+        "nvmlDeviceGetPcieThroughput",
+        "nvmlDeviceGetEccMode",
+        "nvmlDeviceGetTotalEccErrors",
+        "nvmlDeviceGetMigMode",
+    ];
+    let script = Script {
+        faults: questions.map(|name| Fault::fails(name, 3)).into(),
+        ..with(|card| {
+            card.gpm = false;
+            card.event_support = false;
+        })
+    };
+    let bench = Bench::new(&script);
+    let ran = bench.run(&["--require-telemetry"]);
+    assert_eq!(ran.code, 5, "{}", ran.said);
+    let reason = "telemetry is required: no sensor of the card could be read";
+    assert!(ran.said.contains(reason), "{}", ran.said);
+    assert!(!bench.out().exists());
+}
+
+#[test]
+fn required_telemetry_that_ends_in_mid_run_is_an_error_after_the_reports() {
+    let silent = Fault::hangs("nvmlDeviceGetPowerUsage", 60, 3_600_000);
+    let bench = Bench::new(&failing(vec![silent]));
+    let ran = bench.run(&["--require-telemetry"]);
+    assert_eq!(ran.code, 5, "{}", ran.said);
+    let reason = "telemetry is required: the driver fell silent when it was asked for power_mw";
+    assert!(ran.said.contains(reason), "{}", ran.said);
+    assert_eq!(ran.json["points"].as_array().unwrap().len(), 2);
+    assert!(bench.report().contains("bf16"));
+    bench.verifies();
 }
 
 #[test]

@@ -431,5 +431,8 @@ mod tests {
         let latest = asker.shared.board().latest.clone().unwrap();
         assert_eq!(latest.value(Sensor::PcieRx), Some(7));
         assert_eq!(latest.value(Sensor::Energy), None);
+        let reading = latest.reading();
+        assert_eq!(reading.value(Sensor::PcieRx), Ok(7));
+        assert_eq!(reading.value(Sensor::Energy), Err(Absence::NotSupported));
     }
 }

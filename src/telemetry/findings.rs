@@ -146,10 +146,15 @@ impl Judge<'_> {
         let (state, remedy) = match self.reading.value(Sensor::Energy) {
             Ok(_) => ("counted by the card".to_owned(), None),
             Err(absence @ Absence::SharedByMig) => (format!("— ({absence})"), None),
-            Err(absence) => (
-                format!("— ({absence})"),
-                Some("energy is integrated from power instead, which is less exact".to_owned()),
-            ),
+            Err(absence) => {
+                let power = [Sensor::Power, Sensor::PowerAverage, Sensor::PowerInstant];
+                let instead = if power.iter().any(|s| self.reading.value(*s).is_ok()) {
+                    "energy is integrated from power instead, which is less exact"
+                } else {
+                    "energy stays — in a report: the card shows no power either"
+                };
+                (format!("— ({absence})"), Some(instead.to_owned()))
+            }
         };
         finding("energy counter", state, remedy)
     }

@@ -86,29 +86,27 @@ pub enum CardState {
     },
 }
 
-/// The last value of every sensor, for the live line.
+/// What every sensor answered last, for the live line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Latest {
     /// When the last reading was taken.
     pub at: Nanos,
     /// Processes with a compute context, as last listed.
     pub processes: Vec<Process>,
-    values: [Option<u64>; Sensor::COUNT],
+    values: [Result<u64, Absence>; Sensor::COUNT],
 }
 
 impl Latest {
     /// The last value of a sensor, unless its last answer was none.
     pub fn value(&self, sensor: Sensor) -> Option<u64> {
-        self.values[sensor as usize]
+        self.values[sensor as usize].ok()
     }
 
-    /// The same as a reading, in which a sensor without a value was not asked.
+    /// The same as one reading.
     pub fn reading(&self) -> Reading {
         let mut reading = Reading::default();
         for sensor in Sensor::ALL {
-            if let Some(value) = self.value(sensor) {
-                reading.set(sensor, Ok(value));
-            }
+            reading.set(sensor, self.values[sensor as usize]);
         }
         reading.processes.clone_from(&self.processes);
         reading
@@ -119,14 +117,13 @@ impl Latest {
         let mut latest = before.unwrap_or(Self {
             at,
             processes: Vec::new(),
-            values: [None; Sensor::COUNT],
+            values: [Err(Absence::NotAsked); Sensor::COUNT],
         });
         latest.at = at;
         for sensor in Sensor::ALL {
-            match reading.value(sensor) {
-                Ok(value) => latest.values[sensor as usize] = Some(value),
-                Err(Absence::NotAsked) => {}
-                Err(_) => latest.values[sensor as usize] = None,
+            let answer = reading.value(sensor);
+            if answer != Err(Absence::NotAsked) {
+                latest.values[sensor as usize] = answer;
             }
         }
         if reading.value(Sensor::ProcessCount) != Err(Absence::NotAsked) {
@@ -180,7 +177,27 @@ impl Sampler {
 
     /// What was read from `from` to `to`, with the nearest reading on either side.
     pub fn cut(&self, from: Nanos, to: Nanos) -> Sensors {
-        let silence = match self.state() {
+        let silence = self.silence();
+        let board = self.shared.board();
+        Sensors {
+            period_ns: self.period.nanos(),
+            ..board.history.cut(from, to, silence.as_deref())
+        }
+    }
+
+    /// The same for a block, which also tells of XID errors since the block before it.
+    pub fn cut_block(&self, from: Nanos, to: Nanos) -> Sensors {
+        let silence = self.silence();
+        let mut board = self.shared.board();
+        Sensors {
+            period_ns: self.period.nanos(),
+            ..board.history.cut_block(from, to, silence.as_deref())
+        }
+    }
+
+    /// Why no reading comes.
+    fn silence(&self) -> Option<String> {
+        match self.state() {
             CardState::Answering => None,
             CardState::Silent { question, since } => Some(format!(
                 "the driver has been silent for {:.1} s since it was asked for {}",
@@ -188,11 +205,6 @@ impl Sampler {
                 question.sensors()[0].column(),
             )),
             CardState::Lost { cause, .. } => Some(cause.to_string()),
-        };
-        let board = self.shared.board();
-        Sensors {
-            period_ns: self.period.nanos(),
-            ..board.history.cut(from, to, silence.as_deref())
         }
     }
 
@@ -218,8 +230,12 @@ impl Sampler {
     }
 
     /// Waits until a reading was taken at `moment` or later; `false` when none came within
-    /// `limit` or the card is lost.
+    /// `limit` or the card is lost. A driver that is silent already is not waited for once more.
     pub fn wait_for_reading(&self, moment: Nanos, limit: Duration) -> bool {
+        let limit = match self.state() {
+            CardState::Answering | CardState::Lost { .. } => limit,
+            CardState::Silent { .. } => Duration::ZERO,
+        };
         let board = self.shared.board();
         let missing = |board: &Board| board.history.last().is_none_or(|last| last < moment);
         let (board, _) = self
@@ -329,6 +345,8 @@ mod tests {
             sensors.absent["power_mw"],
             "the driver has been silent for 2.0 s since it was asked for temperature_c"
         );
+        // Not for an hour.
+        assert!(!sampler.wait_for_reading(clock.now(), Duration::from_hours(1)));
         drop(sampler);
         drop(release);
     }

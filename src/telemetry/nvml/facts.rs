@@ -6,9 +6,11 @@ use nvml_wrapper::enum_wrappers::device::Clock;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 
+use super::answer::{checked, number};
 use super::fault;
 use crate::record::card::CardFacts;
 use crate::telemetry::card::printable;
+use crate::telemetry::sensor::Absence;
 
 /// Reads every fact of `card`, or of the MIG `slice` of it that is watched.
 pub(super) fn read(nvml: &Nvml, card: &Device<'_>, slice: Option<&Device<'_>>) -> CardFacts {
@@ -24,9 +26,12 @@ pub(super) fn read(nvml: &Nvml, card: &Device<'_>, slice: Option<&Device<'_>>) -
         driver: absent.note("driver", nvml.sys_driver_version()),
         nvml: absent.note("nvml", nvml.sys_nvml_version()),
         cuda: absent.note("cuda", nvml.sys_cuda_driver_version().map(cuda_version)),
-        memory_bytes: absent.note(
+        memory_bytes: absent.keep(
             "memory_bytes",
-            slice.unwrap_or(card).memory_info().map(|info| info.total),
+            checked(
+                slice.unwrap_or(card).memory_info().map(|info| info.total),
+                u64::MAX,
+            ),
         ),
         max_sm_clock_mhz: absent.number("max_sm_clock_mhz", card.max_clock_info(Clock::SM)),
         max_memory_clock_mhz: absent
@@ -62,15 +67,16 @@ struct Reasons(BTreeMap<String, String>);
 
 impl Reasons {
     fn note<T>(&mut self, field: &str, answer: Result<T, NvmlError>) -> Option<T> {
-        answer
-            .map_err(|error| {
-                self.0
-                    .insert(field.to_owned(), fault::absence(&error).to_string())
-            })
-            .ok()
+        self.keep(field, answer.map_err(|error| fault::absence(&error)))
     }
 
     fn number(&mut self, field: &str, answer: Result<u32, NvmlError>) -> Option<u64> {
-        self.note(field, answer).map(u64::from)
+        self.keep(field, number(answer))
+    }
+
+    fn keep<T>(&mut self, field: &str, answer: Result<T, Absence>) -> Option<T> {
+        answer
+            .map_err(|absence| self.0.insert(field.to_owned(), absence.to_string()))
+            .ok()
     }
 }

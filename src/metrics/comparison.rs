@@ -218,7 +218,7 @@ fn failure(facts: &Facts<'_>, point: PointId) -> Option<String> {
 fn phases<'a>(facts: &Facts<'a>, point: PointId) -> Phases<'a> {
     let mut phases = Phases::new(point);
     for block in facts.measured(point) {
-        phases.take(block, facts.launch_of(block.load));
+        phases.take(block);
     }
     phases
 }

@@ -209,9 +209,4 @@ impl<'a> Facts<'a> {
     pub fn card(&self) -> Option<&'a CardFacts> {
         self.device?.card.as_deref()
     }
-
-    /// The launch that a load belongs to.
-    pub fn launch_of(&self, load: u32) -> u32 {
-        self.loads.get(&load).map_or(load, |load| load.launch)
-    }
 }

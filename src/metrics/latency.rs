@@ -93,7 +93,7 @@ impl Latency {
     pub fn of(facts: &Facts<'_>, point: PointId) -> Option<Self> {
         let mut phases = Phases::new(point);
         for block in facts.measured(point) {
-            phases.take(block, facts.launch_of(block.load));
+            phases.take(block);
         }
         phases.conclude()
     }
@@ -170,8 +170,9 @@ impl<'a> Phases<'a> {
         }
     }
 
-    /// Adds the valid generations of a block.
-    pub(crate) fn take(&mut self, block: &'a Block, launch: u32) {
+    /// Adds the valid generations of a block. Its load is the launch: one process, whether it was planned
+    /// or took the place of one that was lost or stopped.
+    pub(crate) fn take(&mut self, block: &'a Block) {
         let (mut valid, mut first, mut rest) = (0_u32, 0_u64, 0_u64);
         for generation in &block.generations {
             let Some(times) = PhaseTimes::of(generation, self.point) else {
@@ -189,7 +190,7 @@ impl<'a> Phases<'a> {
             return;
         }
         let time = |nanoseconds: u64| BlockTime {
-            launch,
+            launch: block.load,
             generations: f64::from(valid),
             seconds: nanoseconds as f64 / 1e9,
         };

@@ -245,6 +245,10 @@ impl Series {
 
 impl Series {
     /// The mean from one moment to another, in steps of a millisecond; the value where they are one.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "scripts hold small numbers of milliseconds and permille"
+    )]
     pub fn mean(&self, from_ms: u64, to_ms: u64) -> f64 {
         let moments = from_ms..to_ms.max(from_ms + 1);
         let count = (moments.end - moments.start) as f64;

@@ -170,6 +170,17 @@ fn every_sensor_of_a_card_is_read() {
 }
 
 #[test]
+fn a_gpm_metric_is_the_mean_since_the_sample_before() {
+    let mut card = busy();
+    card.sensors.gpm_sm_activity_permille = Series::steps(&[(0, 0), (25, 1_000)]);
+    let driver = Driver::new(&script(card));
+    let mut probe = driver.open().unwrap();
+    let mut activity = || probe.read(None).value(Sensor::GpmSmActivity);
+    let seen = [activity(), activity(), activity()];
+    assert_eq!(seen, [Err(Absence::NoEarlierSample), Ok(500), Ok(1_000)]);
+}
+
+#[test]
 fn the_facts_of_a_card_are_read() {
     let driver = Driver::new(&script(Card {
         power_limit_mw: 500_000,

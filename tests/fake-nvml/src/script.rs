@@ -243,6 +243,16 @@ impl Series {
     }
 }
 
+impl Series {
+    /// The mean from one moment to another, in steps of a millisecond; the value where they are one.
+    pub fn mean(&self, from_ms: u64, to_ms: u64) -> u64 {
+        let moments = from_ms..to_ms.max(from_ms + 1);
+        let count = u128::from(moments.end - moments.start);
+        let sum: u128 = moments.map(|moment| u128::from(self.at(moment))).sum();
+        (sum / count) as u64
+    }
+}
+
 fn corners(points: &[(u64, u64)]) -> Vec<Point> {
     points
         .iter()
@@ -380,6 +390,14 @@ mod tests {
             [0, 9, 10, 95, 100, 150, 500].map(|t| series.at(t)),
             [0, 0, 100, 900, 0, 250, 500]
         );
+    }
+
+    #[test]
+    fn a_mean_weighs_values_by_their_time() {
+        let series = Series::steps(&[(0, 0), (100, 1_000)]);
+        let means = [(0, 100), (50, 150), (75, 125), (100, 100)];
+        let means = means.map(|(from, to)| series.mean(from, to));
+        assert_eq!(means, [0, 500, 500, 1_000]);
     }
 
     #[test]

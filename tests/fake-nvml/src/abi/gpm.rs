@@ -90,7 +90,8 @@ pub unsafe extern "C" fn nvmlGpmMetricsGet(request: *mut sys::nvmlGpmMetricsGet_
             let series = driver.suffer(&symbol, Some(index)).and(series);
             metric.nvmlReturn = series.err().unwrap_or(sys::nvmlReturn_enum_NVML_SUCCESS);
             metric.value = series.map_or(0.0, |series| {
-                f64::from(u32::try_from(series.at(second)).unwrap_or(u32::MAX)) / 10.0
+                let mean = u32::try_from(series.mean(first, second));
+                f64::from(mean.unwrap_or(u32::MAX)) / 10.0
             });
         }
         Ok(())

@@ -641,9 +641,19 @@ fn a_driver_that_falls_silent_does_not_hold_the_run_up() {
     refuses(&bench, "telemetry_degraded", "no reading for");
     let blocks = bench.blocks();
     assert_eq!(blocks.len(), 7, "three of each point, and the drift");
-    let absent = &blocks[6]["sensors"]["absent"]["sm_clock_mhz"];
     let reason = "since it was asked for power_mw";
-    assert!(absent.as_str().unwrap().contains(reason), "{absent}");
+    let silent = |block: &&Value| {
+        let absent = &block["sensors"]["absent"]["sm_clock_mhz"];
+        absent.as_str().is_some_and(|it| it.contains(reason))
+    };
+    assert!(blocks.iter().filter(silent).count() >= 5, "{blocks:?}");
+    // From the end of the first silent block on nothing waits: a second each, and the work between.
+    let times = blocks.iter().filter(silent).skip(1);
+    let times: Vec<u64> = times
+        .map(|block| block["started"]["monotonic_ns"].as_u64().unwrap())
+        .collect();
+    let slowest = times.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(slowest < Some(3_000_000_000), "{times:?}");
 }
 
 #[test]

@@ -67,7 +67,8 @@ impl History {
     /// The readings from `from` to `to`, and the nearest one on either side, without which neither
     /// energy nor power is known at the edges; none when the last reading lies before `from`, for what a
     /// silent driver said last is not what the card does. A sensor without a value in all of them is
-    /// absent.
+    /// absent; where no reading follows because the driver fell silent, this is the reason at every
+    /// sensor, whatever it had said before.
     pub(super) fn cut(&self, from: Nanos, to: Nanos, silence: Option<&str>) -> Sensors {
         let first = self.rows.partition_point(|row| row.at < from);
         let end = self.rows.partition_point(|row| row.at <= to).max(first);
@@ -90,6 +91,9 @@ impl History {
             let name = sensor.column().to_owned();
             let column: Vec<_> = rows().map(|row| row.values[sensor as usize]).collect();
             if column.iter().any(Option::is_some) {
+                if let Some(silence) = silence.filter(|_| self.last() < Some(to)) {
+                    sensors.absent.insert(name.clone(), silence.to_owned());
+                }
                 sensors.columns.insert(name, column);
             } else if let Some(reason) =
                 self.reason(sensor, sensors.at_ns.first().copied(), silence)
@@ -193,6 +197,15 @@ mod tests {
                 .values()
                 .all(|reason| reason == "the driver hangs")
         );
+    }
+
+    #[test]
+    fn silence_within_a_window_is_told_beside_what_was_read_before() {
+        let cut = |to| history(&[10, 20]).cut(Nanos::new(5), Nanos::new(to), Some("it hangs"));
+        let silent = cut(99);
+        assert_eq!(silent.columns["power_mw"], [Some(100), Some(200)]);
+        assert_eq!(silent.absent["power_mw"], "it hangs");
+        assert!(!cut(15).absent.contains_key("power_mw"));
     }
 
     #[test]

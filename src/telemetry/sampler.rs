@@ -215,8 +215,12 @@ impl Sampler {
     }
 
     /// Waits until a reading was taken at `moment` or later; `false` when none came within
-    /// `limit` or the card is lost.
+    /// `limit` or the card is lost. A driver that is silent already is not waited for once more.
     pub fn wait_for_reading(&self, moment: Nanos, limit: Duration) -> bool {
+        let limit = match self.state() {
+            CardState::Answering | CardState::Lost { .. } => limit,
+            CardState::Silent { .. } => Duration::ZERO,
+        };
         let board = self.shared.board();
         let missing = |board: &Board| board.history.last().is_none_or(|last| last < moment);
         let (board, _) = self
@@ -326,6 +330,8 @@ mod tests {
             sensors.absent["power_mw"],
             "the driver has been silent for 2.0 s since it was asked for temperature_c"
         );
+        // Not for an hour.
+        assert!(!sampler.wait_for_reading(clock.now(), Duration::from_hours(1)));
         drop(sampler);
         drop(release);
     }

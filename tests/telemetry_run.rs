@@ -256,7 +256,7 @@ fn is_silent(bench: &Bench, reason: &str) {
         "{}",
         refused.said
     );
-    std::fs::remove_dir_all(bench.out()).unwrap();
+    assert!(!bench.out().exists());
 
     let ran = bench.run(&[]);
     assert_eq!(ran.code, 0, "{}", ran.said);
@@ -446,19 +446,29 @@ fn a_card_that_is_lost_from_the_start_begins_nothing() {
     assert!(ran.said.contains("the card is lost"), "{}", ran.said);
 }
 
-#[test]
-fn a_card_that_is_lost_at_rest_begins_nothing() {
-    let script = with(|card| {
-        card.events = vec![Event {
-            at_ms: 1_000,
-            xid: 79,
-        }];
-    });
-    let bench = Bench::new(&script);
+#[track_caller]
+fn begins_nothing(bench: &Bench) {
     let ran = bench.run(&[]);
     assert_eq!(ran.code, 5, "{}", ran.said);
     assert!(ran.said.contains("XID 79"), "{}", ran.said);
-    assert_eq!(bench.records(), Vec::<Value>::new());
+    assert!(ran.said.contains("reset the card"), "{}", ran.said);
+    assert!(!bench.out().exists());
+}
+
+/// A card that falls off its bus at this time after the first reading.
+fn falling(at_ms: u64) -> Script {
+    with(|card| card.events = vec![Event { at_ms, xid: 79 }])
+}
+
+#[test]
+fn a_card_that_is_lost_at_rest_begins_nothing() {
+    begins_nothing(&Bench::new(&falling(1_000)));
+}
+
+#[test]
+fn a_card_that_is_lost_while_its_limits_are_measured_begins_nothing() {
+    let slow = "load_ms = 4000.0";
+    begins_nothing(&Bench::new(&falling(2_500)).with_engine("load_ms = 1.0", slow));
 }
 
 // A card that is not at its best.

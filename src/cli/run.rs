@@ -49,12 +49,20 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         passages: prepared.passages(),
     };
     let judging = quality::prepare(&prepared, &mut processes.processes)?;
+    let traces = Traces::before(&folder);
     let (mut writer, before) = opening::open(&folder, args.study.resume)?;
     opening::write_study(&folder, &prepared)?;
 
     let progress = Progress::new();
-    let (seen, watch) = look(args, (&prepared, &before), &mut processes, &progress)
-        .map_err(|error| interrupts.name(error))?;
+    let looked = look(args, (&prepared, &before), &mut processes, &progress);
+    let (seen, watch) = match looked {
+        Ok(looked) => looked,
+        Err(error) => {
+            progress.finish();
+            traces.remove(&folder);
+            return Err(interrupts.name(error));
+        }
+    };
     let peaks = seen.peaks.iter().cloned().map(Record::Peak);
     opening::begin(&mut writer, (&prepared, &before), &seen.device, peaks)?;
 
@@ -109,17 +117,57 @@ fn look(
     processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
     progress.watch(&watch);
     let device = look_at_card(device, &watch, study.measure.energy, progress);
-    if let Some(cause) = watch.lost() {
+    let lost = || {
+        let cause = watch.lost()?;
         let error = anyhow::anyhow!("{}: {cause}", device.name);
-        return Err(CliError::new(Exit::Device, error).hint(Unavailable::CardLost.remedy()));
+        Some(CliError::new(Exit::Device, error).hint(Unavailable::CardLost.remedy()))
+    };
+    if let Some(error) = lost() {
+        return Err(error);
     }
     let mut peaks = Vec::new();
     if before.is_empty() {
         progress.line(&format!("measuring the limits of {}", device.name));
         let dtypes = [Precision::F32, Precision::F16, Precision::Bf16];
-        peaks = processes.launch()?.peaks(&order, &dtypes)?;
+        peaks = processes
+            .launch()
+            .and_then(|mut worker| worker.peaks(&order, &dtypes))
+            // A worker that ends with its card is not what went wrong.
+            .map_err(|error| lost().unwrap_or_else(|| error.into()))?;
     }
     Ok((Seen { device, peaks }, watch))
+}
+
+/// What a run that cannot begin would leave behind.
+struct Traces {
+    folder: bool,
+    record: bool,
+    study: bool,
+}
+
+impl Traces {
+    /// What is missing now and would be a trace of this run.
+    fn before(folder: &StudyFolder) -> Self {
+        Self {
+            folder: !folder.root().exists(),
+            record: !folder.record().exists(),
+            study: !folder.study().exists(),
+        }
+    }
+
+    /// Removes it, so that no folder looks like a run that measured nothing. What cannot be removed is no
+    /// reason to tell less of why the run did not begin.
+    fn remove(&self, folder: &StudyFolder) {
+        if self.record {
+            let _ = std::fs::remove_file(folder.record());
+        }
+        if self.study {
+            let _ = std::fs::remove_file(folder.study());
+        }
+        if self.folder {
+            let _ = std::fs::remove_dir(folder.root());
+        }
+    }
 }
 
 /// What is left of the time asked for, since judging quality began.

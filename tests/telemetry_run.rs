@@ -667,6 +667,52 @@ fn a_driver_that_falls_silent_does_not_hold_the_run_up() {
 }
 
 #[test]
+fn required_telemetry_of_a_card_without_any_sensor_is_refused_at_the_start() {
+    // A card without GPM and events has these questions; what it is, it tells.
+    let questions = [
+        "nvmlDeviceGetTotalEnergyConsumption",
+        "nvmlDeviceGetPowerUsage",
+        "nvmlDeviceGetFieldValues",
+        "nvmlDeviceGetUtilizationRates",
+        "nvmlDeviceGetMemoryInfo_v2",
+        "nvmlDeviceGetClockInfo",
+        "nvmlDeviceGetTemperature",
+        "nvmlDeviceGetCurrentClocksThrottleReasons",
+        "nvmlDeviceGetComputeRunningProcesses_v3",
+        "nvmlDeviceGetPcieThroughput",
+        "nvmlDeviceGetEccMode",
+        "nvmlDeviceGetTotalEccErrors",
+        "nvmlDeviceGetMigMode",
+    ];
+    let script = Script {
+        faults: questions.map(|name| Fault::fails(name, 3)).into(),
+        ..with(|card| {
+            card.gpm = false;
+            card.event_support = false;
+        })
+    };
+    let bench = Bench::new(&script);
+    let ran = bench.run(&["--require-telemetry"]);
+    assert_eq!(ran.code, 5, "{}", ran.said);
+    let reason = "telemetry is required: no sensor of the card could be read";
+    assert!(ran.said.contains(reason), "{}", ran.said);
+    assert!(!bench.out().exists());
+}
+
+#[test]
+fn required_telemetry_that_ends_in_mid_run_is_an_error_after_the_reports() {
+    let silent = Fault::hangs("nvmlDeviceGetPowerUsage", 60, 3_600_000);
+    let bench = Bench::new(&failing(vec![silent]));
+    let ran = bench.run(&["--require-telemetry"]);
+    assert_eq!(ran.code, 5, "{}", ran.said);
+    let reason = "telemetry is required: the driver fell silent when it was asked for power_mw";
+    assert!(ran.said.contains(reason), "{}", ran.said);
+    assert_eq!(ran.json["points"].as_array().unwrap().len(), 2);
+    assert!(bench.report().contains("bf16"));
+    bench.verifies();
+}
+
+#[test]
 fn scripted_time_has_no_readings_and_says_so() {
     let bench = Bench::new(&driver(working())).with_engine("clock = \"machine\"\n", "");
     let ran = bench.run(&[]);

@@ -86,6 +86,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         drop(writer);
         return conclude(args, &folder, judged.status, &interrupts);
     }
+    let sensors = Arc::clone(&watch);
     let job = Job {
         points: &planned(&plan(&prepared, &seen, &before)),
         target: target(&prepared),
@@ -100,7 +101,13 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     };
     let status = measure(&job, &mut processes, &mut writer, around)?;
     drop(writer);
-    conclude(args, &folder, status, &interrupts)
+    // Asked before the reports are written: what the driver does later is of no matter to the run.
+    let failing = sensors.failing();
+    let exit = conclude(args, &folder, status, &interrupts)?;
+    match (status, requirement(args), failing) {
+        (EndStatus::Complete, Requirement::Required, Some(error)) => Err(error),
+        (EndStatus::Complete | EndStatus::Interrupted, _, _) => Ok(exit),
+    }
 }
 
 /// Finds the device and begins to watch it, and measures its limits unless an earlier session has.

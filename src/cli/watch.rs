@@ -1,6 +1,7 @@
 //! The card's sensors during a run.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::exit::{CliError, Exit};
@@ -30,6 +31,8 @@ pub(super) enum Watch {
         sampler: Box<Sampler>,
         /// Since when.
         since: Nanos,
+        /// Blocks without any reading.
+        unread: AtomicUsize,
     },
     /// They cannot be read; every block says why.
     Silent(Box<Sensors>),
@@ -52,8 +55,14 @@ impl Watch {
             .and_then(|probe| Sampler::start(Box::new(probe), period, Arc::new(Monotonic)));
         match (started, required) {
             (Ok(sampler), _) => {
-                let sampler = Box::new(sampler);
-                Ok(Self::Card { sampler, since })
+                if required == Requirement::Required {
+                    answers(&sampler, since)?;
+                }
+                Ok(Self::Card {
+                    sampler: Box::new(sampler),
+                    since,
+                    unread: AtomicUsize::new(0),
+                })
             }
             (Err(reason @ Unavailable::CardLost), _) => {
                 let error = anyhow::anyhow!("{}: {reason}", device.name);
@@ -104,17 +113,48 @@ impl Watch {
         match self {
             Self::Nothing => None,
             Self::Silent(sensors) => Some(sensors.as_ref().clone()),
-            Self::Card { sampler, since } => {
+            Self::Card {
+                sampler,
+                since,
+                unread,
+            } => {
                 let from = block.started.monotonic_ns;
                 let to = from + block.cpu.wall_ns;
-                if from < *since || to > Monotonic.now() {
-                    return Some(elsewhere(sampler));
+                let sensors = if from < *since || to > Monotonic.now() {
+                    elsewhere(sampler)
+                } else {
+                    // One reading after the block, without which its last moments have no power.
+                    sampler.wait_for_reading(to, PATIENCE);
+                    sampler.cut(from, to)
+                };
+                if sensors.at_ns.is_empty() {
+                    unread.fetch_add(1, Ordering::Relaxed);
                 }
-                // One reading after the block, without which its last moments have no power.
-                sampler.wait_for_reading(to, PATIENCE);
-                Some(sampler.cut(from, to))
+                Some(sensors)
             }
         }
+    }
+
+    /// Why a run that needs sensors has not had them to its end; `None` on a card that answered or was
+    /// lost, which is a failure of its own.
+    pub(super) fn failing(&self) -> Option<CliError> {
+        let Self::Card {
+            sampler, unread, ..
+        } = self
+        else {
+            return None;
+        };
+        let unread = unread.load(Ordering::Relaxed);
+        let reason = match sampler.state() {
+            CardState::Silent { question, .. } => format!(
+                "the driver fell silent when it was asked for {}; {unread} blocks have no reading",
+                question.sensors()[0].column()
+            ),
+            CardState::Answering if unread > 0 => format!("{unread} blocks have no reading"),
+            CardState::Answering | CardState::Lost { .. } => return None,
+        };
+        let waited = PATIENCE;
+        Some(refuse(&reason).hint(Unavailable::Silent { waited }.remedy()))
     }
 
     /// What about the card would make a measurement worse, as it is now.
@@ -138,12 +178,29 @@ impl Escort for Watch {
 
     fn lost(&self) -> Option<String> {
         match self {
-            Self::Card { sampler, .. } => match sampler.state() {
-                CardState::Lost { cause, .. } => Some(cause.to_string()),
-                CardState::Answering | CardState::Silent { .. } => None,
-            },
+            Self::Card { sampler, .. } => lost(sampler),
             Self::Nothing | Self::Silent(_) => None,
         }
+    }
+}
+
+/// Refuses a card of which the first reading holds nothing.
+fn answers(sampler: &Sampler, since: Nanos) -> Result<(), CliError> {
+    if !sampler.wait_for_reading(since, PATIENCE) && sampler.latest().is_none() {
+        let silent = Unavailable::Silent { waited: PATIENCE };
+        return Err(refuse(&silent.to_string()).hint(silent.remedy()));
+    }
+    let read = |latest: &Latest| Sensor::ALL.iter().any(|s| latest.value(*s).is_some());
+    if sampler.latest().as_ref().is_some_and(read) || lost(sampler).is_some() {
+        return Ok(());
+    }
+    Err(refuse("no sensor of the card could be read").hint("see what `mtok doctor` says of each"))
+}
+
+fn lost(sampler: &Sampler) -> Option<String> {
+    match sampler.state() {
+        CardState::Lost { cause, .. } => Some(cause.to_string()),
+        CardState::Answering | CardState::Silent { .. } => None,
     }
 }
 

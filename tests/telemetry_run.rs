@@ -594,6 +594,16 @@ fn an_xid_that_ends_a_program_is_doubted() {
 }
 
 #[test]
+fn an_xid_before_the_first_block_is_doubted_in_it() {
+    let events = vec![Event {
+        at_ms: 500,
+        xid: 31,
+    }];
+    let script = with(|card| card.events = events);
+    doubts(&script, "xid", "the driver reported XID 31");
+}
+
+#[test]
 fn memory_near_the_limit_is_doubted() {
     let full = Series::steps(&[(0, 600_000_000), (2_100, 84_000_000_000), (60_000, 1)]);
     let script = with(|card| card.sensors.memory_used_bytes = full);

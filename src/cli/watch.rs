@@ -125,7 +125,7 @@ impl Watch {
                 } else {
                     // One reading after the block, without which its last moments have no power.
                     sampler.wait_for_reading(to, PATIENCE);
-                    sampler.cut(from, to)
+                    sampler.cut_block(from, to)
                 };
                 if sensors.at_ns.is_empty() {
                     unread.fetch_add(1, Ordering::Relaxed);

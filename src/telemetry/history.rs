@@ -10,6 +10,9 @@ use crate::units::Nanos;
 /// Readings that are kept: 13 minutes at the shortest period, half an hour at the default, in 15 MB.
 const CAPACITY: usize = 40_000;
 
+/// XID errors that wait for a block to be told in; more than these tell nothing new.
+const UNTOLD: usize = 64;
+
 /// One reading without its reasons.
 #[derive(Debug, Clone)]
 struct Row {
@@ -23,6 +26,14 @@ struct Row {
 pub(super) struct History {
     rows: VecDeque<Row>,
     reasons: [Option<Silence>; Sensor::COUNT],
+    untold: Vec<Untold>,
+}
+
+/// An XID error that no block has told of yet. The driver tells it once.
+#[derive(Debug, Clone, Copy)]
+struct Untold {
+    number: u64,
+    at: Nanos,
 }
 
 /// Why a sensor was silent last.
@@ -37,6 +48,7 @@ impl History {
         Self {
             rows: VecDeque::with_capacity(CAPACITY),
             reasons: [None; Sensor::COUNT],
+            untold: Vec::with_capacity(UNTOLD),
         }
     }
 
@@ -50,6 +62,11 @@ impl History {
                 Ok(_) | Err(Absence::NotAsked) => {}
                 Err(absence) => self.reasons[sensor as usize] = Some(Silence { absence, at }),
             }
+        }
+        if let Ok(number) = reading.value(Sensor::Xid)
+            && self.untold.len() < UNTOLD
+        {
+            self.untold.push(Untold { number, at });
         }
         let values = Sensor::ALL.map(|sensor| reading.value(sensor).ok());
         self.rows.push_back(Row {
@@ -100,6 +117,35 @@ impl History {
             {
                 sensors.absent.insert(name, reason);
             }
+        }
+        sensors
+    }
+
+    /// The same for a block. An XID error from before it, which no block has told of, is told at the first
+    /// reading that has none of its own; without a place it waits for the next block.
+    pub(super) fn cut_block(&mut self, from: Nanos, to: Nanos, silence: Option<&str>) -> Sensors {
+        let mut sensors = self.cut(from, to, silence);
+        let (Some(&first), Some(&last)) = (sensors.at_ns.first(), sensors.at_ns.last()) else {
+            return sensors;
+        };
+        let name = Sensor::Xid.column();
+        let mut column = sensors
+            .columns
+            .remove(name)
+            .unwrap_or_else(|| vec![None; sensors.at_ns.len()]);
+        self.untold.retain(|event| {
+            let free = column.iter_mut().find(|place| place.is_none());
+            match free {
+                Some(place) if event.at < first => {
+                    *place = Some(event.number);
+                    false
+                }
+                // Within the block it has its reading; after it, its turn has not come.
+                Some(_) | None => event.at < first || event.at > last,
+            }
+        });
+        if column.iter().any(Option::is_some) {
+            sensors.columns.insert(name.to_owned(), column);
         }
         sensors
     }
@@ -184,6 +230,28 @@ mod tests {
         };
         assert_eq!(reason(5), "no worker was running");
         assert_eq!(reason(25), "not read within this window");
+    }
+
+    #[test]
+    fn an_xid_between_blocks_is_told_once_at_the_first_reading_of_the_next_block() {
+        let mut history = History::new();
+        for at in (10..=80).step_by(10) {
+            let mut reading = Reading::default();
+            let events = [(20, 31), (30, 13), (70, 43)];
+            let event = events.iter().find(|(time, _)| *time == at);
+            let event = event.map(|(_, number)| *number);
+            reading.set(Sensor::Xid, event.ok_or(Absence::Quiet));
+            history.push(Nanos::new(at), Nanos::new(at), &reading);
+        }
+        let mut block = |from, to| {
+            let sensors = history.cut_block(Nanos::new(from), Nanos::new(to), None);
+            sensors.columns.get("xid").cloned()
+        };
+        assert_eq!(block(90, 99), None, "no reading, no place");
+        assert_eq!(block(46, 49), Some(vec![Some(31), Some(13)]));
+        assert_eq!(block(51, 59), None);
+        assert_eq!(block(65, 75), Some(vec![None, Some(43), None]));
+        assert_eq!(block(75, 80), Some(vec![Some(43), None]), "its neighbour");
     }
 
     #[test]

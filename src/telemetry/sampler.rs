@@ -177,7 +177,27 @@ impl Sampler {
 
     /// What was read from `from` to `to`, with the nearest reading on either side.
     pub fn cut(&self, from: Nanos, to: Nanos) -> Sensors {
-        let silence = match self.state() {
+        let silence = self.silence();
+        let board = self.shared.board();
+        Sensors {
+            period_ns: self.period.nanos(),
+            ..board.history.cut(from, to, silence.as_deref())
+        }
+    }
+
+    /// The same for a block, which also tells of XID errors since the block before it.
+    pub fn cut_block(&self, from: Nanos, to: Nanos) -> Sensors {
+        let silence = self.silence();
+        let mut board = self.shared.board();
+        Sensors {
+            period_ns: self.period.nanos(),
+            ..board.history.cut_block(from, to, silence.as_deref())
+        }
+    }
+
+    /// Why no reading comes.
+    fn silence(&self) -> Option<String> {
+        match self.state() {
             CardState::Answering => None,
             CardState::Silent { question, since } => Some(format!(
                 "the driver has been silent for {:.1} s since it was asked for {}",
@@ -185,11 +205,6 @@ impl Sampler {
                 question.sensors()[0].column(),
             )),
             CardState::Lost { cause, .. } => Some(cause.to_string()),
-        };
-        let board = self.shared.board();
-        Sensors {
-            period_ns: self.period.nanos(),
-            ..board.history.cut(from, to, silence.as_deref())
         }
     }
 

@@ -7,6 +7,7 @@ use super::latency::{Drift, Latency};
 use super::roofline::Roofline;
 use super::sensors;
 use super::verdict::{Verdict, Warning};
+use crate::record::card::CardFacts;
 use crate::record::machine::DeviceKind;
 use crate::record::observation::{Block, EndStatus};
 use crate::record::sensor::Sensor;
@@ -100,11 +101,36 @@ fn card_changes(facts: &Facts<'_>) -> Vec<Verdict> {
             readings.any(|reading| Some(reading) != first)
         })
     };
-    CHANGES
+    let within = CHANGES
         .iter()
         .filter(|(sensor, _)| changed(sensor))
-        .map(|&(_, what)| Verdict::CardChanged { what })
+        .map(|&(_, what)| what);
+    let mut all: Vec<&'static str> = within.collect();
+    all.extend(settings_between_sessions(facts));
+    all.dedup();
+    all.into_iter()
+        .map(|what| Verdict::CardChanged { what })
         .collect()
+}
+
+/// Settings of the card that one session found otherwise than the session before it.
+fn settings_between_sessions(facts: &Facts<'_>) -> Vec<&'static str> {
+    let settings: [(&'static str, fn(&CardFacts) -> Option<u64>); 5] = [
+        ("ECC", |card| card.ecc.map(u64::from)),
+        ("MIG", |card| card.mig.map(u64::from)),
+        ("the power limit", |card| card.power_limit_mw),
+        ("the highest SM clock", |card| card.max_sm_clock_mhz),
+        ("the highest memory clock", |card| card.max_memory_clock_mhz),
+    ];
+    let cards: Vec<&CardFacts> = facts
+        .sittings
+        .iter()
+        .filter_map(|sitting| sitting.device?.card.as_deref())
+        .collect();
+    let differs =
+        |of: fn(&CardFacts) -> Option<u64>| cards.windows(2).any(|pair| of(pair[0]) != of(pair[1]));
+    let changed = settings.into_iter().filter(|(_, of)| differs(*of));
+    changed.map(|(what, _)| what).collect()
 }
 
 fn of_the_run(verdict: Verdict) -> Warning {
@@ -313,7 +339,6 @@ mod tests {
     use crate::metrics::fixture::{Script, generation, moment, point};
     use crate::metrics::latency::drifts;
     use crate::metrics::roofline::Ceilings;
-    use crate::record::card::CardFacts;
     use crate::record::card::Sensors;
     use crate::record::machine::Limit;
     use crate::study::workload::PointId;

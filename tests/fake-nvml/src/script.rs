@@ -245,15 +245,11 @@ impl Series {
 
 impl Series {
     /// The mean from one moment to another, in steps of a millisecond; the value where they are one.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "scripts hold small numbers of milliseconds and permille"
-    )]
-    pub fn mean(&self, from_ms: u64, to_ms: u64) -> f64 {
+    pub fn mean(&self, from_ms: u64, to_ms: u64) -> u64 {
         let moments = from_ms..to_ms.max(from_ms + 1);
-        let count = (moments.end - moments.start) as f64;
+        let count = u128::from(moments.end - moments.start);
         let sum: u128 = moments.map(|moment| u128::from(self.at(moment))).sum();
-        sum as f64 / count
+        (sum / count) as u64
     }
 }
 
@@ -400,8 +396,8 @@ mod tests {
     fn a_mean_weighs_values_by_their_time() {
         let series = Series::steps(&[(0, 0), (100, 1_000)]);
         let means = [(0, 100), (50, 150), (75, 125), (100, 100)];
-        let means = means.map(|(from, to)| series.mean(from, to).to_string());
-        assert_eq!(means, ["0", "500", "500", "1000"]);
+        let means = means.map(|(from, to)| series.mean(from, to));
+        assert_eq!(means, [0, 500, 500, 1_000]);
     }
 
     #[test]

@@ -89,7 +89,10 @@ pub unsafe extern "C" fn nvmlGpmMetricsGet(request: *mut sys::nvmlGpmMetricsGet_
             let symbol = format!("gpm:{}", metric.metricId);
             let series = driver.suffer(&symbol, Some(index)).and(series);
             metric.nvmlReturn = series.err().unwrap_or(sys::nvmlReturn_enum_NVML_SUCCESS);
-            metric.value = series.map_or(0.0, |series| series.mean(first, second) / 10.0);
+            metric.value = series.map_or(0.0, |series| {
+                let mean = u32::try_from(series.mean(first, second));
+                f64::from(mean.unwrap_or(u32::MAX)) / 10.0
+            });
         }
         Ok(())
     })

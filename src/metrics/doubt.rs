@@ -115,7 +115,8 @@ fn card_changes(facts: &Facts<'_>) -> Vec<Verdict> {
 
 /// Settings of the card that one session found otherwise than the session before it.
 fn settings_between_sessions(facts: &Facts<'_>) -> Vec<&'static str> {
-    let settings: [(&'static str, fn(&CardFacts) -> Option<u64>); 5] = [
+    type Setting = fn(&CardFacts) -> Option<u64>;
+    let settings: [(&'static str, Setting); 5] = [
         ("ECC", |card| card.ecc.map(u64::from)),
         ("MIG", |card| card.mig.map(u64::from)),
         ("the power limit", |card| card.power_limit_mw),
@@ -127,8 +128,7 @@ fn settings_between_sessions(facts: &Facts<'_>) -> Vec<&'static str> {
         .iter()
         .filter_map(|sitting| sitting.device?.card.as_deref())
         .collect();
-    let differs =
-        |of: fn(&CardFacts) -> Option<u64>| cards.windows(2).any(|pair| of(pair[0]) != of(pair[1]));
+    let differs = |of: Setting| cards.windows(2).any(|pair| of(pair[0]) != of(pair[1]));
     let changed = settings.into_iter().filter(|(_, of)| differs(*of));
     changed.map(|(what, _)| what).collect()
 }
@@ -577,6 +577,24 @@ mod tests {
             .map(|w| w.verdict.code())
             .collect();
         assert_eq!(codes, ["telemetry_missing"]);
+    }
+
+    #[test]
+    fn a_session_with_another_setting_of_the_card_is_named() {
+        let mut first = script();
+        let limit = |watts: u64| CardFacts {
+            power_limit_mw: Some(watts * 1_000),
+            ..CardFacts::default()
+        };
+        first.device_mut().card = Some(Box::new(limit(700)));
+        first.end(EndStatus::Interrupted);
+        let mut second = script();
+        second.device_mut().card = Some(Box::new(limit(400)));
+        second.end(EndStatus::Complete);
+        first.records.extend(second.records);
+        let told = of_run(&first.facts());
+        let mut words = told.iter().map(|warning| warning.verdict.to_string());
+        assert!(words.any(|words| words == "the power limit changed during the run"));
     }
 
     #[test]

@@ -41,7 +41,6 @@ pub mod resolve;
 mod resolve_api;
 mod resolve_host;
 pub mod roofline;
-pub mod runs;
 pub mod scenario;
 pub mod sensitivity;
 pub mod shared;

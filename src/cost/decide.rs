@@ -323,7 +323,10 @@ fn doubts(scenario: &Scenario, comparison: &Comparison<'_>, resolved: &Resolved)
     if host_cv(scenario, resolved).is_some() && scenario.uncertainty.between_host_cv.is_none() {
         warnings.push(Warning::new(
             "between_host_cv_assumed",
-            "one host was measured; 5 % variation between hosts is assumed",
+            format!(
+                "one host was measured; {} % variation between hosts is assumed",
+                ASSUMED_BETWEEN_HOST_CV * 100.0
+            ),
             "measure several hosts and set uncertainty.between_host_cv",
         ));
     }

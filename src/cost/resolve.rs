@@ -13,12 +13,10 @@ use super::shared::SharedCase;
 use super::trace::Trace;
 use super::traffic::Demand;
 use super::warning::Warning;
+use crate::catalog::age::{STALE_AFTER_DAYS, age_days};
 use crate::catalog::book::{PriceBook, Provenance};
 use crate::study::model::ModelCard;
 use crate::study::variant::Variant;
-
-/// Days after which a price is old.
-const OLD_AFTER_DAYS: i32 = 90;
 
 /// Who knows what a scenario only names: the files it points to and the model cards.
 pub trait Evidence {
@@ -196,13 +194,13 @@ impl Desk<'_> {
     /// Warns of a price that was old on the scenario's own day, once for each name.
     pub(super) fn age(&mut self, name: &str, read: Date) {
         let Some(as_of) = self.as_of else { return };
-        let age = (as_of - read).get_days();
+        let age = age_days(read, as_of);
         let price = format!("the price of `{name}` ");
         let told = self
             .warnings
             .iter()
             .any(|warning| warning.code == "old_price" && warning.message.starts_with(&price));
-        if age > OLD_AFTER_DAYS && !told {
+        if age > STALE_AFTER_DAYS && !told {
             self.warnings.push(Warning::new(
                 "old_price",
                 format!("{price}was read on {read}, {age} days before"),

@@ -2,6 +2,7 @@
 
 use super::amount::{change, count, count_or_absent, count_small, times, usd};
 use super::{Part, names, section, table};
+use crate::catalog::age::STALE_AFTER_DAYS;
 use crate::cost::answer::{Answer, BreakEvenAnswer};
 use crate::cost::sensitivity::Lever;
 
@@ -121,7 +122,7 @@ pub(super) fn triggers(answer: &Answer) -> Part {
     }
     if let Some(read) = oldest_price(answer) {
         notes.push(format!(
-            "A price here is older than 90 days; the oldest was read on {read}."
+            "A price here is older than {STALE_AFTER_DAYS} days; the oldest was read on {read}."
         ));
     }
     notes.push(

@@ -90,10 +90,10 @@ pub fn run(args: &BreakevenArgs, outside: Outside<'_>, streams: Streams<'_>) -> 
         writeln!(
             talk,
             "warning: {} ({})",
-            inert(&warning.message),
-            warning.code
+            inert(&warning.to_string()),
+            warning.code()
         )?;
-        writeln!(talk, "  hint: {}", inert(&warning.remedy))?;
+        writeln!(talk, "  hint: {}", inert(&warning.remedy()))?;
     }
     for name in old_prices(&answer, outside.today) {
         writeln!(talk, "note: {name}")?;

@@ -77,10 +77,10 @@ impl Resolved {
     /// Takes over what an alternative used and what should be doubted of it alone.
     pub(super) fn adopt(&mut self, name: &str, warnings: Vec<Warning>, used: Vec<Used>) {
         self.used.extend(used);
-        for doubt in warnings {
-            if !self.warnings.contains(&doubt) {
-                let message = format!("`{name}`: {}", doubt.message);
-                self.warnings.push(Warning { message, ..doubt });
+        for warning in warnings {
+            if !self.warnings.contains(&warning) {
+                let (name, warning) = (name.to_owned(), Box::new(warning));
+                self.warnings.push(Warning::Of { name, warning });
             }
         }
     }
@@ -194,18 +194,14 @@ impl Desk<'_> {
     /// Warns of a price that was old on the scenario's own day, once for each name.
     pub(super) fn age(&mut self, name: &str, read: Date) {
         let Some(as_of) = self.as_of else { return };
-        let age = age_days(read, as_of);
-        let price = format!("the price of `{name}` ");
+        let days = age_days(read, as_of);
         let told = self
             .warnings
             .iter()
-            .any(|warning| warning.code == "old_price" && warning.message.starts_with(&price));
-        if age > STALE_AFTER_DAYS && !told {
-            self.warnings.push(Warning::new(
-                "old_price",
-                format!("{price}was read on {read}, {age} days before"),
-                "import newer prices or state the price in the scenario",
-            ));
+            .any(|warning| matches!(warning, Warning::OldPrice { name: told, .. } if told == name));
+        if days > STALE_AFTER_DAYS && !told {
+            let name = name.to_owned();
+            self.warnings.push(Warning::OldPrice { name, read, days });
         }
     }
 
@@ -214,8 +210,10 @@ impl Desk<'_> {
         let cache_embedding =
             self.embedding("traffic.cache.embedding", cache.embedding.as_deref())?;
         if cache.semantic_hit_rate > 0.0 && cache_embedding.is_none() {
-            self.warnings
-                .push(no_embedding("the semantic cache", "traffic.cache"));
+            self.warnings.push(Warning::NoEmbedding {
+                what: "the semantic cache",
+                section: "traffic.cache",
+            });
         }
         let retrieval = scenario.traffic.retrieval.as_ref();
         let retrieval_embedding = self.embedding(
@@ -223,8 +221,10 @@ impl Desk<'_> {
             retrieval.and_then(|section| section.embedding.as_deref()),
         )?;
         if retrieval.is_some() && retrieval_embedding.is_none() {
-            self.warnings
-                .push(no_embedding("retrieval", "traffic.retrieval"));
+            self.warnings.push(Warning::NoEmbedding {
+                what: "retrieval",
+                section: "traffic.retrieval",
+            });
         }
         Ok(SharedCase {
             cache_embedding,
@@ -243,12 +243,4 @@ impl Desk<'_> {
         self.note(key, name, (price, "USD/Mtok"), &row.provenance);
         Ok(Some(price))
     }
-}
-
-fn no_embedding(what: &str, section: &str) -> Warning {
-    Warning::new(
-        "no_embedding",
-        format!("{what} needs embeddings, and no model is named: their cost is left out"),
-        format!("name one under {section}.embedding"),
-    )
 }

@@ -49,7 +49,7 @@ pub mod trace;
 pub mod traffic;
 pub mod turns;
 pub mod uncertainty;
-mod verdict;
+pub(crate) mod verdict;
 pub mod view;
 pub mod warning;
 pub mod yardstick;

@@ -5,6 +5,7 @@ use super::{Part, names, section, table};
 use crate::catalog::age::STALE_AFTER_DAYS;
 use crate::cost::answer::{Answer, BreakEvenAnswer};
 use crate::cost::sensitivity::Lever;
+use crate::report::sentence::capitalized;
 
 /// Levers that page one names.
 const TOP: usize = 5;
@@ -197,10 +198,4 @@ fn with_unit(value: f64, lever: &Lever) -> String {
         "share" => super::amount::percent(value),
         unit => format!("{} {unit}", count_small(value)),
     }
-}
-
-fn capitalized(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().map(|c| c.to_uppercase().to_string());
-    first.unwrap_or_default() + characters.as_str()
 }

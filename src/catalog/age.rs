@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-/// A price older than this may have changed.
+/// A price older than this may have changed: prices move by tens of percent within a quarter.
 pub const STALE_AFTER_DAYS: i32 = 90;
 
 /// A price that a reader should doubt for its age.

@@ -149,24 +149,6 @@ pub struct EmbeddingPrice {
     pub provenance: Provenance,
 }
 
-/// The price of a reranking model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RerankPrice {
-    /// The name under which it is looked up.
-    pub id: String,
-    /// Who sells it.
-    pub provider: String,
-    /// One query with its documents.
-    #[serde(default)]
-    pub usd_per_query: Option<Decimal>,
-    /// Input, where it is sold by tokens.
-    #[serde(default)]
-    pub input_usd_per_mtok: Option<Decimal>,
-    /// Where and when it was read.
-    pub provenance: Provenance,
-}
-
 /// For how long one binds oneself when renting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use super::Catalog;
 use super::book::{
     ApiPrice, BatchPrices, Commitment, DensePeak, EmbeddingPrice, GpuCard, LongContextTier,
-    NotFound, OffPeak, PriceBook, Provenance, Rental, RerankPrice, TokenPrices,
+    NotFound, OffPeak, PriceBook, Provenance, Rental, TokenPrices,
 };
 use super::matching::{Fit, fit, near};
 use super::price::Price;
@@ -47,18 +47,6 @@ impl Catalog {
                 name: id.to_owned(),
                 near: near(id, candidates.map(|row| row.id.as_str())),
             }
-        })
-    }
-
-    /// The price of a reranker.
-    pub fn rerank(&self, name: &str) -> Result<RerankPrice, NotFound> {
-        let row = self.api_row(name, ApiKind::Rerank)?;
-        Ok(RerankPrice {
-            id: row.id.clone(),
-            provider: row.provider.clone(),
-            usd_per_query: row.usd_per_query.map(Price::decimal),
-            input_usd_per_mtok: row.rates.input_usd_per_mtok.map(Price::decimal),
-            provenance: provenance(&row.source, row.retrieved),
         })
     }
 }

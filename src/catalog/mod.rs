@@ -325,12 +325,5 @@ mod tests {
             cached.prices.cache_write_usd_per_mtok.unwrap().to_string(),
             "1.25"
         );
-        assert!(
-            catalog
-                .rerank("rerank-v3.5")
-                .unwrap()
-                .usd_per_query
-                .is_some()
-        );
     }
 }

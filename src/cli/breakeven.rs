@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::Args;
 use jiff::civil::Date;
 
+use crate::catalog::age::{STALE_AFTER_DAYS, age_days};
 use crate::catalog::book::PriceBook;
 use crate::cost::answer::Answer;
 use crate::cost::measured::Measured;
@@ -24,8 +25,6 @@ const DOUBTFUL: u8 = 6;
 const BAD_STORAGE: u8 = 9;
 /// Larger than any scenario that somebody wrote.
 const MOST_BYTES: u64 = 4 << 20;
-/// Days after which a price is old.
-const OLD_AFTER_DAYS: i32 = 90;
 
 /// Compares a token-priced API with self-hosting and finds where they break even.
 #[derive(Debug, Clone, Args)]
@@ -91,10 +90,10 @@ pub fn run(args: &BreakevenArgs, outside: Outside<'_>, streams: Streams<'_>) -> 
         writeln!(
             talk,
             "warning: {} ({})",
-            inert(&warning.message),
-            warning.code
+            inert(&warning.to_string()),
+            warning.code()
         )?;
-        writeln!(talk, "  hint: {}", inert(&warning.remedy))?;
+        writeln!(talk, "  hint: {}", inert(&warning.remedy()))?;
     }
     for name in old_prices(&answer, outside.today) {
         writeln!(talk, "note: {name}")?;
@@ -218,8 +217,8 @@ fn old_prices(answer: &Answer, today: Date) -> Vec<String> {
         let Some(read) = read.filter(|_| price && line.source != "default") else {
             continue;
         };
-        let age = (today - read).get_days();
-        if age > OLD_AFTER_DAYS {
+        let age = age_days(read, today);
+        if age > STALE_AFTER_DAYS {
             told.push(format!("the price of {} was read {age} days ago", line.key));
         }
     }

@@ -7,7 +7,7 @@ use super::catalog_files::catalog;
 use super::exit::{CliError, Exit};
 use super::output;
 use super::prices::{ListArgs, today};
-use crate::catalog::age::{age_days, stale};
+use crate::catalog::age::{STALE_AFTER_DAYS, age_days, stale};
 use crate::catalog::book::{NotFound, PriceBook as _};
 use crate::catalog::rows::{ApiKind, ApiRow, RentalRow};
 use crate::catalog::{Catalog, Price};
@@ -167,7 +167,7 @@ fn warn_of_age(listing: &Listing<'_>) {
     if let Some(oldest) = old.iter().max_by_key(|price| price.days) {
         let others = match old.len() - 1 {
             0 => String::new(),
-            others => format!("; {others} more are older than 90 days"),
+            others => format!("; {others} more are older than {STALE_AFTER_DAYS} days"),
         };
         output::say(&format!("warning: {oldest}{others}"));
     }

@@ -11,8 +11,6 @@
 //! | full load each side | `c / T_in` | `c / T_out`: bills twice |
 //! | time share | `κ·c / μ_p` | `κ·c / μ_d`, `κ = 1/(T_in/μ_p + T_out/μ_d)` |
 //! | price ratio r | `c / (T_in + r·T_out)` | r times that |
-//!
-//! [`three_to_one`] is no split but an index of prices that somebody else asks.
 
 use std::fmt;
 
@@ -20,19 +18,6 @@ use crate::units::{TokensPerSecond, UsdPerHour, UsdPerMtok};
 
 /// Output price ÷ input price of most APIs: the median of LiteLLM's price list.
 pub const USUAL_PRICE_RATIO: f64 = 4.0;
-
-/// The price index of three input tokens to one output token, `(3·in + out)/4`: for lists of prices,
-/// since hardly any workload has that mix.
-///
-/// ```
-/// use mtok::cost::allocation::three_to_one;
-/// use mtok::units::UsdPerMtok;
-/// let index = three_to_one(UsdPerMtok::new(2.5), UsdPerMtok::new(10.0));
-/// assert!((index.value() - 4.375).abs() < 1e-12);
-/// ```
-pub fn three_to_one(input: UsdPerMtok, output: UsdPerMtok) -> UsdPerMtok {
-    (input * 3.0 + output) / 4.0
-}
 
 /// Rates of input and output tokens of one mix, measured together.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -119,16 +104,6 @@ impl Method {
             kappa,
         }
     }
-
-    /// Whether both sides together bill more than was spent.
-    pub const fn bills_twice(self) -> bool {
-        match self {
-            Self::FullLoadEachSide => true,
-            Self::OutputOnly | Self::TotalTokens | Self::TimeShare(_) | Self::PriceRatio(_) => {
-                false
-            }
-        }
-    }
 }
 
 impl fmt::Display for Method {
@@ -191,7 +166,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_does_not_bill_twice_adds_up(
+        fn all_methods_but_the_one_that_bills_twice_add_up(
             cost in 0.01_f64..100.0, input in 1.0_f64..1e6, output in 1.0_f64..1e5,
             prefill in 1.0_f64..1e6, decode in 1.0_f64..1e5, ratio in 0.1_f64..20.0,
         ) {
@@ -202,7 +177,7 @@ mod tests {
                 Method::OutputOnly, Method::TotalTokens, Method::FullLoadEachSide,
                 Method::TimeShare(phases), Method::PriceRatio(ratio),
             ] {
-                let times = if method.bills_twice() { 2.0 } else { 1.0 };
+                let times = if method == Method::FullLoadEachSide { 2.0 } else { 1.0 };
                 let bill = method.split(UsdPerHour::new(cost), mix).bill(mix).value();
                 prop_assert!((bill - times * cost).abs() < 1e-9 * cost, "{method}: {bill}");
             }

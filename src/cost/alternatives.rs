@@ -39,7 +39,8 @@ pub(super) fn what_ifs(
             })
         })?;
         if !what_if.set.keys().any(|key| is_throughput(key)) && runs_elsewhere(base, &resolved) {
-            base.warnings.push(inherited_throughput(&what_if.name));
+            let name = what_if.name.clone();
+            base.warnings.push(Warning::InheritedThroughput { name });
         }
         let then = Comparison::new(&resolved.case);
         let found = then.break_even.as_ref();
@@ -109,7 +110,10 @@ pub(super) fn alternatives(
             })
         })?;
         if !states_throughput(document, index) && runs_elsewhere(resolved, &other) {
-            resolved.warnings.push(inherited_throughput(&name));
+            let name = name.clone();
+            resolved
+                .warnings
+                .push(Warning::InheritedThroughput { name });
         }
         let own = format!("self_hosted.alternative.{index}.");
         let used = other.used.into_iter().filter_map(|used| {
@@ -124,16 +128,6 @@ pub(super) fn alternatives(
         }));
     }
     Ok(rows)
-}
-
-fn inherited_throughput(name: &str) -> Warning {
-    Warning::new(
-        "inherited_throughput",
-        format!(
-            "`{name}` has the throughput of the base case, which another configuration reached"
-        ),
-        "measure it and state its own rates or results",
-    )
 }
 
 /// Whether an alternative runs the model in a way that changes how fast it is.

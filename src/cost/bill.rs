@@ -371,13 +371,6 @@ impl Prices {
     }
 }
 
-/// The hit rate above which a prompt cache saves money: `(w − 1)/(w − ρ)` with the prices of a write
-/// and of a read over the price of input; `None` where reading is no cheaper than writing.
-pub fn break_even_hit_rate(write_multiple: f64, read_multiple: f64) -> Option<f64> {
-    (write_multiple > read_multiple)
-        .then(|| (write_multiple - 1.0) / (write_multiple - read_multiple))
-}
-
 /// The share of the spending that must move to a model `times_cheaper` for an `n`-fold saving:
 /// `(1 − 1/n)/(1 − 1/x)`; `None` where no share is enough.
 pub fn share_needed(n: f64, times_cheaper: f64) -> Option<f64> {

@@ -2,8 +2,8 @@
 //!
 //! The API bill is a line, `a·R + F_api`; the self-hosted bill is a staircase, since replicas come
 //! whole. A staircase and a line cross many times, so the first crossing decides nothing.
-//! [`closed_form`] is exact where all stairs are alike; [`BreakEven::new`] scans every stair and is
-//! tested against it.
+//! [`BreakEven::new`] scans every stair; where all stairs are alike, tests hold it against the closed
+//! form.
 
 use serde::Serialize;
 
@@ -323,74 +323,4 @@ impl<'a> Stairs<'a> {
         }
         needed
     }
-}
-
-/// What the closed form says where all stairs are alike.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ClosedForm {
-    /// Working replicas at the first crossing.
-    pub first_replicas: f64,
-    /// The first crossing.
-    pub first_requests: f64,
-    /// Working replicas at the permanent crossing.
-    pub permanent_replicas: f64,
-    /// The permanent crossing.
-    pub permanent_requests: f64,
-    /// Crossings in all.
-    pub crossings: f64,
-}
-
-/// The terms of the closed form, all per month.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Terms {
-    /// One replica (c).
-    pub replica_usd: f64,
-    /// Fixed self-hosted cost (F).
-    pub fixed_usd: f64,
-    /// User requests of one replica after peak and target load (K).
-    pub requests_per_replica: f64,
-    /// Marginal API dollars per request (a).
-    pub usd_per_request: f64,
-    /// Stand-by replicas (r).
-    pub redundant: f64,
-}
-
-/// `n₁ = max(1, ⌈(F + r·c)/(a·K − c)⌉)` at `C/a`, permanent from `N = max(1, ⌈(F + (r + 1)·c)/(a·K − c)⌉)`;
-/// `None` unless `a·K > c`.
-///
-/// ```
-/// use mtok::cost::breakeven::{Terms, closed_form};
-/// let terms = Terms {
-///     replica_usd: 2_880.0,
-///     fixed_usd: 0.0,
-///     requests_per_replica: 4e6,
-///     usd_per_request: 0.0008,
-///     redundant: 0.0,
-/// };
-/// let found = closed_form(terms).unwrap();
-/// assert!((found.permanent_requests - 32.4e6).abs() < 1.0);
-/// assert_eq!(found.crossings, 17.0);
-/// ```
-pub fn closed_form(terms: Terms) -> Option<ClosedForm> {
-    let Terms {
-        replica_usd: c,
-        fixed_usd,
-        requests_per_replica,
-        usd_per_request: a,
-        redundant,
-    } = terms;
-    let gain = a * requests_per_replica - c;
-    if gain <= SLACK * c {
-        return None;
-    }
-    let cost = |n: f64| (n + redundant) * c + fixed_usd;
-    let first = ceil((fixed_usd + redundant * c) / gain).max(1.0);
-    let permanent = ceil((fixed_usd + (redundant + 1.0) * c) / gain).max(1.0);
-    Some(ClosedForm {
-        first_replicas: first,
-        first_requests: cost(first) / a,
-        permanent_replicas: permanent,
-        permanent_requests: cost(permanent) / a,
-        crossings: 2.0 * (permanent - first) + 1.0,
-    })
 }

@@ -221,11 +221,9 @@ fn experiment(scenario: &Scenario, resolved: &mut Resolved) -> Result<Experiment
         .collect();
     for key in settings.correlation.iter().flat_map(|pair| &pair.keys) {
         if position(key).is_none() {
-            resolved.warnings.push(Warning::new(
-                "correlation_without_draw",
-                format!("`{key}` is correlated but not drawn, so the correlation does nothing"),
-                "add it as an [[uncertainty.input]]",
-            ));
+            resolved
+                .warnings
+                .push(Warning::CorrelationWithoutDraw { key: key.clone() });
         }
     }
     let mut experiment = Experiment::new(settings, inputs);
@@ -241,25 +239,16 @@ fn out_of_range(
     parameter: &Parameter,
     distribution: &Distribution,
 ) -> Result<Option<Warning>, String> {
-    let (key, low, high) = (parameter.key, parameter.low, parameter.high);
+    let (key, range) = (parameter.key, parameter.range());
     let ends = [0.001, 0.999].map(|share| distribution.quantile(share));
-    let range = if high > 1e6 {
-        format!("{low} or more")
-    } else {
-        format!("from {low} to {high}")
-    };
-    if ends[1] < low || ends[0] > high {
+    if ends[1] < range.low || ends[0] > range.high {
         let problem = format!("every draw of `{key}` lies outside its range; it must be {range}");
         return Err(problem);
     }
-    let inside = ends.iter().all(|end| (low..=high).contains(end));
-    Ok((!inside).then(|| {
-        Warning::new(
-            "draws_out_of_range",
-            format!("some draws of `{key}` lie outside its range, {range}, and count as its end"),
-            "choose a distribution within that range, such as beta or triangular",
-        )
-    }))
+    let inside = ends
+        .iter()
+        .all(|end| (range.low..=range.high).contains(end));
+    Ok((!inside).then_some(Warning::DrawsOutOfRange { key, range }))
 }
 
 /// A measured throughput varies by its repetitions and from host to host.
@@ -289,11 +278,7 @@ fn doubts(scenario: &Scenario, comparison: &Comparison<'_>, resolved: &Resolved)
     let demand = &resolved.case.demand;
     if comparison.host.is_some() && comparison.api.is_some() {
         match resolved.quality {
-            MeetsQuality::Unknown => warnings.push(Warning::new(
-                "quality_unknown",
-                "nobody has said whether the self-hosted model is good enough",
-                "measure it and set decision.self_hosted_meets_quality or decision.quality",
-            )),
+            MeetsQuality::Unknown => warnings.push(Warning::QualityUnknown),
             MeetsQuality::Yes | MeetsQuality::No => {}
         }
     }
@@ -302,30 +287,20 @@ fn doubts(scenario: &Scenario, comparison: &Comparison<'_>, resolved: &Resolved)
         .as_ref()
         .is_some_and(|found| found.permanent_is_bound)
     {
-        warnings.push(Warning::new(
-            "permanent_is_bound",
-            "the fleet has too many sizes to follow to the last crossing; the permanent volume lies at or below the one stated",
-            "none is needed: at such volumes both sides cost nearly the same",
-        ));
+        warnings.push(Warning::PermanentIsBound);
     }
     if comparison
         .host
         .as_ref()
         .is_some_and(|host| host.replicas < 2.0)
     {
-        warnings.push(Warning::new(
-            "single_replica",
-            "one replica has nothing to fall back on",
-            "set redundant_replicas = 1, or say who serves while it is down",
-        ));
+        warnings.push(Warning::SingleReplica);
     }
     warnings.extend(limits(demand));
     if host_cv(scenario, resolved).is_some() && scenario.uncertainty.between_host_cv.is_none() {
-        warnings.push(Warning::new(
-            "between_host_cv_assumed",
-            "one host was measured; 5 % variation between hosts is assumed",
-            "measure several hosts and set uncertainty.between_host_cv",
-        ));
+        warnings.push(Warning::BetweenHostCvAssumed {
+            cv: ASSUMED_BETWEEN_HOST_CV,
+        });
     }
     warnings
 }
@@ -336,18 +311,10 @@ fn limits(demand: &Demand) -> Vec<Warning> {
     let limit = demand.input_token_limit;
     let spread = demand.input_tokens_cv > 0.0 || demand.conversation.is_some();
     if limit > 0.0 && !spread && calls(demand).iter().all(|call| call.input <= limit) {
-        warnings.push(Warning::new(
-            "limit_without_spread",
-            "a limit on the input does nothing to a mean below it",
-            "give input_tokens_cv, over which it is integrated",
-        ));
+        warnings.push(Warning::LimitWithoutSpread);
     }
     if demand.session_token_limit > 0.0 && demand.conversation.is_none() {
-        warnings.push(Warning::new(
-            "limit_without_session",
-            "session_token_limit needs conversations",
-            "describe them under [traffic.conversation]",
-        ));
+        warnings.push(Warning::LimitWithoutSession);
     }
     warnings
 }

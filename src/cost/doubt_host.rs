@@ -25,57 +25,32 @@ impl Desk<'_> {
         let (host, facts) = side;
         self.doubt_memory(host, facts, case, work);
         if section.target_load > HIGH_TARGET_LOAD {
-            self.warnings.push(Warning::new(
-                "high_target_load",
-                format!(
-                    "replicas are planned for {:.0} % load",
-                    section.target_load * 100.0
-                ),
-                "queues grow without bound near 100 %; plan for 60 to 80 %",
-            ));
+            self.warnings.push(Warning::HighTargetLoad {
+                load: section.target_load,
+            });
         }
         if host.rates.output.is_some()
             && host.rates.input.is_none()
             && host.rates.prefill.is_none()
             && host.rates.goodput.is_none()
         {
-            self.warnings.push(Warning::new(
-                "prefill_ignored",
-                "only an output rate is given, so reading the prompts costs nothing here",
-                "give input_tokens_per_second as well, or prefill and decode rates",
-            ));
+            self.warnings.push(Warning::PrefillIgnored);
         }
         if let Some(kappa) = work.kappa(&host.rates)
             && !KAPPA.contains(&kappa)
         {
-            self.warnings.push(Warning::new(
-                "kappa",
-                format!(
-                    "prefill and decode rates explain {:.2} of the measured time",
-                    1.0 / kappa
-                ),
-                "measure prefill and decode at the batch size and lengths of the mix",
-            ));
+            self.warnings.push(Warning::Kappa { kappa });
         }
         let followed = section.fleet == FleetMode::Autoscaled;
         if followed && section.owned.is_some() {
-            self.warnings.push(Warning::new(
-                "owned_is_static",
-                "bought cards cost the same whether they run or not; the fleet counts as static",
-                "remove `fleet = \"autoscaled\"`",
-            ));
+            self.warnings.push(Warning::OwnedIsStatic);
         } else if followed && matches!(case.demand.profile, Profile::Peak(_)) {
-            self.warnings.push(Warning::new(
-                "no_profile",
-                "an autoscaled fleet follows hours, and only the peak is given: it counts as static",
-                "give traffic.hourly or a trace",
-            ));
+            self.warnings.push(Warning::NoProfile);
         }
     }
 
     /// A study of another machine or model says little about this one.
     pub(super) fn doubt_study(&mut self, study: &Measured, facts: &HostFacts, gpus: u32) {
-        let remedy = "measure the very machine and model that would serve";
         let card = facts.card.as_ref();
         let was_on = study
             .gpu
@@ -83,64 +58,48 @@ impl Desk<'_> {
             .unwrap_or("a machine that is no listed card");
         let another = card.is_some_and(|card| study.gpu.as_ref() != Some(&card.id));
         if another || gpus != study.gpus {
-            self.warnings.push(Warning::new(
-                "measured_elsewhere",
-                format!(
-                    "{} was measured on {} x {was_on}, and a replica here is {gpus} x {}",
-                    study.source, study.gpus, facts.gpu
-                ),
-                remedy,
-            ));
+            self.warnings.push(Warning::MeasuredElsewhere {
+                study: study.source.clone(),
+                measured_gpus: study.gpus,
+                measured_on: was_on.to_owned(),
+                gpus,
+                gpu: facts.gpu.clone(),
+            });
         }
         // Names differ by where a model was loaded from; sizes do not.
         let sizes = facts.shape.as_ref().zip(study.shape.as_ref());
         if sizes.is_some_and(|(shape, measured)| shape.parameters() != measured.parameters()) {
             let measured = study.model.as_deref().unwrap_or("another model");
             let model = facts.model.as_deref().unwrap_or("the model here");
-            self.warnings.push(Warning::new(
-                "another_model_measured",
-                format!("{} measured {measured}, not {model}", study.source),
-                remedy,
-            ));
+            self.warnings.push(Warning::AnotherModelMeasured {
+                study: study.source.clone(),
+                measured: measured.to_owned(),
+                model: model.to_owned(),
+            });
         }
         if study.simulated {
-            self.warnings.push(Warning::new(
-                "simulated_study",
-                format!(
-                    "the times of {} come from a script: nothing was measured",
-                    study.source
-                ),
-                remedy,
-            ));
+            self.warnings.push(Warning::SimulatedStudy {
+                study: study.source.clone(),
+            });
         }
     }
 
     fn doubt_memory(&mut self, host: &HostCase, facts: &HostFacts, case: &Case, work: &Work) {
         let Some(fit) = host.fit else { return };
         if !fit.fits() {
-            let fewest = facts.fewest_gpus();
-            self.warnings.push(Warning::new(
-                "does_not_fit",
-                format!(
-                    "the weights take {:.1} GiB and {} x {} leave {:.1} GiB for the cache",
-                    fit.weights_gib, host.fleet.gpus_per_replica, facts.gpu, fit.kv_gib
-                ),
-                match fewest {
-                    Some(gpus) => format!("use {gpus} of these cards, or fewer bits per weight"),
-                    None => "use larger cards or fewer bits per weight".to_owned(),
-                },
-            ));
+            self.warnings.push(Warning::DoesNotFit {
+                weights_gib: fit.weights_gib,
+                gpus: host.fleet.gpus_per_replica,
+                gpu: facts.gpu.clone(),
+                kv_gib: fit.kv_gib,
+                fewest: facts.fewest_gpus(),
+            });
         } else if let (Some(batch), Some(sequences)) =
             (host.batch_size, host.sequences(work, &case.demand))
             && batch > sequences
         {
-            self.warnings.push(Warning::new(
-                "kv_below_batch",
-                format!(
-                    "the cache surely holds {sequences} sequences, fewer than a batch of {batch}"
-                ),
-                "lower batch_size, add cards, or hold keys and values in fewer bits",
-            ));
+            self.warnings
+                .push(Warning::KvBelowBatch { sequences, batch });
         }
     }
 }

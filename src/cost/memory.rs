@@ -64,7 +64,8 @@ pub fn conservative_overhead_gib(gpus: u32, hidden: u32) -> f64 {
 }
 
 /// Bytes of one token in the cache of a model with latent attention:
-/// `layers · (latent rank + positional width) · bits / 8`, shared by all heads.
+/// `layers · (latent rank + positional width) · bits / 8`, shared by all heads. No [`Shape`] has latent
+/// attention yet; the arithmetic reference asks for the number, and this is what gives it.
 pub fn latent_kv_bytes_per_token(layers: u32, rank: u32, positional: u32, bits: f64) -> f64 {
     f64::from(layers) * f64::from(rank + positional) * bits / 8.0
 }

@@ -1,5 +1,7 @@
 //! The numbers of a case by the key they have in the scenario: what can be drawn and turned.
 
+use std::fmt;
+
 use super::case::Case;
 use super::parameter_list::PARAMETERS;
 use super::scenario::parse::nearest;
@@ -16,6 +18,15 @@ pub struct Parameter {
     /// What it may be.
     pub high: f64,
     pub(super) at: fn(&mut Case) -> Option<&mut f64>,
+}
+
+/// What a number may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Range {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
 }
 
 /// A key that cannot be drawn.
@@ -37,6 +48,8 @@ pub enum ParameterError {
     NotInUse(String),
 }
 
+/// An upper end beyond this is no bound that a reader has to know.
+const UNBOUNDED: f64 = 1e6;
 /// Keys that name a thing, not an amount.
 const COMPARED: [&str; 5] = [
     "self_hosted.gpu",
@@ -46,7 +59,26 @@ const COMPARED: [&str; 5] = [
     "self_hosted.gpus_per_replica",
 ];
 
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { low, high } = self;
+        if *high > UNBOUNDED {
+            write!(f, "{low} or more")
+        } else {
+            write!(f, "from {low} to {high}")
+        }
+    }
+}
+
 impl Parameter {
+    /// What it may be.
+    pub const fn range(&self) -> Range {
+        Range {
+            low: self.low,
+            high: self.high,
+        }
+    }
+
     /// The parameter of a key that a case uses.
     pub fn find(key: &str, case: &mut Case) -> Result<Self, ParameterError> {
         if COMPARED.contains(&key) {

@@ -13,12 +13,10 @@ use super::shared::SharedCase;
 use super::trace::Trace;
 use super::traffic::Demand;
 use super::warning::Warning;
+use crate::catalog::age::{STALE_AFTER_DAYS, age_days};
 use crate::catalog::book::{PriceBook, Provenance};
 use crate::study::model::ModelCard;
 use crate::study::variant::Variant;
-
-/// Days after which a price is old.
-const OLD_AFTER_DAYS: i32 = 90;
 
 /// Who knows what a scenario only names: the files it points to and the model cards.
 pub trait Evidence {
@@ -79,10 +77,10 @@ impl Resolved {
     /// Takes over what an alternative used and what should be doubted of it alone.
     pub(super) fn adopt(&mut self, name: &str, warnings: Vec<Warning>, used: Vec<Used>) {
         self.used.extend(used);
-        for doubt in warnings {
-            if !self.warnings.contains(&doubt) {
-                let message = format!("`{name}`: {}", doubt.message);
-                self.warnings.push(Warning { message, ..doubt });
+        for warning in warnings {
+            if !self.warnings.contains(&warning) {
+                let (name, warning) = (name.to_owned(), Box::new(warning));
+                self.warnings.push(Warning::Of { name, warning });
             }
         }
     }
@@ -196,18 +194,14 @@ impl Desk<'_> {
     /// Warns of a price that was old on the scenario's own day, once for each name.
     pub(super) fn age(&mut self, name: &str, read: Date) {
         let Some(as_of) = self.as_of else { return };
-        let age = (as_of - read).get_days();
-        let price = format!("the price of `{name}` ");
+        let days = age_days(read, as_of);
         let told = self
             .warnings
             .iter()
-            .any(|warning| warning.code == "old_price" && warning.message.starts_with(&price));
-        if age > OLD_AFTER_DAYS && !told {
-            self.warnings.push(Warning::new(
-                "old_price",
-                format!("{price}was read on {read}, {age} days before"),
-                "import newer prices or state the price in the scenario",
-            ));
+            .any(|warning| matches!(warning, Warning::OldPrice { name: told, .. } if told == name));
+        if days > STALE_AFTER_DAYS && !told {
+            let name = name.to_owned();
+            self.warnings.push(Warning::OldPrice { name, read, days });
         }
     }
 
@@ -216,8 +210,10 @@ impl Desk<'_> {
         let cache_embedding =
             self.embedding("traffic.cache.embedding", cache.embedding.as_deref())?;
         if cache.semantic_hit_rate > 0.0 && cache_embedding.is_none() {
-            self.warnings
-                .push(no_embedding("the semantic cache", "traffic.cache"));
+            self.warnings.push(Warning::NoEmbedding {
+                what: "the semantic cache",
+                section: "traffic.cache",
+            });
         }
         let retrieval = scenario.traffic.retrieval.as_ref();
         let retrieval_embedding = self.embedding(
@@ -225,8 +221,10 @@ impl Desk<'_> {
             retrieval.and_then(|section| section.embedding.as_deref()),
         )?;
         if retrieval.is_some() && retrieval_embedding.is_none() {
-            self.warnings
-                .push(no_embedding("retrieval", "traffic.retrieval"));
+            self.warnings.push(Warning::NoEmbedding {
+                what: "retrieval",
+                section: "traffic.retrieval",
+            });
         }
         Ok(SharedCase {
             cache_embedding,
@@ -245,12 +243,4 @@ impl Desk<'_> {
         self.note(key, name, (price, "USD/Mtok"), &row.provenance);
         Ok(Some(price))
     }
-}
-
-fn no_embedding(what: &str, section: &str) -> Warning {
-    Warning::new(
-        "no_embedding",
-        format!("{what} needs embeddings, and no model is named: their cost is left out"),
-        format!("name one under {section}.embedding"),
-    )
 }

@@ -105,23 +105,17 @@ impl Desk<'_> {
             row.prices.output_usd_per_mtok,
         ];
         if sides.iter().any(rust_decimal::Decimal::is_zero) {
-            self.warnings.push(Warning::new(
-                "zero_price",
-                format!(
-                    "the catalog prices `{}` at nothing, in part or as a whole",
-                    row.id
-                ),
-                "state its prices in the scenario, or choose another seller",
-            ));
+            self.warnings.push(Warning::ZeroPrice {
+                model: row.id.clone(),
+            });
         }
         if let (Some(as_of), Some(ends)) = (self.as_of, row.deprecated)
             && ends < as_of
         {
-            self.warnings.push(Warning::new(
-                "deprecated_model",
-                format!("`{}` has not been sold since {ends}", row.id),
-                "compare with a model that is still sold",
-            ));
+            self.warnings.push(Warning::DeprecatedModel {
+                model: row.id.clone(),
+                ends,
+            });
         }
     }
 

@@ -163,23 +163,14 @@ impl Desk<'_> {
         });
         let distance = point.distance(work);
         if distance > FAR_MIX {
-            self.warnings.push(Warning::new(
-                "mix_differs",
-                format!(
-                    "the costed mix is {:.0} % away from the measured {}/{} tokens",
-                    distance * 100.0,
-                    point.isl,
-                    point.osl
-                ),
-                "measure a point with the lengths of the workload",
-            ));
+            self.warnings.push(Warning::MixDiffers {
+                distance,
+                isl: point.isl,
+                osl: point.osl,
+            });
         }
         if point.output_tokens_per_second.repetitions < 2 {
-            self.warnings.push(Warning::new(
-                "single_run",
-                "the measured point rests on one observation and has no interval",
-                "measure it again with more blocks",
-            ));
+            self.warnings.push(Warning::SingleRun);
         }
         Ok(point.clone())
     }

@@ -12,7 +12,6 @@ use super::copula::Copula;
 use super::distribution::Distribution;
 use super::overflow::share_above;
 use super::parameter::Parameter;
-use super::runs::quantile;
 use super::scenario::{CommittedFleet, FleetMode, Uncertainty};
 
 /// Draws that share one stream of the generator.
@@ -314,6 +313,18 @@ pub(super) fn percentiles(mut values: Vec<f64>) -> Percentiles {
         p5: at(0.05),
         p50: at(0.5),
         p95: at(0.95),
+    }
+}
+
+/// The quantile of type 7 of an ascending list that is not empty: linear between order statistics.
+pub fn quantile(ascending: &[f64], q: f64) -> f64 {
+    let place = (ascending.len() - 1) as f64 * q;
+    let (below, above) = (place.floor() as usize, place.ceil() as usize);
+    let (low, high) = (ascending[below], ascending[above]);
+    if below == above {
+        low
+    } else {
+        low + (high - low) * place.fract()
     }
 }
 

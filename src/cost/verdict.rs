@@ -158,7 +158,8 @@ pub(crate) fn amount(value: f64) -> String {
     grouped(&format!("{value:.digits$}"))
 }
 
-fn grouped(text: &str) -> String {
+/// A decimal with commas between its thousands.
+pub(crate) fn grouped(text: &str) -> String {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let (sign, digits) = match whole.strip_prefix('-') {
         Some(digits) => ("-", digits),

@@ -8,9 +8,6 @@ use super::roofline::{Ceiling, Exceeded};
 use super::sensors::Throttling;
 use crate::study::workload::PointId;
 
-/// Prices move by tens of percent within a quarter.
-pub const PRICE_AGE_LIMIT_DAYS: i64 = 90;
-
 /// A doubt about a point, or about the run where there is no point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Warning {

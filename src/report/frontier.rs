@@ -4,6 +4,7 @@ use super::chart::{label, open, rounded_up, shape, ticks};
 use super::escape::html;
 use super::pictures::Picture;
 use super::precision::{Cost, PrecisionRow, Precisions};
+use super::unbeaten::unbeaten;
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 270.0;
@@ -265,14 +266,7 @@ fn free(taken: &mut Vec<Label>, wished: Label) -> Label {
 
 /// Dots that no other dot beats in cost and divergence.
 fn efficient(dots: &[Dot]) -> Vec<&Dot> {
-    let beaten = |dot: &&Dot| {
-        dots.iter().any(|other| {
-            other.cost <= dot.cost
-                && other.kld <= dot.kld
-                && (other.cost < dot.cost || other.kld < dot.kld)
-        })
-    };
-    dots.iter().filter(|dot| !beaten(dot)).collect()
+    unbeaten(dots, |dot| (dot.cost, dot.kld))
 }
 
 #[cfg(test)]

@@ -20,5 +20,7 @@ pub mod precision;
 mod price_doubt;
 pub mod provenance;
 pub mod section;
+mod sentence;
 pub mod terminal;
 pub(crate) mod timeline;
+mod unbeaten;

@@ -3,7 +3,9 @@
 use super::bars::{BarChart, BarGroup};
 use super::chart::{LineChart, Mark, Scale, Series};
 use super::document::{Document, Measured, Row};
+use super::sentence::capitalized;
 use super::timeline::{Limit, TimeChart};
+use super::unbeaten::unbeaten;
 use crate::metrics::stats::Estimate;
 use crate::units::TokensPerSecond;
 
@@ -146,12 +148,6 @@ fn picture(chart: &LineChart) -> Option<Picture> {
     })
 }
 
-fn capitalized(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().map(|c| c.to_uppercase().to_string());
-    first.unwrap_or_default() + characters.as_str()
-}
-
 /// Throughput of all users against the speed of one, of the points that no other of their series
 /// beats in both.
 fn frontier(document: &Document) -> Option<Picture> {
@@ -179,13 +175,11 @@ fn frontier(document: &Document) -> Option<Picture> {
 
 /// Marks that no other mark beats in both directions, from the left.
 fn efficient(marks: &[Mark]) -> Vec<Mark> {
-    let beaten = |mark: &Mark| {
-        let better = |other: &Mark| {
-            other.x >= mark.x && other.y >= mark.y && (other.x > mark.x || other.y > mark.y)
-        };
-        marks.iter().any(better)
-    };
-    let mut kept: Vec<Mark> = marks.iter().copied().filter(|m| !beaten(m)).collect();
+    let more_is_better = |mark: &Mark| (-mark.x, -mark.y);
+    let mut kept: Vec<Mark> = unbeaten(marks, more_is_better)
+        .into_iter()
+        .copied()
+        .collect();
     kept.sort_by(|a, b| a.x.total_cmp(&b.x));
     kept
 }

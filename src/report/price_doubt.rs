@@ -2,10 +2,11 @@
 
 use jiff::civil::Date;
 
+use crate::catalog::age::{STALE_AFTER_DAYS, age_days};
 use crate::catalog::gpus;
 use crate::cost::rate::{HourlyPrice, Origin};
 use crate::metrics::facts::Facts;
-use crate::metrics::verdict::{PRICE_AGE_LIMIT_DAYS, Verdict, Warning};
+use crate::metrics::verdict::{Verdict, Warning};
 use crate::record::machine::{Device, DeviceKind};
 use crate::study::model::EngineKind;
 
@@ -30,8 +31,8 @@ fn of_price(price: Option<&HourlyPrice>, date: Date) -> Option<Verdict> {
     };
     match (price.as_of, price.origin) {
         (Some(as_of), _) => {
-            let days = i64::from((date - as_of).get_days());
-            (days > PRICE_AGE_LIMIT_DAYS).then_some(Verdict::PriceOld { days })
+            let days = age_days(as_of, date);
+            (days > STALE_AFTER_DAYS).then(|| Verdict::PriceOld { days: days.into() })
         }
         (None, Origin::Catalog) => Some(Verdict::PriceUndated),
         (None, Origin::User) => None,

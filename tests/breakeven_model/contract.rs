@@ -9,7 +9,7 @@ use mtok::cost::trace::Trace;
 use mtok::study::model::{CacheType, Precision};
 
 fn warns(answer: &Answer, code: &str) -> bool {
-    answer.warnings.iter().any(|warning| warning.code == code)
+    answer.warnings.iter().any(|warning| warning.code() == code)
 }
 
 pub(crate) const LEAST: &str =
@@ -633,11 +633,11 @@ fn what_ifs_and_alternatives_stand_side_by_side() {
     // The catalog's rental is billed by eight cards.
     close(answer.alternatives[1].usd_per_month, 8.0 * 1.79 * 720.0);
     // Another rate changes no throughput; another card does.
-    let inherited: Vec<&str> = answer
+    let inherited: Vec<String> = answer
         .warnings
         .iter()
-        .filter(|warning| warning.code == "inherited_throughput")
-        .map(|warning| warning.message.as_str())
+        .filter(|warning| warning.code() == "inherited_throughput")
+        .map(ToString::to_string)
         .collect();
     assert_eq!(
         inherited,
@@ -714,7 +714,7 @@ fn a_study_gives_the_cheapest_point_that_meets_the_objective() {
     assert!(
         free.warnings
             .iter()
-            .any(|w| w.code == "between_host_cv_assumed")
+            .any(|w| w.code() == "between_host_cv_assumed")
     );
     let api = drawn.api_usd_per_month;
     assert_eq!(api.p5, api.p95);
@@ -976,7 +976,7 @@ fn what_a_what_if_should_be_doubted_for_and_what_it_used_are_told() {
         answer
             .warnings
             .iter()
-            .any(|warning| warning.code == code && warning.message.contains(name))
+            .any(|warning| warning.code() == code && warning.to_string().contains(name))
     };
     assert!(told("does_not_fit", "`one card`"), "{:?}", answer.warnings);
     assert!(told("inherited_throughput", "`one card`"));

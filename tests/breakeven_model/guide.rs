@@ -6,6 +6,7 @@ use mtok::catalog::book::{Commitment, PriceBook as _};
 use mtok::cost::answer::{Answer, Cheaper, Method};
 use mtok::cost::resolve::Sources;
 use mtok::cost::scenario::Document;
+use mtok::cost::warning::Warning;
 
 #[test]
 fn the_guides_example_gives_its_published_numbers() {
@@ -52,11 +53,7 @@ fn the_guides_verdict_reads_as_a_decision() {
 
 #[test]
 fn doubts_of_the_guides_example_are_named_with_a_remedy() {
-    let codes: Vec<&str> = solve(GUIDE)
-        .warnings
-        .iter()
-        .map(|warning| warning.code)
-        .collect();
+    let codes: Vec<&str> = solve(GUIDE).warnings.iter().map(Warning::code).collect();
     insta::assert_snapshot!(codes.join(" "), @"high_target_load prefill_ignored quality_unknown single_replica");
 }
 
@@ -235,7 +232,7 @@ fn claim_output_tokens_alone_size_the_host() {
         alone
             .warnings
             .iter()
-            .any(|warning| warning.code == "prefill_ignored")
+            .any(|warning| warning.code() == "prefill_ignored")
     );
     close(
         alone.view.operating_point.unwrap().input_tokens_per_second,

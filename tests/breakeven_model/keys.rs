@@ -1009,7 +1009,7 @@ fn check(base: &str, keys: &str, lines: &str, place: &str, want: Want) {
     };
     let json = serde_json::to_value(&answer).unwrap();
     let got = match place.strip_prefix("warning ") {
-        Some(code) => Value::Bool(answer.warnings.iter().any(|warning| warning.code == code)),
+        Some(code) => Value::Bool(answer.warnings.iter().any(|warning| warning.code() == code)),
         None => json.pointer(place).cloned().unwrap_or(Value::Null),
     };
     let right = match want {
@@ -1091,7 +1091,7 @@ fn source_and_date_of_inline_prices_stand_in_the_ledger() {
             (line.source.as_str(), line.date.as_deref(), &line.value),
             ("a quote", Some("2026-01-02"), &serde_json::json!(2.0))
         );
-        let old = |warning: &mtok::cost::warning::Warning| warning.code == "old_price";
+        let old = |warning: &mtok::cost::warning::Warning| warning.code() == "old_price";
         assert!(answer.warnings.iter().any(old), "{prefix}");
     }
 }

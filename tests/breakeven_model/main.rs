@@ -10,6 +10,7 @@
 )]
 
 mod cli;
+mod closed_form;
 mod contract;
 mod fixture;
 mod golden;

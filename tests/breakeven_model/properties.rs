@@ -1,6 +1,7 @@
 //! Properties of fleets and of their crossings with a line.
 
-use mtok::cost::breakeven::{ApiLine, BreakEven, Crossing, Terms, closed_form};
+use super::closed_form::{Terms, closed_form};
+use mtok::cost::breakeven::{ApiLine, BreakEven, Crossing};
 use mtok::cost::capacity::{Binding, Capacity, Work};
 use mtok::cost::fleet::{CardRate, FixedCase, Fleet, FleetCase, SpotCase};
 use mtok::cost::scenario::{Document, FleetMode, Side};

@@ -1,5 +1,6 @@
 //! How dollars, counts and shares are written for people.
 
+use crate::cost::verdict::grouped;
 use crate::report::number::ABSENT;
 
 /// Dollars: whole ones from a thousand on, cents below, four digits below a dollar.
@@ -60,10 +61,7 @@ pub(super) fn stated(value: f64) -> String {
         return ABSENT.to_owned();
     }
     let sign = if value < 0.0 { "−" } else { "" };
-    let plain = value.abs().to_string();
-    let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
-    let dot = if fraction.is_empty() { "" } else { "." };
-    format!("{sign}{}{dot}{fraction}", grouped(whole))
+    format!("{sign}{}", grouped(&value.abs().to_string()))
 }
 
 /// A number of things where it is known.
@@ -184,17 +182,6 @@ fn brief(value: f64) -> String {
 /// A whole number with commas between thousands.
 fn thousands(size: f64) -> String {
     grouped(&format!("{size:.0}"))
-}
-
-fn grouped(plain: &str) -> String {
-    let mut text = String::with_capacity(plain.len() + plain.len() / 3);
-    for (place, digit) in plain.chars().enumerate() {
-        if place > 0 && (plain.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A decimal without zeros at its end.

@@ -2,8 +2,10 @@
 
 use super::amount::{change, count, count_or_absent, count_small, times, usd};
 use super::{Part, names, section, table};
+use crate::catalog::age::STALE_AFTER_DAYS;
 use crate::cost::answer::{Answer, BreakEvenAnswer};
 use crate::cost::sensitivity::Lever;
+use crate::report::sentence::capitalized;
 
 /// Levers that page one names.
 const TOP: usize = 5;
@@ -121,7 +123,7 @@ pub(super) fn triggers(answer: &Answer) -> Part {
     }
     if let Some(read) = oldest_price(answer) {
         notes.push(format!(
-            "A price here is older than 90 days; the oldest was read on {read}."
+            "A price here is older than {STALE_AFTER_DAYS} days; the oldest was read on {read}."
         ));
     }
     notes.push(
@@ -196,10 +198,4 @@ fn with_unit(value: f64, lever: &Lever) -> String {
         "share" => super::amount::percent(value),
         unit => format!("{} {unit}", count_small(value)),
     }
-}
-
-fn capitalized(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().map(|c| c.to_uppercase().to_string());
-    first.unwrap_or_default() + characters.as_str()
 }

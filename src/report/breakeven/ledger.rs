@@ -16,7 +16,7 @@ pub(super) fn doubts(answer: &Answer) -> Option<Part> {
         let plain = |text: &str| text.replace('`', "\"");
         table
             .rows
-            .push(vec![plain(&warning.message), plain(&warning.remedy)]);
+            .push(vec![plain(&warning.to_string()), plain(&warning.remedy())]);
     }
     let doubted = !table.rows.is_empty();
     doubted.then(|| section("Doubts", Vec::new(), Some(table)))

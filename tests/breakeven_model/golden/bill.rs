@@ -4,8 +4,7 @@ use super::super::fixture::{Book, Files, close, solve};
 use super::{CHAT, GPT, Table, api};
 use mtok::catalog::Catalog;
 use mtok::catalog::book::PriceBook as _;
-use mtok::cost::allocation::three_to_one;
-use mtok::cost::bill::{break_even_hit_rate, share_needed};
+use mtok::cost::bill::share_needed;
 use mtok::cost::conversation::{Role, calls};
 use mtok::cost::memory::GIB;
 use mtok::cost::resolve::{Sources, resolve};
@@ -35,7 +34,8 @@ pub(super) fn g1_the_api_bill() -> Table {
         let key = format!("g1.one_price_{price}");
         table.put(key, api(CHAT, &one).usd_per_month);
     }
-    let index = three_to_one(UsdPerMtok::new(2.5), UsdPerMtok::new(10.0));
+    // The index of other lists of prices: three input tokens to one output token.
+    let index = (UsdPerMtok::new(2.5) * 3.0 + UsdPerMtok::new(10.0)) / 4.0;
     let monthly = (index * Tokens::new(300_000.0 * tokens)).value();
     table.put("g1.aa_3to1_usd_per_M", index.value());
     table.put("g1.aa_3to1_monthly", monthly);
@@ -340,24 +340,30 @@ fn conversations_in_tokens() -> Table {
 
 pub(super) fn g9_the_prompt_cache_and_its_break_even() -> Table {
     let mut table = Table::default();
-    let prices = "input_usd_per_mtok = 2\noutput_usd_per_mtok = 10\ncached_input_usd_per_mtok = 0.1\ncache_write_usd_per_mtok = 2.5";
-    let bill = |hit: f64| {
+    // Prices of a write and of a read as multiples of 2 USD.
+    let bill = |write: f64, read: f64, hit: f64| {
+        let prices = format!(
+            "input_usd_per_mtok = 2\noutput_usd_per_mtok = 10\ncached_input_usd_per_mtok = {}\ncache_write_usd_per_mtok = {}",
+            2.0 * read,
+            2.0 * write
+        );
         let traffic = format!(
             "system_tokens = 4000\nuser_tokens = 300\noutput_tokens = 150\ncache = {{ prefix_hit_rate = {hit} }}"
         );
-        api(&traffic, prices).usd_per_month
+        api(&traffic, &prices).usd_per_month
     };
-    table.put("g9.no_cache", bill(0.0));
-    table.put("g9.hit0.9", bill(0.9));
-    table.put("g9.hit0.99", bill(0.99));
+    table.put("g9.no_cache", bill(1.25, 0.05, 0.0));
+    table.put("g9.hit0.9", bill(1.25, 0.05, 0.9));
+    table.put("g9.hit0.99", bill(1.25, 0.05, 0.99));
     for (key, write, read) in [
         ("g9.breakeven_hit_write1.25_read0.05", 1.25, 0.05),
         ("g9.breakeven_hit_write1.25_read0.1", 1.25, 0.1),
         ("g9.breakeven_hit_write2_read0.1", 2.0, 0.1),
     ] {
-        table.put(key, break_even_hit_rate(write, read));
+        // Where there is a cache, the bill falls along a line, which meets the bill without one.
+        let [without, low, high] = [0.0, 0.5, 1.0].map(|hit| bill(write, read, hit));
+        table.put(key, 0.5 + 0.5 * (low - without) / (low - high));
     }
-    close(bill(break_even_hit_rate(1.25, 0.05).unwrap()), bill(0.0));
     table
 }
 

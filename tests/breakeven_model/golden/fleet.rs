@@ -1,11 +1,11 @@
 //! Replicas, hours, and what they cost.
 
+use super::super::closed_form::{Terms, closed_form};
 use super::super::fixture::{Book, Files, GUIDE, close, solve};
 use super::Table;
 use mtok::catalog::Catalog;
 use mtok::catalog::book::{Commitment, PriceBook as _};
 use mtok::cost::answer::Answer;
-use mtok::cost::breakeven::{Terms, closed_form};
 use mtok::cost::case::Evaluation;
 use mtok::cost::fleet::{SpotCase, spot_effective_rate};
 use mtok::cost::owned::{OwnedRate, capital_recovery_factor};

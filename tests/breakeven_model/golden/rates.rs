@@ -7,8 +7,8 @@ use mtok::cost::answer::HostAnswer;
 use mtok::cost::capacity::{Rates, Work};
 use mtok::cost::case::Evaluation;
 use mtok::cost::resolve::{Sources, resolve};
-use mtok::cost::runs::{Alike, Runs};
 use mtok::cost::scenario::Document;
+use mtok::cost::uncertainty::quantile;
 use mtok::metrics::stats::Sample;
 use mtok::units::{TokensPerSecond, UsdPerHour};
 use serde_json::json;
@@ -203,22 +203,27 @@ pub(super) fn g11_usage_over_allocation() -> Table {
 pub(super) fn g16_three_runs() -> Table {
     let mut table = Table::default();
     let rates = [700.0, 750.0, 800.0];
-    let runs = Runs::new(rates.to_vec()).unwrap();
-    let bootstrap = runs.bootstrap().unwrap();
-    table.put("g16.n", bootstrap.means().len());
-    table.put("g16.mean", bootstrap.mean());
-    table.put("g16.se", bootstrap.standard_error());
-    let (least, most) = (bootstrap.means()[0], bootstrap.means()[26]);
-    table.put("g16.min_max_of_means", json!([least, most]));
-    table.put("g16.p2.5_type7", bootstrap.quantile(0.025));
-    table.put("g16.p97.5_type7", bootstrap.quantile(0.975));
-    let price = |rate: f64| (UsdPerHour::new(4.0) / TokensPerSecond::new(rate)).value();
-    table.put("g16.usdM_at_mean", price(runs.mean(Alike::Seconds)));
-    let mean_price = rates.map(price).iter().sum::<f64>() / 3.0;
-    table.put("g16.mean_of_per_run_usdM", mean_price);
-    table.put("g16.harmonic_correct", price(runs.mean(Alike::Tokens)));
+    // Every mean that resampling the runs with replacement can give.
+    let mut means: Vec<f64> = (0..27)
+        .map(|n| (rates[n % 3] + rates[n / 3 % 3] + rates[n / 9]) / 3.0)
+        .collect();
+    means.sort_by(f64::total_cmp);
+    let mean = means.iter().sum::<f64>() / 27.0;
+    let squares: f64 = means.iter().map(|m| (m - mean).powi(2)).sum();
+    table.put("g16.n", means.len());
+    table.put("g16.mean", mean);
+    table.put("g16.se", (squares / 27.0).sqrt());
+    table.put("g16.min_max_of_means", json!([means[0], means[26]]));
+    table.put("g16.p2.5_type7", quantile(&means, 0.025));
+    table.put("g16.p97.5_type7", quantile(&means, 0.975));
     let student = Sample::new(rates.to_vec()).unwrap().mean_estimate();
     table.put("g16.t95_halfwidth", student.high().unwrap() - student.value);
+    let price = |rate: f64| (UsdPerHour::new(4.0) / TokensPerSecond::new(rate)).value();
+    table.put("g16.usdM_at_mean", price(student.value));
+    let mean_price = rates.map(price).iter().sum::<f64>() / 3.0;
+    table.put("g16.mean_of_per_run_usdM", mean_price);
+    let harmonic = 3.0 / rates.iter().map(|rate| 1.0 / rate).sum::<f64>();
+    table.put("g16.harmonic_correct", price(harmonic));
     table
 }
 

@@ -600,6 +600,26 @@ fn reports_are_written_where_asked_and_a_failure_is_a_storage_error() {
 }
 
 #[test]
+fn a_refusal_is_one_line_and_its_hint_another() {
+    let said = Desk::new("[traffic]\nrequests_per_dya = 1\n").breakeven(&[]);
+    assert_eq!((said.code, said.out.as_str()), (3, ""));
+    let lines: Vec<&str> = said.talk.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", said.talk);
+    assert!(lines[0].ends_with("line 2, column 1: unknown key `requests_per_dya`"));
+    assert_eq!(lines[1], "hint: did you mean `requests_per_day`?");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_named_with_their_place() {
+    let desk = Desk::new(GUIDE);
+    desk.write("scenario.toml", b"[traffic]\nx = \"\xff\"\n");
+    let said = desk.breakeven(&[]);
+    assert_eq!(said.code, 3);
+    let place = "line 2, column 6: the text is not UTF-8";
+    assert!(said.talk.contains(place), "{}", said.talk);
+}
+
+#[test]
 fn usage_errors_exit_2() {
     let desk = Desk::new(GUIDE);
     assert_eq!(desk.breakeven(&["--nonsense"]).code, 2);
@@ -614,7 +634,9 @@ fn the_schema_of_a_scenario_is_printed() {
     let said = Desk::new(GUIDE).mtok(&["schema", "scenario"]);
     assert_eq!(said.code, 0);
     let schema: Value = serde_json::from_str(&said.out).unwrap();
-    for section in [
+    let sections = [
+        "as_of",
+        "calendar",
         "traffic",
         "api",
         "self_hosted",
@@ -623,9 +645,13 @@ fn the_schema_of_a_scenario_is_printed() {
         "horizon",
         "budget",
         "uncertainty",
-    ] {
-        assert!(schema["properties"].get(section).is_some(), "{section}");
+    ];
+    let known = schema["properties"].as_object().unwrap();
+    for section in sections {
+        assert!(known.contains_key(section), "{section}");
     }
+    assert_eq!(known.len(), sections.len());
+    assert_eq!(schema["additionalProperties"], Value::Bool(false));
 }
 
 #[test]

@@ -1,28 +1,31 @@
-//! `mtok breakeven`: a scenario in, a decision out.
+//! The answer to a scenario file: what it names is looked up in other files and in price lists.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
-use jiff::civil::Date;
 
-use crate::catalog::age::{STALE_AFTER_DAYS, age_days};
-use crate::catalog::book::PriceBook;
+use super::catalog_files;
+use super::exit::{CliError, Exit};
+use super::folder::StudyFolder;
+use super::output::with_causes;
+use super::reports;
+use crate::catalog::{Catalog, gpus};
 use crate::cost::answer::Answer;
-use crate::cost::measured::Measured;
+use crate::cost::measured::{Estimate, Measured, MeasuredPoint};
 use crate::cost::resolve::{Evidence, Sources};
 use crate::cost::scenario::{Document, MeetsQuality, ScenarioError};
 use crate::cost::trace::Trace;
+use crate::engine::cards;
+use crate::metrics::stats;
+use crate::record::machine::DeviceKind;
+use crate::record::store;
+use crate::report::document;
 use crate::report::escape::inert;
 use crate::study::model::ModelCard;
 use crate::study::variant::Variant;
+use crate::study::workload::PointId;
+use crate::units::TokensPerSecond;
 
-/// Exit codes of this verb, as the command line documents them.
-const DONE: u8 = 0;
-const BAD_SCENARIO: u8 = 3;
-const DOUBTFUL: u8 = 6;
-const BAD_STORAGE: u8 = 9;
 /// Larger than any scenario that somebody wrote.
 const MOST_BYTES: u64 = 4 << 20;
 
@@ -46,151 +49,68 @@ pub struct BreakevenArgs {
     pub strict: bool,
 }
 
-/// What the verb needs from the rest of the tool.
-#[derive(Clone, Copy)]
-pub struct Outside<'a> {
-    /// Prices and cards.
-    pub book: &'a dyn PriceBook,
-    /// Prices that the user imported, on top of those; asked for what the others lack.
-    pub further: &'a dyn Fn() -> Result<Option<Box<dyn PriceBook>>, String>,
-    /// A model card by its name.
-    pub card: &'a dyn Fn(&str) -> Result<ModelCard, String>,
-    /// A study folder.
-    pub measured: &'a dyn Fn(&Path) -> Result<Measured, String>,
-    /// Whether a study finds the model good enough at a precision.
-    pub quality: &'a dyn Fn(&Path, Variant) -> Result<MeetsQuality, String>,
-    /// Writes the reports of an answer into a folder.
-    pub report: &'a dyn Fn(&Answer, &Path) -> anyhow::Result<()>,
-    /// The present day, against which prices age on the terminal alone.
-    pub today: Date,
+/// Whether prices that the user imported may answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Imported {
+    /// Never, beyond what the catalog has already.
+    Never,
+    /// Where the others lack something: a scenario that they answer never depends on what somebody has
+    /// imported.
+    AsLastResort,
 }
 
-/// Where the verb speaks.
-pub struct Streams<'a> {
-    /// Data.
-    pub out: &'a mut dyn Write,
-    /// Talk.
-    pub talk: &'a mut dyn Write,
-}
-
-/// Runs the verb; the number is the exit code.
-pub fn run(args: &BreakevenArgs, outside: Outside<'_>, streams: Streams<'_>) -> anyhow::Result<u8> {
-    let Streams { out, talk } = streams;
-    let answer = match solve(args, outside) {
-        Ok(answer) => answer,
-        Err(refusal) => {
-            writeln!(talk, "error: {}", inert(&refusal.message))?;
-            if let Some(hint) = refusal.hint {
-                writeln!(talk, "  hint: {}", inert(&hint))?;
-            }
-            return Ok(BAD_SCENARIO);
-        }
-    };
-    for warning in &answer.warnings {
-        writeln!(
-            talk,
-            "warning: {} ({})",
-            inert(&warning.to_string()),
-            warning.code()
-        )?;
-        writeln!(talk, "  hint: {}", inert(&warning.remedy()))?;
-    }
-    for name in old_prices(&answer, outside.today) {
-        writeln!(talk, "note: {name}")?;
-    }
-    if let Some(folder) = &args.out {
-        if let Err(error) = (outside.report)(&answer, folder) {
-            writeln!(
-                talk,
-                "error: failed to write the reports into {}: {error:#}",
-                folder.display()
-            )?;
-            return Ok(BAD_STORAGE);
-        }
-        writeln!(talk, "reports written to {}", folder.display())?;
-    }
-    if args.json {
-        serde_json::to_writer_pretty(&mut *out, &answer).context("print the answer")?;
-        writeln!(out)?;
-    } else {
-        writeln!(out, "{}", answer.verdict)?;
-    }
-    Ok(if args.strict && !answer.warnings.is_empty() {
-        DOUBTFUL
-    } else {
-        DONE
-    })
-}
-
-/// The answer to a scenario file, or the line that says why there is none.
-pub(super) fn answer(scenario: &Path, outside: Outside<'_>) -> Result<Answer, String> {
-    let args = BreakevenArgs {
-        scenario: scenario.to_owned(),
-        results: None,
-        out: None,
-        json: false,
-        strict: false,
-    };
-    solve(&args, outside).map_err(|refused| refused.message)
-}
-
-/// Why a scenario was not answered.
-struct Refused {
-    message: String,
-    hint: Option<String>,
-}
-
-fn solve(args: &BreakevenArgs, outside: Outside<'_>) -> Result<Answer, Refused> {
-    let path = args.scenario.display();
-    let text = read(&args.scenario).map_err(|message| Refused {
-        message,
-        hint: None,
-    })?;
-    let refused = |error: ScenarioError| Refused {
-        message: format!("{path}: {error}"),
-        hint: error.hint,
-    };
-    let mut document = Document::parse(&text).map_err(refused)?;
-    if let Some(folder) = &args.results {
+/// Answers a scenario, with the throughput of the study `results` if there is one.
+pub(super) fn solve(
+    scenario: &Path,
+    results: Option<&Path>,
+    catalog: &Catalog,
+    imported: Imported,
+) -> Result<Answer, CliError> {
+    let refused = |error: ScenarioError| refusal(scenario, error);
+    let mut document = Document::parse(&read(scenario)?).map_err(refused)?;
+    if let Some(folder) = results {
         document = document
             .with_results(&folder.to_string_lossy())
             .map_err(refused)?;
     }
-    let files = Files {
-        beside: args.scenario.parent().unwrap_or(Path::new("")),
-        outside,
+    let evidence = Files {
+        beside: scenario.parent().unwrap_or(Path::new("")),
     };
-    let ask = |book: &dyn PriceBook| {
+    let ask = |book: &Catalog| {
         let sources = Sources {
             book,
-            evidence: &files,
+            evidence: &evidence,
         };
         crate::cost::answer(&document, sources).map_err(refused)
     };
-    let lacking = match ask(outside.book) {
-        Ok(answer) => return Ok(answer),
-        Err(lacking) => lacking,
-    };
-    // A scenario that the bundled prices answer never depends on what somebody has imported.
-    match (outside.further)() {
-        Ok(Some(book)) => ask(book.as_ref()),
-        Ok(None) => Err(lacking),
-        Err(message) => Err(Refused {
-            message,
-            hint: None,
-        }),
+    let answer = ask(catalog);
+    if answer.is_err() && imported == Imported::AsLastResort && catalog_files::are_there() {
+        ask(&catalog_files::with_users(catalog.clone())?)
+    } else {
+        answer
+    }
+}
+
+/// Why a scenario has no answer.
+fn refusal(scenario: &Path, error: ScenarioError) -> CliError {
+    let told = anyhow::anyhow!("{}: {error}", scenario.display());
+    let refusal = CliError::new(Exit::Input, told);
+    match error.hint {
+        Some(hint) => refusal.hint(inert(&hint)),
+        None => refusal,
     }
 }
 
 /// A file of text; what is no UTF-8 is named with its place.
-fn read(path: &Path) -> Result<String, String> {
-    let fail = |error: std::io::Error| format!("failed to read {}: {error}", path.display());
+fn read(path: &Path) -> Result<String, CliError> {
+    let name = path.display();
+    let refused = |told| CliError::new(Exit::Input, told);
+    let fail = |error: std::io::Error| refused(anyhow::anyhow!("failed to read {name}: {error}"));
     let size = std::fs::metadata(path).map_err(fail)?.len();
     if size > MOST_BYTES {
-        return Err(format!(
-            "{} has {size} bytes; a scenario has at most {MOST_BYTES}",
-            path.display()
-        ));
+        return Err(refused(anyhow::anyhow!(
+            "{name} has {size} bytes; a scenario has at most {MOST_BYTES}"
+        )));
     }
     let bytes = std::fs::read(path).map_err(fail)?;
     String::from_utf8(bytes).map_err(|error| {
@@ -198,37 +118,15 @@ fn read(path: &Path) -> Result<String, String> {
         let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        format!(
-            "{}: line {line}, column {column}: the text is not UTF-8",
-            path.display()
-        )
+        refused(anyhow::anyhow!(
+            "{name}: line {line}, column {column}: the text is not UTF-8"
+        ))
     })
-}
-
-/// Prices that are old today; committed reports age against the scenario's own date instead.
-fn old_prices(answer: &Answer, today: Date) -> Vec<String> {
-    let mut told = Vec::new();
-    for line in &answer.assumptions {
-        let read = line
-            .date
-            .as_ref()
-            .and_then(|date| date.parse::<Date>().ok());
-        let price = ["USD/Mtok", "USD/Mtok-h", "USD/GPU-h"].contains(&line.unit);
-        let Some(read) = read.filter(|_| price && line.source != "default") else {
-            continue;
-        };
-        let age = age_days(read, today);
-        if age > STALE_AFTER_DAYS {
-            told.push(format!("the price of {} was read {age} days ago", line.key));
-        }
-    }
-    told
 }
 
 /// Files that a scenario names, beside it or from where the tool runs.
 struct Files<'a> {
     beside: &'a Path,
-    outside: Outside<'a>,
 }
 
 impl Files<'_> {
@@ -244,16 +142,16 @@ impl Files<'_> {
 
 impl Evidence for Files<'_> {
     fn card(&self, name: &str) -> Result<ModelCard, String> {
-        (self.outside.card)(name)
+        cards::find(name).map_err(|error| error.to_string())
     }
 
     fn measured(&self, path: &str) -> Result<Measured, String> {
+        let read = measured(&self.find(path)).map_err(|error| with_causes(&error.error))?;
         // The name that the scenario gives, so that a report does not depend on where it is made.
-        let named = |measured| Measured {
+        Ok(Measured {
             source: path.to_owned(),
-            ..measured
-        };
-        (self.outside.measured)(&self.find(path)).map(named)
+            ..read
+        })
     }
 
     fn trace(&self, path: &str) -> Result<Trace, String> {
@@ -261,7 +159,90 @@ impl Evidence for Files<'_> {
     }
 
     fn quality(&self, path: &str, variant: Variant) -> Result<MeetsQuality, String> {
-        (self.outside.quality)(&self.find(path), variant)
+        quality(&self.find(path), variant)
+    }
+}
+
+/// Whether a variant keeps the budget that a study of quality states for its loss.
+fn quality(folder: &Path, variant: Variant) -> Result<MeetsQuality, String> {
+    let name = folder.display();
+    let records = store::read(&StudyFolder::new(folder.to_owned()).record())
+        .map_err(|error| error.to_string())?;
+    let document = reports::conclude(&records, None).map_err(|error| with_causes(&error.error))?;
+    let Some(precisions) = document.precisions else {
+        return Err(format!(
+            "{name}: quality was not asked for there; run mtok quality, or state \
+             decision.self_hosted_meets_quality"
+        ));
+    };
+    match precisions.keeps_budget(variant) {
+        Some(true) => Ok(MeetsQuality::Yes),
+        Some(false) => Ok(MeetsQuality::No),
+        None => Err(format!(
+            "{name}: {variant} was not judged there; judge it, or set self_hosted.precision to one that was"
+        )),
+    }
+}
+
+/// A study folder as the break-even sees it.
+fn measured(folder: &Path) -> Result<Measured, CliError> {
+    let records = store::read(&StudyFolder::new(folder.to_owned()).record())?;
+    let document = reports::conclude(&records, None)?;
+    let (session, device) = reports::identity(&records);
+    let asked = session.and_then(|session| session.study.price.gpu.clone());
+    let recognised = device.and_then(|device| gpus::recognise(&device.name, device.memory_bytes));
+    Ok(Measured {
+        source: folder.display().to_string(),
+        date: session.map(|session| session.run_date),
+        gpu: asked.or_else(|| recognised.map(|card| card.id.clone())),
+        gpus: 1,
+        simulated: device.is_some_and(|device| device.kind == DeviceKind::Sim),
+        model: session.map(|session| session.model.name.clone()),
+        shape: session.map(|session| session.model.shape.clone()),
+        points: points(&document),
+    })
+}
+
+fn points(document: &document::Document) -> Vec<MeasuredPoint> {
+    let ended_well = document
+        .rows
+        .iter()
+        .filter(|row| row.status == document::Status::Ok);
+    ended_well
+        .filter_map(|row| {
+            row.measured
+                .as_ref()
+                .map(|measured| point(row.point, measured))
+        })
+        .collect()
+}
+
+fn point(id: PointId, measured: &document::Measured) -> MeasuredPoint {
+    let latency = &measured.latency;
+    MeasuredPoint {
+        precision: id.precision,
+        kv: id.kv,
+        batch: f64::from(id.batch.get()),
+        isl: f64::from(id.isl.get()),
+        osl: f64::from(id.osl.get()),
+        prefill_tokens_per_second: estimate(&latency.prefill(), TokensPerSecond::value),
+        decode_tokens_per_second: latency
+            .decode()
+            .map(|rate| estimate(&rate, TokensPerSecond::value)),
+        output_tokens_per_second: estimate(&latency.output(), TokensPerSecond::value),
+        ttft_ms: Some(latency.ttft.value.milliseconds()),
+        tpot_ms: latency.tpot.map(|tpot| tpot.value.milliseconds()),
+    }
+}
+
+/// An estimate without an interval stands for itself: nothing is known of its spread.
+fn estimate<Q: Copy>(from: &stats::Estimate<Q>, value: impl Fn(Q) -> f64) -> Estimate {
+    let middle = value(from.value);
+    Estimate {
+        value: middle,
+        low: from.low().map_or(middle, &value),
+        high: from.high().map_or(middle, &value),
+        repetitions: from.n as u32,
     }
 }
 

@@ -9,7 +9,6 @@
     reason = "whole replicas, cards and copied values are exact"
 )]
 
-mod cli;
 mod closed_form;
 mod contract;
 mod fixture;

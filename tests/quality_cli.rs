@@ -129,6 +129,16 @@ fn two_passes_say_their_error_and_agree() {
 }
 
 #[test]
+fn distributions_that_cannot_be_written_are_a_matter_of_storage() {
+    let desk = Desk::new();
+    std::fs::create_dir_all(desk.path("study/reference.distributions")).unwrap();
+    let output = desk.quality(&["q8_0", "--two-passes"]);
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(9), "{talk}");
+    assert!(talk.contains("reference.distributions"), "{talk}");
+}
+
+#[test]
 fn one_run_measures_speed_and_quality() {
     let desk = Desk::new();
     let study = "[sweep]\nprecision = [\"q8_0\", \"q4_k\"]\nbatch = [1, 2]\nisl = [8]\nosl = [4]\n\

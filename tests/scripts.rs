@@ -40,6 +40,7 @@ impl Machine {
             "echo 'Cuda compilation tools, release 13.0, V13.0.88'",
         );
         machine.program("ldconfig", "echo '0 libs found in cache'");
+        machine.disk_gib(100);
         machine.program("cargo", "exit 0");
         machine.program("c++", "exit 0");
         for library in LIBRARIES {
@@ -60,6 +61,12 @@ impl Machine {
         let path = self.programs().join(name);
         fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// A `df` that finds so much room, whatever the disk of the tests has.
+    fn disk_gib(&self, free: u64) {
+        let kib = free << 20;
+        self.program("df", &format!("echo head; echo '/dev/disk 1 1 {kib} 1% /'"));
     }
 
     /// An `nvidia-smi` that answers the queries of the script as the real one does.
@@ -111,6 +118,14 @@ fn assert_missing(output: &Output, requirement: &str, remedy: &str) {
         .filter(|line| line.starts_with("missing"))
         .count();
     assert_eq!(others, 1, "only {requirement} should be missing in\n{text}");
+}
+
+#[test]
+fn preflight_names_a_disk_without_room() {
+    let machine = Machine::ready();
+    machine.disk_gib(7);
+    let output = machine.preflight(&[], &[]);
+    assert_missing(&output, "disk", "free some, or work on another disk");
 }
 
 #[test]

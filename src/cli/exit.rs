@@ -128,6 +128,7 @@ impl From<EngineError> for CliError {
             }
             EngineError::Unsupported { .. } => Exit::Model,
             EngineError::Device { .. } => Exit::Device,
+            EngineError::Storage { .. } => Exit::Storage,
             EngineError::OutOfMemory { .. } | EngineError::NotFinite { .. } => Exit::Failure,
         };
         Self::new(exit, error)

@@ -239,6 +239,7 @@ impl From<WorkerError> for CliError {
                 Exit::Model
             }
             WorkerError::Refused(Refusal::Device { .. }) => Exit::Device,
+            WorkerError::Refused(Refusal::Storage { .. }) => Exit::Storage,
             WorkerError::Refused(Refusal::OutOfMemory { .. } | Refusal::Invalid { .. })
             | WorkerError::Lost(_) => Exit::Failure,
             WorkerError::Interrupted => Exit::Interrupted,

@@ -213,6 +213,14 @@ pub enum EngineError {
         /// What and why.
         reason: String,
     },
+    /// A file of one's own cannot be written or read.
+    #[error("{place}: {reason}")]
+    Storage {
+        /// The file.
+        place: String,
+        /// Why.
+        reason: String,
+    },
     /// Logits that are not numbers.
     #[error("not a number in the logits of step {step}")]
     NotFinite {

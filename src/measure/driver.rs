@@ -6,9 +6,7 @@ use super::load::{Halt, Session};
 use super::outlets::{Event, Outlets};
 use super::{Job, MeasureError};
 use crate::engine::worker::{Launcher, Loaded, Refusal, Worker, WorkerError};
-use crate::record::observation::{
-    End, EndStatus, Failure, FailureKind, Load, Moment, Record, Skip, SkipCause,
-};
+use crate::record::observation::{End, EndStatus, Failure, Load, Moment, Record, Skip, SkipCause};
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::units::{Nanos, Seconds};
@@ -191,7 +189,7 @@ impl<'j, 'o> Driver<'j, 'o> {
             WorkerError::Refused(Refusal::Device { reason }) if first => {
                 return Err(MeasureError::Device { reason }.into());
             }
-            WorkerError::Refused(refusal) => (kind_of(&refusal), Vec::new()),
+            WorkerError::Refused(refusal) => (refusal.kind(), Vec::new()),
             WorkerError::Lost(loss) => (loss.kind, loss.stderr),
         };
         if !first {
@@ -274,16 +272,5 @@ impl<'j, 'o> Driver<'j, 'o> {
             return Err(Stop::OutOfTime);
         }
         Ok(())
-    }
-}
-
-/// The word of the record for what a living worker could not do.
-pub(super) fn kind_of(refusal: &Refusal) -> FailureKind {
-    match refusal {
-        Refusal::OutOfMemory { .. } => FailureKind::Oom,
-        Refusal::Invalid { .. } => FailureKind::Invalid,
-        Refusal::Model { .. } | Refusal::Device { .. } | Refusal::Unsupported { .. } => {
-            FailureKind::Crashed
-        }
     }
 }

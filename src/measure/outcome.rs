@@ -1,6 +1,6 @@
 //! How points end without a result, and when that is stored.
 
-use super::driver::{Stop, kind_of};
+use super::driver::Stop;
 use super::load::{Halt, Recorded, Session};
 use crate::engine::worker::{Loss, Refusal, WorkerError};
 use crate::record::observation::{Failure, FailureKind, Record, Skip, SkipCause};
@@ -37,10 +37,11 @@ impl Session<'_, '_, '_> {
                     Refusal::OutOfMemory { .. }
                     | Refusal::Model { .. }
                     | Refusal::Device { .. }
+                    | Refusal::Storage { .. }
                     | Refusal::Unsupported { .. } => Err(Halt::FreshWorker),
                 };
                 let loss = Loss {
-                    kind: kind_of(&refusal),
+                    kind: refusal.kind(),
                     reason: refusal.to_string(),
                     stderr: Vec::new(),
                 };

@@ -270,12 +270,8 @@ impl<'j, 'o> Driver<'j, 'o> {
         let reason = error.to_string();
         let (kind, stderr) = match error {
             WorkerError::Lost(loss) => (loss.kind, loss.stderr),
-            WorkerError::Refused(Refusal::OutOfMemory { .. }) => (FailureKind::Oom, Vec::new()),
-            WorkerError::Refused(Refusal::Invalid { .. }) => (FailureKind::Invalid, Vec::new()),
-            WorkerError::Refused(
-                Refusal::Model { .. } | Refusal::Device { .. } | Refusal::Unsupported { .. },
-            )
-            | WorkerError::Interrupted => (FailureKind::Crashed, Vec::new()),
+            WorkerError::Refused(refusal) => (refusal.kind(), Vec::new()),
+            WorkerError::Interrupted => (FailureKind::Crashed, Vec::new()),
         };
         let unscored = Unscored {
             precision: variant.precision,
@@ -306,6 +302,7 @@ fn is_memory(error: &WorkerError) -> bool {
             Refusal::Model { .. }
             | Refusal::Unsupported { .. }
             | Refusal::Device { .. }
+            | Refusal::Storage { .. }
             | Refusal::Invalid { .. },
         )
         | WorkerError::Interrupted => false,

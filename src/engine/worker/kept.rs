@@ -1,7 +1,8 @@
 //! Loading with quantized files that are kept: what was quantized once is read the next time.
 //!
 //! A file is named by a hash over the digests of the model's files, the type, and the importance matrix,
-//! so that nothing stale is ever read. It gives the logits that quantizing again would give.
+//! so that nothing stale is ever read; its own hash lies beside it, so that nothing damaged is. It gives the
+//! logits that quantizing again would give.
 
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
@@ -34,7 +35,7 @@ pub(super) fn load(
     let imatrix = order.holding.imatrix.as_deref();
     let importance = imatrix.map(Importance::read).transpose()?;
     if let Some((kept, path)) = kept_file(order)? {
-        let quantizing = if path.exists() {
+        let quantizing = if is_whole(&path) {
             Quantizing::Kept
         } else {
             stopwatch.over(|| {
@@ -105,12 +106,31 @@ fn quantize(order: &Order, importance: Option<&Importance>, path: &Path, progres
         path,
     };
     let made = path.parent().map(std::fs::create_dir_all);
-    if made.is_some_and(|made| made.is_ok()) {
-        let _ = export(wanted, &mut |_| {
-            progress.step();
-            ControlFlow::Continue(())
-        });
+    if made.is_none_or(|made| made.is_err()) {
+        return;
     }
+    let written = export(wanted, &mut |_| {
+        progress.step();
+        ControlFlow::Continue(())
+    });
+    if written.is_ok()
+        && let Ok(digest) = files::sha256(path)
+    {
+        // Without it the file is written again the next time.
+        let _ = std::fs::write(digest_of(path), digest);
+    }
+}
+
+/// Whether a kept file is there as it was written: a damaged one would be judged and priced as if it were
+/// the model.
+fn is_whole(path: &Path) -> bool {
+    let stated = std::fs::read_to_string(digest_of(path));
+    stated.is_ok_and(|stated| files::sha256(path).is_ok_and(|found| found == stated))
+}
+
+/// The file that holds the digest of a kept file.
+fn digest_of(path: &Path) -> PathBuf {
+    path.with_extension("gguf.sha256")
 }
 
 #[cfg(test)]
@@ -135,7 +155,9 @@ mod tests {
     }
 
     fn files_in(folder: &Path) -> usize {
-        std::fs::read_dir(folder).map_or(0, Iterator::count)
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let kept = |entry: &std::fs::DirEntry| entry.path().extension() == Some("gguf".as_ref());
+        entries.filter(kept).count()
     }
 
     #[test]
@@ -198,6 +220,18 @@ mod tests {
         }
         assert_eq!(how(Precision::F16, Some(&kept)), None);
         assert_eq!(files_in(&kept), 3);
+        // A damaged file is written again.
+        for entry in std::fs::read_dir(&kept).unwrap().flatten() {
+            let path = entry.path();
+            if path.extension() == Some("gguf".as_ref()) {
+                let mut bytes = std::fs::read(&path).unwrap();
+                let end = bytes.len();
+                bytes[end - 5_000..end - 4_000].fill(0xff);
+                std::fs::write(&path, bytes).unwrap();
+            }
+        }
+        assert_eq!(logits(&order(Precision::Q2K, None, Some(&kept))), plain);
+        assert_eq!(how(Precision::Q2K, Some(&kept)), Some(Quantizing::Kept));
         // Dense weights are read as they are, and a place that is no folder is done without.
         assert_eq!(logits(&order(Precision::Q2K, None, Some(&imatrix))), plain);
         // Nothing is kept under the digests of files that are no longer there.

@@ -327,12 +327,34 @@ pub enum Refusal {
         /// What and why.
         reason: String,
     },
+    /// A file of one's own cannot be written or read.
+    #[error("{place}: {reason}")]
+    Storage {
+        /// The file.
+        place: String,
+        /// Why.
+        reason: String,
+    },
     /// The outcome cannot be trusted.
     #[error("{reason}")]
     Invalid {
         /// Why.
         reason: String,
     },
+}
+
+impl Refusal {
+    /// The word of the record for what a living worker could not do.
+    pub const fn kind(&self) -> FailureKind {
+        match self {
+            Self::OutOfMemory { .. } => FailureKind::Oom,
+            Self::Invalid { .. } => FailureKind::Invalid,
+            Self::Model { .. }
+            | Self::Device { .. }
+            | Self::Storage { .. }
+            | Self::Unsupported { .. } => FailureKind::Crashed,
+        }
+    }
 }
 
 /// How a worker was lost.
@@ -353,6 +375,7 @@ impl From<EngineError> for Refusal {
             EngineError::Model { place, reason } => Self::Model { place, reason },
             EngineError::Unsupported { reason } => Self::Unsupported { reason },
             EngineError::Device { reason } => Self::Device { reason },
+            EngineError::Storage { place, reason } => Self::Storage { place, reason },
             EngineError::NotFinite { .. } => Self::Invalid {
                 reason: error.to_string(),
             },

@@ -198,5 +198,8 @@ fn vocabulary(head: &[u8; ROW_HEAD]) -> usize {
 }
 
 fn on_disk(path: &Path, error: &std::io::Error) -> EngineError {
-    EngineError::model(path.display(), error.to_string())
+    EngineError::Storage {
+        place: path.display().to_string(),
+        reason: error.to_string(),
+    }
 }

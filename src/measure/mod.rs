@@ -15,7 +15,7 @@
 //!    If they differ, no point of the variant is timed.
 //! 3. The cache is reserved for the largest point, and what is missing of the warm-up is made up.
 //! 4. Rounds: every live point gets one block per round, in seeded order, until the
-//!    [stopping rule](stopping) is content.
+//!    stopping rule is content.
 //! 5. The first point is measured once more, to show drift.
 //! 6. Where energy is wanted, the last launch ends with two long blocks per point: its prompts alone, and
 //!    decoding alone. A load that lacks nothing but these checks its logits, warms up and comes to them.

@@ -36,24 +36,24 @@ pub(super) fn load(
     let importance = imatrix.map(Importance::read).transpose()?;
     if let Some((kept, path)) = kept_file(order)? {
         let quantizing = if is_whole(&path) {
-            Quantizing::Kept
+            Some(Quantizing::Kept)
         } else {
-            stopwatch.over(|| {
-                // Hashed here alone: whoever started this process may have done so long ago.
-                if weights::inspect(&order.source)?.files == kept.files {
-                    quantize(order, importance.as_ref(), &path, progress);
-                }
-                Ok::<(), EngineError>(())
+            // Hashed here alone: whoever started this process may have done so long ago.
+            let written = stopwatch.over(|| {
+                let same = weights::inspect(&order.source)?.files == kept.files;
+                Ok::<_, EngineError>(same && quantize(order, importance.as_ref(), &path, progress))
             })?;
-            Quantizing::Done {
+            written.then(|| Quantizing::Done {
                 duration_ns: stopwatch.spent(),
-            }
+            })
         };
         let kept = ModelSource::Gguf(path);
         let wanted = Wanted::new(&kept, Precision::Native, order.seed);
         // A cache that cannot be written or read is done without: it saves time and decides nothing.
-        if let Ok(weights) = weights::load(wanted, device, progress) {
-            return Ok((weights, Some(quantizing)));
+        if quantizing.is_some()
+            && let Ok(weights) = weights::load(wanted, device, progress)
+        {
+            return Ok((weights, quantizing));
         }
     }
     let wanted = Wanted {
@@ -97,8 +97,13 @@ fn key(order: &Order, kept: &Kept) -> Result<String, EngineError> {
     Ok(files::sha256_of(text.as_bytes()))
 }
 
-/// Writes a kept file, or leaves none where that fails.
-fn quantize(order: &Order, importance: Option<&Importance>, path: &Path, progress: &Progress) {
+/// Writes a kept file and says whether it did.
+fn quantize(
+    order: &Order,
+    importance: Option<&Importance>,
+    path: &Path,
+    progress: &Progress,
+) -> bool {
     let wanted = export::Order {
         source: &order.source,
         precision: order.precision,
@@ -107,18 +112,17 @@ fn quantize(order: &Order, importance: Option<&Importance>, path: &Path, progres
     };
     let made = path.parent().map(std::fs::create_dir_all);
     if made.is_none_or(|made| made.is_err()) {
-        return;
+        return false;
     }
     let written = export(wanted, &mut |_| {
         progress.step();
         ControlFlow::Continue(())
     });
-    if written.is_ok()
-        && let Ok(digest) = files::sha256(path)
-    {
+    if let (Ok(_), Ok(digest)) = (&written, files::sha256(path)) {
         // Without it the file is written again the next time.
         let _ = std::fs::write(digest_of(path), digest);
     }
+    written.is_ok()
 }
 
 /// Whether a kept file is there as it was written: a damaged one would be judged and priced as if it were
@@ -221,15 +225,18 @@ mod tests {
         assert_eq!(how(Precision::F16, Some(&kept)), None);
         assert_eq!(files_in(&kept), 3);
         // A damaged file is written again.
-        for entry in std::fs::read_dir(&kept).unwrap().flatten() {
-            let path = entry.path();
-            if path.extension() == Some("gguf".as_ref()) {
-                let mut bytes = std::fs::read(&path).unwrap();
-                let end = bytes.len();
-                bytes[end - 5_000..end - 4_000].fill(0xff);
-                std::fs::write(&path, bytes).unwrap();
+        let damage = || {
+            for entry in std::fs::read_dir(&kept).unwrap().flatten() {
+                let path = entry.path();
+                if path.extension() == Some("gguf".as_ref()) {
+                    let mut bytes = std::fs::read(&path).unwrap();
+                    let end = bytes.len();
+                    bytes[end - 5_000..end - 4_000].fill(0xff);
+                    std::fs::write(&path, bytes).unwrap();
+                }
             }
-        }
+        };
+        damage();
         assert_eq!(logits(&order(Precision::Q2K, None, Some(&kept))), plain);
         assert_eq!(how(Precision::Q2K, Some(&kept)), Some(Quantizing::Kept));
         // Dense weights are read as they are, and a place that is no folder is done without.
@@ -240,5 +247,8 @@ mod tests {
         std::fs::write(folder.path().join("config.json"), config).unwrap();
         assert!(how(Precision::Q3K, Some(&kept)).is_some());
         assert_eq!(files_in(&kept), 3);
+        // Nor is a damaged one read where it cannot be written again.
+        damage();
+        assert_eq!(logits(&order(Precision::Q2K, None, Some(&kept))), plain);
     }
 }

@@ -331,6 +331,16 @@ mod tests {
     }
 
     #[test]
+    fn a_reading_of_gpm_counts_in_the_time_that_it_is_the_mean_of() {
+        let busy = [0, 200, 400, 900].map(Some);
+        let seen = of(&script(&[("gpm_sm_activity_permille", busy)]));
+        // A second at 0.2 until the second reading, then one of the two at 0.4 until the third.
+        is_close(seen.prefill.sm_activity, 0.3);
+        // The other one at 0.4, then one at 0.9.
+        is_close(seen.decode.sm_activity, 0.65);
+    }
+
+    #[test]
     fn a_reading_counts_in_a_phase_by_the_time_it_holds_there() {
         let watts = [100, 200, 400, 900].map(|watts| Some(watts * 1_000));
         let seen = of(&script(&[("power_mw", watts)]));

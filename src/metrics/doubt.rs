@@ -168,6 +168,7 @@ pub fn of_point(facts: &Facts<'_>, latency: &Latency, roofline: Option<&Roofline
             verdicts.extend(of_sensors(facts, &blocks, roofline));
             // What disturbed the blocks that show energy or drift is told where the others were calm.
             let beside: Vec<&Block> = facts.beside(latency.point).collect();
+            verdicts.extend(errors_of_the_card(&[blocks.as_slice(), &beside].concat()));
             for verdict in of_sensors(facts, &beside, None) {
                 if verdicts.iter().all(|told| told.code() != verdict.code()) {
                     verdicts.push(verdict);
@@ -305,13 +306,18 @@ fn of_sensors(facts: &Facts<'_>, blocks: &[&Block], roofline: Option<&Roofline>)
     }
     verdicts.extend(clocks(facts, blocks));
     verdicts.extend(foreign::beside(blocks).map(Verdict::ForeignUse));
-    let mut numbers: Vec<u64> = sensors::readings(blocks, sensors::XID).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    verdicts.extend(numbers.into_iter().map(|number| Verdict::Xid { number }));
     let gap = sensors::longest_gap(blocks).filter(|gap| *gap > GAP_PERIODS as f64);
     verdicts.extend(gap.map(|longest_gap| Verdict::TelemetryDegraded { longest_gap }));
     verdicts
+}
+
+/// Every XID error that the driver reported, once.
+fn errors_of_the_card(blocks: &[&Block]) -> Vec<Verdict> {
+    let mut numbers: Vec<u64> = sensors::readings(blocks, sensors::XID).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let verdicts = numbers.into_iter().map(|number| Verdict::Xid { number });
+    verdicts.collect()
 }
 
 /// The clocks that are not at their maximum.
@@ -341,6 +347,7 @@ mod tests {
     use crate::metrics::roofline::Ceilings;
     use crate::record::card::Sensors;
     use crate::record::machine::Limit;
+    use crate::record::observation::Purpose;
     use crate::study::workload::PointId;
     use crate::units::Nanos;
 
@@ -539,10 +546,36 @@ mod tests {
         };
         assert_eq!(codes(&clocks(1_700)), ["clocks"]);
         assert!(codes(&clocks(1_980)).is_empty());
+        let mut slow_memory = card(&[("memory_clock_mhz", [1_000; 4])]);
+        slow_memory.device_mut().card = Some(Box::new(CardFacts {
+            max_memory_clock_mhz: Some(2_619),
+            ..CardFacts::default()
+        }));
+        assert_eq!(codes(&slow_memory), ["clocks"]);
         assert_eq!(
             codes(&card(&[("process_count", [1, 1, 2, 1])])),
             ["foreign_use"]
         );
+    }
+
+    #[test]
+    fn what_disturbed_the_blocks_of_energy_is_doubted_at_their_point() {
+        let disturbed = |serves: PointId| {
+            let mut script = card(&[("throttle_reasons", [0; 4]), ("xid", [31; 4])]);
+            let sensors = card(&[("throttle_reasons", [4; 4]), ("xid", [43; 4])])
+                .last_block_mut()
+                .sensors
+                .take();
+            script.block(point(1, 100, 1), vec![generation(5 * STEP, &[])]);
+            let block = script.last_block_mut();
+            block.purpose = Purpose::Energy;
+            block.serves = Some(serves);
+            block.sensors = sensors;
+            script
+        };
+        let own = disturbed(measured_point());
+        assert_eq!(codes(&own), ["xid", "xid", "throttled"]);
+        assert_eq!(codes(&disturbed(point(2, 100, 11))), ["xid"]);
     }
 
     #[test]

@@ -107,23 +107,43 @@ pub(crate) struct Held {
     pub(crate) time: Seconds,
 }
 
-/// The readings of one sensor with the time for which each held, cut to the windows.
+/// The readings of one sensor with the time for which each held, until the next one, cut to the windows.
 pub(crate) fn held(sensors: &Sensors, sensor: &str, windows: &[Window]) -> Vec<Held> {
-    let Some(column) = sensors.columns.get(sensor) else {
-        return Vec::new();
-    };
-    let read: Vec<(Nanos, u64)> = sensors
-        .at_ns
-        .iter()
-        .zip(column)
-        .filter_map(|(&at, &value)| Some((at, value?)))
-        .collect();
-    let end = Nanos::new(u64::MAX);
+    let read = times_of(sensors, sensor);
+    let ends = read.iter().skip(1).map(|(at, _)| *at);
+    let ends = ends.chain([Nanos::new(u64::MAX)]);
+    let spans = read.iter().zip(ends);
+    cut(
+        spans.map(|(&(from, value), to)| (Window { from, to }, value)),
+        windows,
+    )
+}
+
+/// The same of a sensor whose readings are means since the one before; nothing is known of the time before
+/// the first.
+pub(crate) fn averaged(sensors: &Sensors, sensor: &str, windows: &[Window]) -> Vec<Held> {
+    let read = times_of(sensors, sensor);
+    let spans = read.windows(2).map(|pair| {
+        let (from, (to, value)) = (pair[0].0, pair[1]);
+        (Window { from, to }, value)
+    });
+    cut(spans, windows)
+}
+
+/// The readings of one sensor with their times.
+fn times_of(sensors: &Sensors, sensor: &str) -> Vec<(Nanos, u64)> {
+    let column = sensors.columns.get(sensor).into_iter().flatten();
+    let rows = sensors.at_ns.iter().zip(column);
+    rows.filter_map(|(&at, &value)| Some((at, value?)))
+        .collect()
+}
+
+/// The time that each span shares with each window.
+fn cut(spans: impl Iterator<Item = (Window, u64)>, windows: &[Window]) -> Vec<Held> {
     let mut held = Vec::new();
-    for (place, &(from, value)) in read.iter().enumerate() {
-        let to = read.get(place + 1).map_or(end, |next| next.0);
+    for (span, value) in spans {
         for window in windows {
-            let (from, to) = (from.max(window.from), to.min(window.to));
+            let (from, to) = (span.from.max(window.from), span.to.min(window.to));
             let time = to.since(from).unwrap_or_default().seconds();
             if time > Seconds::ZERO {
                 held.push(Held { value, time });
@@ -131,30 +151,6 @@ pub(crate) fn held(sensors: &Sensors, sensor: &str, windows: &[Window]) -> Vec<H
         }
     }
     held
-}
-
-/// The readings of one sensor that are means since the one before, each with the time that it is the
-/// mean of, cut to the windows. Nothing is known of the time before the first.
-pub(crate) fn averaged(sensors: &Sensors, sensor: &str, windows: &[Window]) -> Vec<Held> {
-    let Some(column) = sensors.columns.get(sensor) else {
-        return Vec::new();
-    };
-    let rows = sensors.at_ns.iter().zip(column);
-    let read: Vec<(Nanos, u64)> = rows
-        .filter_map(|(&at, &value)| Some((at, value?)))
-        .collect();
-    let mut averaged = Vec::new();
-    for pair in read.windows(2) {
-        let (from, (to, value)) = (pair[0].0, pair[1]);
-        for window in windows {
-            let (from, to) = (from.max(window.from), to.min(window.to));
-            let time = to.since(from).unwrap_or_default().seconds();
-            if time > Seconds::ZERO {
-                averaged.push(Held { value, time });
-            }
-        }
-    }
-    averaged
 }
 
 /// Mean of readings, each weighted by its time.

@@ -1,10 +1,10 @@
 //! What a reader should doubt, as data: a code, the point, what was seen and what to do about it.
 
-use std::fmt;
+mod words;
 
 use super::foreign::ForeignUse;
 use super::latency::Drift;
-use super::roofline::{Ceiling, Exceeded};
+use super::roofline::Exceeded;
 use super::sensors::Throttling;
 use crate::study::workload::PointId;
 
@@ -333,125 +333,11 @@ impl Verdict {
     }
 }
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "a table: the words of each verdict, and nothing else"
-)]
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent = |share: f64| format!("{:.1} %", share * 100.0);
-        match self {
-            Self::Impossible(exceeded) => {
-                let limit = match exceeded.limit {
-                    Ceiling::Bandwidth => "memory bandwidth",
-                    Ceiling::Matmul => "matmul rate",
-                };
-                write!(f, "{:.2} times the {limit} of the device", exceeded.ratio)
-            }
-            Self::HostBound { utilization, mbu } => write!(
-                f,
-                "the card was busy {} of the time at {} of its read bandwidth",
-                percent(*utilization),
-                percent(*mbu)
-            ),
-            Self::Throttled(throttling) => write!(f, "{throttling}"),
-            Self::Clocks { of, share } => {
-                write!(f, "{of} clocks at {} of their maximum", percent(*share))
-            }
-            Self::ForeignUse(use_by_others) => write!(f, "{use_by_others}"),
-            Self::ForeignUseUnknown => f.write_str(
-                "cannot tell whether others used the card: its driver does not show the processes here",
-            ),
-            Self::CardChanged { what } => write!(f, "{what} changed during the run"),
-            Self::CardLost { cause } => write!(f, "the card was lost: {cause}"),
-            Self::WorkerLost { count, reason } => write!(f, "{count} workers lost: {reason}"),
-            Self::Xid { number } => write!(f, "the driver reported XID {number}"),
-            Self::MachineBusy {
-                blocks,
-                of,
-                lowest_share,
-                highest_steal,
-            } => {
-                let steal = highest_steal.map_or(String::new(), |steal| {
-                    format!(", {} stolen by the hypervisor", percent(steal))
-                });
-                write!(
-                    f,
-                    "in {blocks} of {of} blocks the worker lacked processor time: down to {} of its threads{steal}",
-                    percent(*lowest_share)
-                )
-            }
-            Self::Drift(drift) => write!(
-                f,
-                "time per generation changed by {:+.1} % until the end of load {}",
-                drift.change * 100.0,
-                drift.load
-            ),
-            Self::TooFewSamples { blocks, wanted } => {
-                write!(f, "{blocks} blocks instead of {wanted}")
-            }
-            Self::NoInterval { blocks } => write!(
-                f,
-                "the {blocks} blocks differ so much that no interval can be given"
-            ),
-            Self::WideInterval { half_width, target } => write!(
-                f,
-                "interval of ± {} instead of ± {}",
-                percent(*half_width),
-                percent(*target)
-            ),
-            Self::Autocorrelated { lag1 } => {
-                write!(f, "neighbouring blocks correlate with {lag1:.2}")
-            }
-            Self::MemoryNearLimit {
-                used_bytes,
-                total_bytes,
-            } => write!(
-                f,
-                "{} of the memory was used",
-                percent(*used_bytes as f64 / *total_bytes as f64)
-            ),
-            Self::TelemetryDegraded { longest_gap } => {
-                write!(f, "no reading for {longest_gap:.0} periods")
-            }
-            Self::TelemetryMissing { reason: None } => {
-                f.write_str("no sensor of the card could be read")
-            }
-            Self::TelemetryMissing {
-                reason: Some(reason),
-            } => write!(f, "no sensor of the card could be read: {reason}"),
-            Self::EventTime { disagreement } => write!(
-                f,
-                "host and device times differ by {:+.1} %",
-                disagreement * 100.0
-            ),
-            Self::InCache { bytes } => write!(
-                f,
-                "a step reads {:.0} MB, below four times the last-level cache",
-                bytes / 1e6
-            ),
-            Self::InvalidGenerations { count, of } => {
-                write!(f, "{count} of {of} generations were left out")
-            }
-            Self::Interrupted => f.write_str("the run did not finish"),
-            Self::PriceOld { days } => write!(f, "the price is {days} days old"),
-            Self::PriceUndated => f.write_str("the price has no date"),
-            Self::PriceMissing => f.write_str("no price of the device is known"),
-            Self::PriceOfOther { card, device } => {
-                write!(f, "priced as {card}, but measured on {device}")
-            }
-            Self::StockEngine => {
-                f.write_str("the stock engine is a yardstick, not the fastest this program has")
-            }
-            Self::Simulated => f.write_str("times come from a script, not from a device"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::metrics::foreign::When;
+    use crate::metrics::roofline::Ceiling;
 
     #[test]
     fn strict_refuses_what_puts_a_number_or_the_state_of_its_card_in_doubt() {

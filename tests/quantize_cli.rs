@@ -152,7 +152,12 @@ fn importances_are_collected_from_a_text_and_heeded() {
     );
     ends_with(9, "tiny.imatrix", &imatrix(&[]));
     std::fs::remove_file(folder.path().join("tiny.imatrix")).unwrap();
-    ends_with(2, "no window of 16 tokens", &imatrix(&["--windows", "0"]));
+    ends_with(2, "--windows 0", &imatrix(&["--windows", "0"]));
+    std::fs::write(folder.path().join("short"), "In").unwrap();
+    let short = ["imatrix", "tiny", "x", "--text", "short", "--context", "16"];
+    ends_with(3, "short: no window", &mtok(folder.path(), &short));
+    let deaf = ["quantize", "tiny", "q8_0", "x", "--imatrix", "tiny.imatrix"];
+    ends_with(2, "does nothing to q8_0", &mtok(folder.path(), &deaf));
     let short = ["imatrix", "tiny", "x", "--text", "text", "--context", "1"];
     ends_with(2, "at least 2", &mtok(folder.path(), &short));
     std::fs::write(folder.path().join("text"), b"caf\xe9 noir").unwrap();

@@ -138,6 +138,11 @@ fn check(args: &ImatrixArgs) -> Result<(), CliError> {
             args.context
         )));
     }
+    if args.windows == Some(0) {
+        return Err(usage(
+            "--windows 0 is out of range; it must be at least 1".to_owned(),
+        ));
+    }
     match args.source {
         ModelSource::Card(_) => {
             let message = "random weights find nothing important; take a checkpoint";
@@ -172,10 +177,9 @@ fn windows(args: &ImatrixArgs, files: &ModelSource) -> Result<Vec<Vec<TokenId>>,
         .take(args.windows.unwrap_or(usize::MAX))
         .collect();
     if windows.is_empty() {
-        return Err(usage(format!(
-            "{}: no window of {context} tokens; take a longer text, more --windows or a shorter --context",
-            args.text.display()
-        )));
+        let message = anyhow::anyhow!("{}: no window of {context} tokens", args.text.display());
+        let refused = CliError::new(Exit::Input, message);
+        return Err(refused.hint("take a longer text or a shorter --context"));
     }
     Ok(windows)
 }

@@ -41,6 +41,11 @@ pub(super) fn run(args: &QuantizeArgs) -> Result<Exit, CliError> {
         let message = anyhow::anyhow!("native is not a type to quantize to; name one, like q4_k");
         return Err(CliError::new(Exit::Usage, message));
     }
+    if args.imatrix.is_some() && !args.precision.is_k_quant() {
+        let message = anyhow::anyhow!("--imatrix does nothing to {}", args.precision);
+        let refused = CliError::new(Exit::Usage, message);
+        return Err(refused.hint("the k-quants heed it: q2_k, q3_k, q4_k, q5_k, q6_k"));
+    }
     make_sure_is_new(&args.out)?;
     let located = hub::locate(&args.source, Need::Files)?;
     let importance = args.imatrix.as_deref().map(Importance::read).transpose()?;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::engine::EngineError;
+use crate::record::store::StoreError;
 use crate::study::check::StudyError;
 use crate::study::model::ParseError;
 
@@ -112,6 +113,16 @@ impl CliError {
             Exit::Storage,
             anyhow::Error::new(error).context(path.display().to_string()),
         )
+    }
+}
+
+impl CliError {
+    /// What a sink of records said, which is a store.
+    pub(super) fn of_sink(cause: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        match cause.downcast::<StoreError>() {
+            Ok(error) => (*error).into(),
+            Err(cause) => Self::new(Exit::Storage, anyhow::anyhow!(cause)),
+        }
     }
 }
 

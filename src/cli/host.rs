@@ -1,13 +1,11 @@
 //! The machine and the program, as far as a record names them.
 
-use std::io::Read as _;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
-use super::exit::CliError;
+use super::exit::{CliError, Exit};
 use crate::clock::{Clock as _, Monotonic};
 use crate::engine::device;
+use crate::engine::weights::files;
 use crate::record::machine::Host;
 use crate::record::observation::Harness;
 
@@ -50,30 +48,11 @@ pub(super) fn harness(executable: &Path) -> Result<Harness, CliError> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit: present(env!("MTOK_COMMIT")),
         dirty: present(env!("MTOK_DIRTY")).map(|text| text == "true"),
-        binary_sha256: file_sha256(executable)?,
+        binary_sha256: files::sha256(executable)
+            .map_err(|error| CliError::new(Exit::Storage, error))?,
         candle: CANDLE.to_owned(),
         features,
     })
-}
-
-fn file_sha256(path: &Path) -> Result<String, CliError> {
-    let mut file = std::fs::File::open(path).map_err(|error| CliError::storage(path, error))?;
-    let mut hasher = Sha256::new();
-    let mut piece = vec![0; 1 << 20];
-    loop {
-        match file
-            .read(&mut piece)
-            .map_err(|error| CliError::storage(path, error))?
-        {
-            0 => return Ok(hex::encode(hasher.finalize())),
-            length => hasher.update(&piece[..length]),
-        }
-    }
-}
-
-/// SHA-256 of bytes in lower-case hexadecimal.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
 }
 
 #[cfg(test)]

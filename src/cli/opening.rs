@@ -60,6 +60,38 @@ pub(super) fn make_sure_of_room(folder: &StudyFolder, resume: bool) -> Result<()
     Ok(())
 }
 
+/// What a run that cannot begin would leave behind.
+pub(super) struct Traces {
+    folder: bool,
+    record: bool,
+    study: bool,
+}
+
+impl Traces {
+    /// What is missing now and would be a trace of this run.
+    pub(super) fn before(folder: &StudyFolder) -> Self {
+        Self {
+            folder: !folder.root().exists(),
+            record: !folder.record().exists(),
+            study: !folder.study().exists(),
+        }
+    }
+
+    /// Removes it, so that no folder looks like a run that measured nothing. What cannot be removed is no
+    /// reason to tell less of why the run did not begin.
+    pub(super) fn remove(&self, folder: &StudyFolder) {
+        if self.record {
+            let _ = std::fs::remove_file(folder.record());
+        }
+        if self.study {
+            let _ = std::fs::remove_file(folder.study());
+        }
+        if self.folder {
+            let _ = std::fs::remove_dir(folder.root());
+        }
+    }
+}
+
 /// The file of facts and what it holds already.
 pub(super) fn open(folder: &StudyFolder, resume: bool) -> Result<(Writer, Vec<Record>), CliError> {
     folder.create()?;

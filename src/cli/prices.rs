@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::catalog_files::{read, user_folder};
 use super::exit::{CliError, Exit};
 use super::prices_list::list;
-use super::{folder, output};
+use super::{folder, host, output};
 use crate::catalog::import::{
     Implausible, Import, ImportError, ImportOptions, Quarantined, Summary, litellm, skypilot,
 };
@@ -132,7 +132,7 @@ pub(super) fn run(args: &PricesArgs) -> Result<Exit, CliError> {
 
 fn import_litellm(args: &LitellmArgs) -> Result<Exit, CliError> {
     let options = ImportOptions {
-        as_of: args.as_of.unwrap_or_else(today),
+        as_of: args.as_of.unwrap_or_else(host::today),
         implausible: if args.allow {
             Implausible::Allow
         } else {
@@ -146,7 +146,7 @@ fn import_litellm(args: &LitellmArgs) -> Result<Exit, CliError> {
 
 fn import_skypilot(args: &SkypilotArgs) -> Result<Exit, CliError> {
     let options = ImportOptions {
-        as_of: args.as_of.unwrap_or_else(today),
+        as_of: args.as_of.unwrap_or_else(host::today),
         implausible: Implausible::Quarantine,
     };
     let selection = skypilot::Selection {
@@ -256,11 +256,4 @@ fn quarantine(entries: &[Quarantined]) -> String {
         text += "             take them over with --allow\n";
     }
     text
-}
-
-/// Today in UTC.
-pub(super) fn today() -> Date {
-    jiff::Timestamp::now()
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .date()
 }

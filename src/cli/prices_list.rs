@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use super::catalog_files::catalog;
 use super::exit::{CliError, Exit};
+use super::host::today;
 use super::output;
-use super::prices::{ListArgs, today};
+use super::prices::ListArgs;
 use crate::catalog::age::{STALE_AFTER_DAYS, age_days, stale};
 use crate::catalog::book::{NotFound, PriceBook as _};
 use crate::catalog::rows::{ApiKind, ApiRow, RentalRow};

@@ -10,17 +10,17 @@ use super::opening;
 use super::plan::{Prepared, ask_written};
 use super::progress::Progress;
 use super::signals::Interrupts;
-use super::{host, pricing, reports, run};
+use super::{pricing, reports, run};
 use crate::catalog::Catalog;
 use crate::clock::Monotonic;
-use crate::engine::weights::{self, Reading};
+use crate::engine::weights::{self, Reading, files};
 use crate::engine::worker::{Holding, Launcher as _, Order, Processes, TextOrder, WorkerError};
 use crate::engine::{TokenId, tiny};
 use crate::quality::{self, Ended, Job, Meeting, Named, Outlets, QualityError};
 use crate::record::machine::Device;
 use crate::record::observation::{End, EndStatus, Moment, Record};
 use crate::record::scoring::Text;
-use crate::record::store::{StoreError, Writer};
+use crate::record::store::Writer;
 use crate::study::model::{ModelSource, Precision};
 use crate::study::quality::{Quality, ReferenceChoice};
 use crate::units::Seconds;
@@ -42,6 +42,7 @@ pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
     let interrupts = Interrupts::listen()?;
     let mut processes = opening::processes(&args.study, &interrupts);
     let judging = prepare(&prepared, &mut processes)?;
+    let traces = opening::Traces::before(&folder);
     let (mut writer, before) = opening::open(&folder, args.study.resume)?;
     opening::write_study(&folder, &prepared)?;
 
@@ -49,7 +50,10 @@ pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
     let target = run::target(&prepared);
     let seed = prepared.study.measure.seed;
     let first = prepared.study.sweep.variants()[0];
-    let device = processes.launch()?.identify(&target.order(first, seed))?;
+    let device = processes
+        .launch()
+        .and_then(|mut worker| worker.identify(&target.order(first, seed)))
+        .inspect_err(|_| traces.remove(&folder))?;
     opening::begin(
         &mut writer,
         (&prepared, &before),
@@ -143,7 +147,7 @@ pub(super) fn prepare(
     })?;
     let named = Named {
         name: &name,
-        sha256: &host::sha256(text.as_bytes()),
+        sha256: &files::sha256_of(text.as_bytes()),
         bytes: text.len() as u64,
     };
     let (text, ids) = quality::cut(named, tokenized, asked).map_err(|error| {
@@ -304,10 +308,7 @@ impl Drop for Distributions {
 impl From<QualityError> for CliError {
     fn from(error: QualityError) -> Self {
         match error {
-            QualityError::Sink(cause) => match cause.downcast::<StoreError>() {
-                Ok(error) => (*error).into(),
-                Err(cause) => Self::new(Exit::Storage, anyhow::anyhow!(cause)),
-            },
+            QualityError::Sink(cause) => Self::of_sink(cause),
             QualityError::Reference { precision, cause } => {
                 let exit = Self::from(WorkerError::clone(&cause)).exit;
                 Self::new(exit, QualityError::Reference { precision, cause })

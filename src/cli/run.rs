@@ -20,7 +20,7 @@ use crate::engine::worker::{Escort, Holding, Launcher as _, Prompted, WorkerErro
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
 use crate::record::machine::{Device, DeviceKind, Limit, Peak};
 use crate::record::observation::{EndStatus, Record};
-use crate::record::store::{StoreError, Writer};
+use crate::record::store::Writer;
 use crate::report::document::{Document, Status};
 use crate::study::model::Precision;
 use crate::study::plan::{Machine, Plan};
@@ -49,20 +49,17 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         passages: prepared.passages(),
     };
     let judging = quality::prepare(&prepared, &mut processes.processes)?;
-    let traces = Traces::before(&folder);
+    let traces = opening::Traces::before(&folder);
     let (mut writer, before) = opening::open(&folder, args.study.resume)?;
     opening::write_study(&folder, &prepared)?;
 
     let progress = Progress::new();
     let looked = look(args, (&prepared, &before), &mut processes, &progress);
-    let (seen, watch) = match looked {
-        Ok(looked) => looked,
-        Err(error) => {
-            progress.finish();
-            traces.remove(&folder);
-            return Err(interrupts.name(error));
-        }
-    };
+    let (seen, watch) = looked.map_err(|error| {
+        progress.finish();
+        traces.remove(&folder);
+        interrupts.name(error)
+    })?;
     let peaks = seen.peaks.iter().cloned().map(Record::Peak);
     opening::begin(&mut writer, (&prepared, &before), &seen.device, peaks)?;
 
@@ -143,38 +140,6 @@ fn look(
             .map_err(|error| lost().unwrap_or_else(|| error.into()))?;
     }
     Ok((Seen { device, peaks }, watch))
-}
-
-/// What a run that cannot begin would leave behind.
-struct Traces {
-    folder: bool,
-    record: bool,
-    study: bool,
-}
-
-impl Traces {
-    /// What is missing now and would be a trace of this run.
-    fn before(folder: &StudyFolder) -> Self {
-        Self {
-            folder: !folder.root().exists(),
-            record: !folder.record().exists(),
-            study: !folder.study().exists(),
-        }
-    }
-
-    /// Removes it, so that no folder looks like a run that measured nothing. What cannot be removed is no
-    /// reason to tell less of why the run did not begin.
-    fn remove(&self, folder: &StudyFolder) {
-        if self.record {
-            let _ = std::fs::remove_file(folder.record());
-        }
-        if self.study {
-            let _ = std::fs::remove_file(folder.study());
-        }
-        if self.folder {
-            let _ = std::fs::remove_dir(folder.root());
-        }
-    }
 }
 
 /// What is left of the time asked for, since judging quality began.
@@ -376,10 +341,7 @@ fn measure(
     let ended = measure::run(job, processes, outlets);
     progress.finish();
     ended.map_err(|error| match error {
-        MeasureError::Sink(cause) => match cause.downcast::<StoreError>() {
-            Ok(error) => (*error).into(),
-            Err(cause) => CliError::new(Exit::Storage, anyhow::anyhow!(cause)),
-        },
+        MeasureError::Sink(cause) => CliError::of_sink(cause),
         MeasureError::Model { .. } => CliError::new(Exit::Model, error),
         MeasureError::Device { .. } => CliError::new(Exit::Device, error),
     })

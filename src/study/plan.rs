@@ -13,7 +13,7 @@ use self::footprint::Footprint;
 use super::model::{CacheType, EngineKind, ModelSource, Numbers, Precision, Shape};
 use super::spec::{Study, Target};
 use super::workload::PointId;
-use crate::record::observation::{Skip, SkipCause};
+use crate::record::observation::SkipCause;
 use crate::units::{Bytes, BytesPerSecond, FlopPerSecond, Seconds};
 
 /// Share of device memory that a run may fill; the rest is left to the driver and to fragmentation.
@@ -85,25 +85,6 @@ impl Plan {
             .collect();
         let duration = duration::of_run(study, machine, &points);
         Self { points, duration }
-    }
-
-    /// Points that will be tried, in study order.
-    pub fn live(&self) -> impl Iterator<Item = PointId> + '_ {
-        self.points
-            .iter()
-            .filter(|planned| planned.skip.is_none())
-            .map(|planned| planned.point)
-    }
-
-    /// What is not tried, as it goes into the record.
-    pub fn skips(&self) -> impl Iterator<Item = Skip> + '_ {
-        self.points.iter().filter_map(|planned| {
-            planned.skip.as_ref().map(|skip| Skip {
-                point: planned.point,
-                cause: skip.cause,
-                reason: skip.reason.clone(),
-            })
-        })
     }
 }
 
@@ -246,6 +227,20 @@ mod tests {
     use crate::study::file::StudyFile;
     use crate::units::Hours;
 
+    impl Plan {
+        /// How many points will be tried.
+        fn live(&self) -> usize {
+            let live = self.points.iter().filter(|planned| planned.skip.is_none());
+            live.count()
+        }
+
+        /// The others, each with why not.
+        fn skips(&self) -> impl Iterator<Item = (PointId, &PlannedSkip)> {
+            let points = self.points.iter();
+            points.filter_map(|planned| Some((planned.point, planned.skip.as_ref()?)))
+        }
+    }
+
     fn shape() -> Shape {
         Shape {
             layers: 2,
@@ -304,7 +299,7 @@ mod tests {
     #[test]
     fn what_fits_is_run() {
         let plan = plan(1e9, |_| {});
-        assert_eq!(plan.live().count(), 6);
+        assert_eq!(plan.live(), 6);
         assert!(plan.duration.low.value() > 0.0);
         assert!(plan.duration.high >= plan.duration.low);
     }
@@ -395,7 +390,7 @@ mod tests {
             file.sweep.isl = Some(vec![NonZeroU32::MAX]);
             file.sweep.osl = Some(vec![NonZeroU32::MAX]);
         });
-        assert_eq!(plan.live().count(), 0);
+        assert_eq!(plan.live(), 0);
         assert_eq!(plan.points[0].memory.total(), u64::MAX);
     }
 
@@ -413,7 +408,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_skipped_with_the_numbers() {
         let plan = plan(1e6, |_| {});
-        let skips: Vec<_> = plan.skips().collect();
+        let skips: Vec<_> = plan.skips().map(|(_, skip)| skip).collect();
         assert_eq!(skips.len(), 6);
         assert_eq!(skips[0].cause, SkipCause::DoesNotFit);
         assert!(skips[0].reason.contains("KV cache"), "{}", skips[0].reason);
@@ -422,9 +417,9 @@ mod tests {
     /// Points that are skipped because the engine cannot hold their cache.
     fn without_cache(plan: &Plan) -> Vec<String> {
         let skips = plan.skips();
-        let unsupported = skips.filter(|skip| skip.cause == SkipCause::Unsupported);
+        let unsupported = skips.filter(|(_, skip)| skip.cause == SkipCause::Unsupported);
         unsupported
-            .map(|skip| skip.point.variant().to_string())
+            .map(|(point, _)| point.variant().to_string())
             .collect()
     }
 
@@ -461,7 +456,7 @@ mod tests {
                 "q8_0 kv q8_0"
             ]
         );
-        let reason = &plan.skips().next().unwrap().reason;
+        let reason = &plan.skips().next().unwrap().1.reason;
         assert!(
             reason.contains("f16 with f16 weights; f32 was asked for"),
             "{reason}"
@@ -484,9 +479,9 @@ mod tests {
         });
         assert!(
             plan.skips()
-                .all(|skip| skip.cause == SkipCause::BeyondContext)
+                .all(|(_, skip)| skip.cause == SkipCause::BeyondContext)
         );
-        assert_eq!(plan.live().count(), 0);
+        assert_eq!(plan.live(), 0);
     }
 
     #[test]
@@ -509,8 +504,8 @@ mod tests {
         let plan = stock(Some(ModelSource::Dir("folder".into())));
         let unsupported = plan
             .skips()
-            .filter(|skip| skip.cause == SkipCause::Unsupported);
-        let skipped: Vec<_> = unsupported.map(|skip| skip.point.precision).collect();
+            .filter(|(_, skip)| skip.cause == SkipCause::Unsupported);
+        let skipped: Vec<_> = unsupported.map(|(point, _)| point.precision).collect();
         assert_eq!(skipped, [Precision::Q8_0, Precision::Q4K]);
     }
 }

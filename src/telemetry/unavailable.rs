@@ -43,9 +43,6 @@ pub enum Unavailable {
         /// How long it had.
         waited: Duration,
     },
-    /// The engine does not run on a card.
-    #[error("the engine runs on no NVIDIA card")]
-    NoCard,
     /// Anything else.
     #[error("NVML failed: {detail}")]
     Failed {
@@ -73,7 +70,6 @@ impl Unavailable {
                 "look for driver errors (dmesg | grep NVRM); start nvidia-persistenced, which \
                  keeps the driver loaded"
             }
-            Self::NoCard => "none needed: a CPU has no such sensors",
             Self::Failed { .. } => "look for driver errors (dmesg | grep NVRM)",
         };
         text.to_owned()

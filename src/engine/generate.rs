@@ -93,6 +93,7 @@ pub(super) fn relative_error(
     expected: &Tensor,
 ) -> candle_core::Result<Option<f64>> {
     let (actual, expected) = (actual.to_dtype(DType::F32)?, expected.to_dtype(DType::F32)?);
+    let actual = actual.to_device(expected.device())?;
     let norm = |t: &Tensor| {
         t.sqr()?
             .sum_all()?

@@ -117,6 +117,7 @@ impl Script {
                 batch: 1,
                 relative_error: Some(0.001),
                 bound: 0.02,
+                reference_on: None,
             }],
         })));
     }

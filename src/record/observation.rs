@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::card::Sensors;
-use super::machine::{Device, Host, Peak};
+use super::machine::{Device, DeviceKind, Host, Peak};
 use super::prompts::PromptFacts;
 use super::quantizing::Quantizing;
 use super::scoring::{Scoring, Unscored, Window};
@@ -194,7 +194,7 @@ pub struct EngineFacts {
     pub peak_resident_bytes: Option<u64>,
 }
 
-/// Logits of the timed path against the eager reference path on the same device and precision.
+/// Logits of the timed path against the eager reference path with the same weights.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Accuracy {
     /// Sequences checked together.
@@ -203,6 +203,9 @@ pub struct Accuracy {
     pub relative_error: Option<f64>,
     /// What is allowed for this precision.
     pub bound: f64,
+    /// Where the reference ran, if on another device than the timed path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_on: Option<DeviceKind>,
 }
 
 impl Accuracy {

@@ -33,12 +33,16 @@ use crate::engine::weights::{Matrix, Weights};
 use crate::engine::{
     Capacity, Engine, EngineError, Progress, Prompts, Scorer, TokenId, Trace, Visit, device,
 };
+use crate::record::machine::DeviceKind;
 use crate::record::observation::{Accuracy, EngineFacts};
 use crate::study::model::{CacheType, Family};
 use crate::study::workload;
 
 /// Decode steps that the check of logits covers after the prefill.
 const CHECKED_STEPS: usize = workload::CHECKED_STEPS as usize;
+/// Weights of a card that the check copies to the CPU, so that nothing of the card computes what is compared
+/// with; larger ones would take too long there.
+const CHECKED_ON_CPU: u64 = 256 << 20;
 /// Largest relative L2 error of logits that counts as the same arithmetic, for dense weights and
 /// single-precision activations: summation order alone makes about 1e-6.
 const BOUND_F32: f64 = 1e-4;
@@ -234,6 +238,15 @@ impl Decoder {
         activations.max(cached).max(quantized)
     }
 
+    /// Where the reference runs.
+    fn witness(&self) -> Device {
+        if self.sizes.bytes <= CHECKED_ON_CPU {
+            Device::Cpu
+        } else {
+            self.device.clone()
+        }
+    }
+
     /// Largest relative L2 error of the timed path against the reference; `None` when not finite.
     fn compare(
         &mut self,
@@ -263,10 +276,12 @@ impl Decoder {
             timed.push(logits);
             progress.step();
         }
+        let witness = self.witness();
+        let weights = self.weights.on(&witness)?;
         let mut largest = Some(0.0_f64);
         for (sequence, row) in sequences.iter().zip(&rows) {
             let wanted = timed.len();
-            let expected = reference::logits(&self.weights, sequence, wanted, &self.device)?;
+            let expected = reference::logits(&weights, sequence, wanted, &witness)?;
             progress.step();
             for (step, logits) in timed.iter().enumerate() {
                 let error = relative_error(&logits.get(*row)?, &expected.get(step)?)?;
@@ -375,6 +390,8 @@ impl Engine for Decoder {
             batch: prompts.batch() as u32,
             relative_error,
             bound: self.bound(),
+            reference_on: (!self.device.is_cpu() && self.witness().is_cpu())
+                .then_some(DeviceKind::Cpu),
         })
     }
 

@@ -320,6 +320,7 @@ impl Engine for Sim {
             batch,
             relative_error: Some(relative_error),
             bound: scripted.bound,
+            reference_on: None,
         })
     }
 
@@ -346,6 +347,7 @@ impl MeasurePeaks for Sim {
         _clock: &dyn Clock,
         progress: &Progress,
     ) -> Result<Vec<Peak>, EngineError> {
+        self.strike(Stage::Peaks, None)?;
         let scripted = self.script.peaks.clone();
         let measure = |of, work: u64, per_second: f64| {
             let time = Nanos::new((work as f64 / per_second * 1e9).round() as u64);

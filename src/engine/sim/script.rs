@@ -160,6 +160,8 @@ pub enum FaultKind {
 pub enum Stage {
     /// Load the model.
     Load,
+    /// Measure the limits of the device.
+    Peaks,
     /// Make room.
     Reserve,
     /// Compare logits.

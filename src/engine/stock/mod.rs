@@ -209,6 +209,7 @@ impl Engine for Stock {
             batch: prompts.batch() as u32,
             relative_error,
             bound,
+            reference_on: None,
         })
     }
 

@@ -31,6 +31,7 @@ pub(crate) mod placement;
 mod random;
 pub(crate) mod shard;
 pub(crate) mod slot;
+mod transfer;
 
 /// Type in which the models of the cards are published.
 const PUBLISHED: Precision = Precision::Bf16;

@@ -2,7 +2,7 @@
 
 use super::{Align, Section, Table, usd};
 use crate::metrics::verdict::Warning;
-use crate::record::machine::{Limit, Peak};
+use crate::record::machine::{DeviceKind, Limit, Peak};
 use crate::record::observation::Load;
 use crate::record::quantizing::Quantizing;
 use crate::report::document::{Document, Status};
@@ -146,7 +146,11 @@ fn load_row(load: &Load) -> Vec<String> {
             let error = check
                 .relative_error
                 .map_or("not finite".to_owned(), |error| format!("{error:.1e}"));
-            format!("b{} {error} ({})", check.batch, check.bound)
+            let witness = match check.reference_on {
+                Some(DeviceKind::Cpu) => " against the CPU",
+                Some(DeviceKind::Cuda | DeviceKind::Sim) | None => "",
+            };
+            format!("b{} {error} ({}){witness}", check.batch, check.bound)
         })
         .collect();
     vec![

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use super::args::{StudyArgs, read_study};
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
-use super::plan::Prepared;
+use super::hub::Need;
+use super::plan::{Asked, Prepared};
 use super::signals::Interrupts;
-use super::{host, output, reports};
-use crate::catalog;
+use super::{host, output, pricing, reports};
+use crate::catalog::{self, Catalog};
 use crate::clock::Monotonic;
 use crate::engine::worker::{Processes, Unescorted, WorkerCommand};
 use crate::record::machine::Device;
 use crate::record::observation::{Moment, Record, Session};
 use crate::record::schema;
-use crate::record::store::{Writer, check_resume};
+use crate::record::store::{StoreError, Writer, check_resume};
 use crate::study::file::StudyFile;
 use crate::study::model::ModelSource;
 use crate::units::Seconds;
@@ -28,7 +29,7 @@ const RUNS: &str = "mtok-runs";
 
 /// The folder of a study: the one that was asked for, else the last one of today to go on with, or a new
 /// one.
-pub(super) fn folder(args: &StudyArgs, source: &ModelSource) -> Result<StudyFolder, CliError> {
+fn folder(args: &StudyArgs, source: &ModelSource) -> Result<StudyFolder, CliError> {
     if let Some(path) = &args.out {
         return Ok(StudyFolder::new(path.clone()));
     }
@@ -43,8 +44,36 @@ pub(super) fn folder(args: &StudyArgs, source: &ModelSource) -> Result<StudyFold
     })
 }
 
-/// Refuses a folder that cannot be written or holds a run, before a model is fetched for it.
-pub(super) fn make_sure_of_room(folder: &StudyFolder, resume: bool) -> Result<(), CliError> {
+/// Refuses a folder that another run writes, before anything else is looked at.
+pub(super) fn make_sure_of_lock(args: &StudyArgs) -> Result<(), CliError> {
+    let Some(path) = &args.out else {
+        return Ok(());
+    };
+    let record = StudyFolder::new(path.clone()).record();
+    if !record.exists() {
+        return Ok(());
+    }
+    match Writer::create(&record) {
+        Err(locked @ StoreError::Locked { .. }) => Err(locked.into()),
+        // Whether it may be written is asked when it is known what for.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The folder of a study and its model, with all its files here.
+pub(super) fn prepare(args: &StudyArgs, asked: Asked) -> Result<(StudyFolder, Prepared), CliError> {
+    pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
+    let folder = folder(args, &asked.study.source)?;
+    if let Err(refused) = make_sure_of_room(&folder, args.resume) {
+        // What is wrong with the model comes first; none is fetched for a folder that has no room.
+        asked.prepare(Need::Outline)?;
+        return Err(refused);
+    }
+    Ok((folder, asked.prepare(Need::Files)?))
+}
+
+/// Refuses a folder that cannot be written or holds a run.
+fn make_sure_of_room(folder: &StudyFolder, resume: bool) -> Result<(), CliError> {
     if !resume && folder.record().exists() {
         Writer::create(&folder.record())?;
     }

@@ -10,8 +10,7 @@ use super::opening;
 use super::plan::{Prepared, ask_written};
 use super::progress::Progress;
 use super::signals::Interrupts;
-use super::{pricing, reports, run};
-use crate::catalog::Catalog;
+use super::{reports, run};
 use crate::clock::Monotonic;
 use crate::engine::weights::{self, Reading, files};
 use crate::engine::worker::{Holding, Launcher as _, Order, Processes, TextOrder, WorkerError};
@@ -32,11 +31,9 @@ const DISTRIBUTIONS: &str = "reference.distributions";
 
 /// Judges, writes the reports, and prints what was found.
 pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
+    opening::make_sure_of_lock(&args.study)?;
     let asked = ask_written(&args.study, args.written()?)?;
-    pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
-    let folder = opening::folder(&args.study, &asked.study.source)?;
-    opening::make_sure_of_room(&folder, args.study.resume)?;
-    let mut prepared = asked.prepare(Need::Files)?;
+    let (folder, mut prepared) = opening::prepare(&args.study, asked)?;
     // Nothing is timed, so no point is planned.
     prepared.study.sweep.batch.clear();
     let interrupts = Interrupts::listen()?;

@@ -6,17 +6,14 @@ use std::time::Duration;
 use super::args::RunArgs;
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
-use super::hub::Need;
 use super::opening;
 use super::plan::{Prepared, ask};
-use super::pricing;
 use super::progress::Progress;
 use super::signals::Interrupts;
 use super::watch::{Requirement, Watch};
 use super::{quality, reports};
-use crate::catalog::Catalog;
 use crate::clock::{Clock as _, Monotonic};
-use crate::engine::worker::{Escort, Holding, Launcher as _, Prompted, WorkerError};
+use crate::engine::worker::{Escort, Holding, Launcher as _, Prompted, Refusal, WorkerError};
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
 use crate::record::machine::{Device, DeviceKind, Limit, Peak};
 use crate::record::observation::{EndStatus, Record};
@@ -38,11 +35,9 @@ const IDLE_FOR_ENERGY: Duration = Duration::from_secs(6);
 
 /// Measures, writes the reports, and prints what was found.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
+    opening::make_sure_of_lock(&args.study)?;
     let asked = ask(&args.study, &args.prompts)?;
-    pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
-    let folder = opening::folder(&args.study, &asked.study.source)?;
-    opening::make_sure_of_room(&folder, args.study.resume)?;
-    let prepared = asked.prepare(Need::Files)?;
+    let (folder, prepared) = opening::prepare(&args.study, asked)?;
     let interrupts = Interrupts::listen()?;
     let mut processes = Prompted {
         processes: opening::processes(&args.study, &interrupts),
@@ -130,16 +125,38 @@ fn look(
         return Err(error);
     }
     let mut peaks = Vec::new();
-    if before.is_empty() {
+    if !before
+        .iter()
+        .any(|record| matches!(record, Record::Peak(_)))
+    {
         progress.line(&format!("measuring the limits of {}", device.name));
         let dtypes = [Precision::F32, Precision::F16, Precision::Bf16];
-        peaks = processes
+        let measured = processes
             .launch()
-            .and_then(|mut worker| worker.peaks(&order, &dtypes))
-            // A worker that ends with its card is not what went wrong.
-            .map_err(|error| lost().unwrap_or_else(|| error.into()))?;
+            .and_then(|mut worker| worker.peaks(&order, &dtypes));
+        // A worker that ends with its card is not what went wrong.
+        peaks = match (measured, lost()) {
+            (Err(_), Some(lost)) => return Err(lost),
+            (measured, _) => limits(measured, progress)?,
+        };
     }
     Ok((Seen { device, peaks }, watch))
+}
+
+/// The limits that were measured. A run can do without them: where a worker failed at them there are none,
+/// and the report says so.
+fn limits(
+    measured: Result<Vec<Peak>, WorkerError>,
+    progress: &Progress,
+) -> Result<Vec<Peak>, CliError> {
+    match measured {
+        Ok(peaks) => Ok(peaks),
+        Err(error @ (WorkerError::Lost(_) | WorkerError::Refused(Refusal::OutOfMemory { .. }))) => {
+            progress.line(&format!("the limits are not known: {error}"));
+            Ok(Vec::new())
+        }
+        Err(error @ (WorkerError::Refused(_) | WorkerError::Interrupted)) => Err(error.into()),
+    }
 }
 
 /// What is left of the time asked for, since judging quality began.
@@ -198,7 +215,6 @@ struct Seen {
 
 impl From<WorkerError> for CliError {
     fn from(error: WorkerError) -> Self {
-        use crate::engine::worker::Refusal;
         let exit = match &error {
             WorkerError::Refused(Refusal::Model { .. } | Refusal::Unsupported { .. }) => {
                 Exit::Model

@@ -1,9 +1,9 @@
-//! Ctrl-C and termination: the first signal seals the run, the second ends it at once.
+//! Ctrl-C, termination and a terminal that is closed: the first signal seals the run, the second ends it at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::exit::{CliError, Exit};
@@ -20,8 +20,8 @@ impl Interrupts {
     /// Listens from now on. The second signal ends the process from here: every record is on disk
     /// before the next is measured, and a worker dies with its parent.
     pub(super) fn listen() -> Result<Self, CliError> {
-        let mut signals =
-            Signals::new([SIGINT, SIGTERM]).map_err(|error| CliError::new(Exit::Failure, error))?;
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])
+            .map_err(|error| CliError::new(Exit::Failure, error))?;
         let interrupts = Self {
             count: Arc::default(),
             last: Arc::default(),
@@ -52,10 +52,10 @@ impl Interrupts {
 
     /// The exit code of a run that a signal ended.
     pub(super) fn exit(&self) -> Exit {
-        if self.last.load(Ordering::Relaxed) == SIGTERM {
-            Exit::Terminated
-        } else {
-            Exit::Interrupted
+        match self.last.load(Ordering::Relaxed) {
+            // A terminal that is closed asks for an end like one that is sent.
+            SIGHUP | SIGTERM => Exit::Terminated,
+            _ => Exit::Interrupted,
         }
     }
 }
@@ -76,6 +76,7 @@ mod tests {
         };
         assert_eq!(exit_after(SIGINT, Exit::Interrupted), Exit::Interrupted);
         assert_eq!(exit_after(SIGTERM, Exit::Interrupted), Exit::Terminated);
+        assert_eq!(exit_after(SIGHUP, Exit::Interrupted), Exit::Terminated);
         assert_eq!(exit_after(SIGTERM, Exit::Device), Exit::Device);
     }
 }

@@ -30,6 +30,8 @@ const CUDA_ROW: usize = 32 << 10;
 /// Rows and columns of the square matrices.
 const CPU_SIZE: usize = 1024;
 const CUDA_SIZE: usize = 8192;
+/// Share of a CPU's memory that one buffer may take: copying holds two, beside everything else that runs.
+const CPU_SHARE: u64 = 8;
 /// Repetitions of each measurement after one that is not counted.
 const REPETITIONS: usize = 5;
 /// Shortest time of one repetition on a card; shorter work is repeated within it, because the clock and
@@ -51,6 +53,15 @@ impl Peaks {
     /// Peaks of `device`.
     pub(crate) fn new(device: Device) -> Self {
         Self { device }
+    }
+
+    /// Sizes of the buffers that are read and copied.
+    fn buffers(&self) -> Vec<u64> {
+        if self.device.is_cpu() {
+            that_fit(&CPU_BUFFERS, device::host::memory_bytes())
+        } else {
+            CUDA_BUFFERS.to_vec()
+        }
     }
 
     /// Times `work` a few times, as often within each as makes it long enough.
@@ -199,31 +210,37 @@ impl MeasurePeaks for Peaks {
         progress: &Progress,
     ) -> Result<Vec<Peak>, EngineError> {
         let timing = (clock, progress);
-        let buffers = if self.device.is_cpu() {
-            CPU_BUFFERS
-        } else {
-            CUDA_BUFFERS
-        };
         let mut peaks = Vec::new();
-        self.warm_up(timing)?;
-        for bytes in buffers {
+        where_there_is_room(self.warm_up(timing))?;
+        for bytes in self.buffers() {
             for measure in [Self::read, Self::copy] {
-                match measure(self, bytes, timing) {
-                    Ok(peak) => peaks.push(peak),
-                    // A smaller card, or one that is not empty: the smaller buffers stand.
-                    Err(EngineError::OutOfMemory { .. }) => {}
-                    Err(other) => return Err(other),
-                }
+                peaks.extend(where_there_is_room(measure(self, bytes, timing))?);
             }
         }
         let mut dtypes = dtypes.to_vec();
         dtypes.dedup();
         let device = self.device.clone();
         for precision in dtypes {
-            peaks.push(device.with_context(|| self.matmul(precision, timing))?);
+            let measured = device.with_context(|| self.matmul(precision, timing));
+            peaks.extend(where_there_is_room(measured)?);
         }
         device::launched(&device)?;
         Ok(peaks)
+    }
+}
+
+/// The buffers of `sizes` of which two fit beside everything else on a CPU with this memory.
+fn that_fit(sizes: &[u64], memory: u64) -> Vec<u64> {
+    let fit = |bytes: &u64| *bytes <= memory / CPU_SHARE;
+    sizes.iter().copied().filter(fit).collect()
+}
+
+/// Nothing where memory ran out: on a smaller card, or one that is not empty, what fits stands.
+fn where_there_is_room<T>(measured: Result<T, EngineError>) -> Result<Option<T>, EngineError> {
+    match measured {
+        Ok(it) => Ok(Some(it)),
+        Err(EngineError::OutOfMemory { .. }) => Ok(None),
+        Err(other) => Err(other),
     }
 }
 
@@ -299,6 +316,24 @@ mod tests {
         }
         assert!(progress.steps() > 0);
         let _ = &mut peaks;
+    }
+
+    #[test]
+    fn a_cpu_with_little_memory_is_measured_with_smaller_buffers() {
+        assert_eq!(that_fit(&CPU_BUFFERS, 600 << 20), [4 << 20, 32 << 20]);
+        assert_eq!(that_fit(&CPU_BUFFERS, 16 << 30), CPU_BUFFERS);
+        assert!(that_fit(&CPU_BUFFERS, 0).is_empty());
+    }
+
+    #[test]
+    fn a_limit_that_does_not_fit_leaves_the_others() {
+        let full = Err::<u8, _>(EngineError::OutOfMemory {
+            detail: "no room".to_owned(),
+        });
+        assert!(matches!(where_there_is_room(full), Ok(None)));
+        assert!(matches!(where_there_is_room(Ok(1)), Ok(Some(1))));
+        let broken = Err::<u8, _>(EngineError::NotFinite { step: 0 });
+        assert!(where_there_is_room(broken).is_err());
     }
 
     #[test]

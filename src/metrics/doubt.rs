@@ -57,6 +57,7 @@ pub fn of_run(facts: &Facts<'_>) -> Vec<Warning> {
         Some(EndStatus::Interrupted) | None => verdicts.push(Verdict::Interrupted),
     }
     verdicts.extend(telemetry_missing(facts));
+    verdicts.extend(limits_missing(facts));
     match foreign::others(facts) {
         Some(Others::Seen(seen)) => verdicts.extend(seen.into_iter().map(Verdict::ForeignUse)),
         Some(Others::CannotTell) => verdicts.push(Verdict::ForeignUseUnknown),
@@ -85,6 +86,16 @@ fn telemetry_missing(facts: &Facts<'_>) -> Option<Verdict> {
     let on_card = facts.device.is_some_and(|d| d.kind == DeviceKind::Cuda) || reason.is_some();
     let silent = !blocks.iter().any(|block| sensors::any(block));
     (on_card && silent && !blocks.is_empty()).then_some(Verdict::TelemetryMissing { reason })
+}
+
+/// Points of a device, and not a limit of it.
+fn limits_missing(facts: &Facts<'_>) -> Option<Verdict> {
+    let on_device = match facts.session.engine {
+        EngineKind::Decoder | EngineKind::Stock => true,
+        EngineKind::Sim(_) => false,
+    };
+    let missing = on_device && facts.peaks.is_empty() && !facts.blocks.is_empty();
+    missing.then_some(Verdict::LimitsMissing)
 }
 
 /// Settings of the card that were not the same from before the first worker of a session to after its
@@ -609,7 +620,7 @@ mod tests {
             .iter()
             .map(|w| w.verdict.code())
             .collect();
-        assert_eq!(codes, ["telemetry_missing"]);
+        assert_eq!(codes, ["telemetry_missing", "limits_missing"]);
     }
 
     #[test]
@@ -639,9 +650,22 @@ mod tests {
                 .collect()
         };
         let mut script = script();
+        script.peak(Limit::Read { buffer_bytes: 1 }, 1, &[1]);
         assert_eq!(codes(&script), ["interrupted"]);
         script.end(EndStatus::Complete);
         assert!(codes(&script).is_empty());
+    }
+
+    #[test]
+    fn a_device_whose_limits_were_not_measured_is_named() {
+        let of = |script: &Script| of_run(&script.facts());
+        let mut script = script();
+        script.end(EndStatus::Complete);
+        let told = of(&script);
+        assert_eq!(told[0].verdict, Verdict::LimitsMissing);
+        assert!(told[0].verdict.invalidates());
+        script.peak(Limit::Read { buffer_bytes: 1 }, 1, &[1]);
+        assert!(of(&script).is_empty());
     }
 
     #[test]

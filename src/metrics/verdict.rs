@@ -118,6 +118,8 @@ pub enum Verdict {
         /// Why, where the record says so.
         reason: Option<String>,
     },
+    /// The device's limits were not measured.
+    LimitsMissing,
     /// Host and device disagree about how long the same work took.
     EventTime {
         /// Host time ÷ device time − 1.
@@ -182,6 +184,7 @@ impl Verdict {
             Self::MemoryNearLimit { .. } => "memory_near_limit",
             Self::TelemetryDegraded { .. } => "telemetry_degraded",
             Self::TelemetryMissing { .. } => "telemetry_missing",
+            Self::LimitsMissing => "limits_missing",
             Self::EventTime { .. } => "event_time",
             Self::InCache { .. } => "in_cache",
             Self::InvalidGenerations { .. } => "invalid_generations",
@@ -238,6 +241,7 @@ impl Verdict {
             }
             Self::TelemetryDegraded { .. } => "free a processor core for the sampler and run again",
             Self::TelemetryMissing { .. } => "see what `mtok doctor` says about NVML",
+            Self::LimitsMissing => "free memory of the device; --resume measures them",
             Self::EventTime { .. } => {
                 "check for other work on the card; trust the device time only after a second run"
             }
@@ -285,6 +289,7 @@ impl Verdict {
             | Self::CardLost { .. }
             | Self::WorkerLost { .. }
             | Self::TelemetryMissing { .. }
+            | Self::LimitsMissing
             | Self::NoInterval { .. }
             | Self::Interrupted
             | Self::PriceUndated
@@ -319,6 +324,7 @@ impl Verdict {
             | Self::MemoryNearLimit { .. }
             | Self::TelemetryDegraded { .. }
             | Self::TelemetryMissing { .. }
+            | Self::LimitsMissing
             | Self::EventTime { .. }
             | Self::InvalidGenerations { .. }
             | Self::PriceOfOther { .. }

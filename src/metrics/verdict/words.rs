@@ -92,6 +92,9 @@ impl fmt::Display for Verdict {
             Self::TelemetryMissing {
                 reason: Some(reason),
             } => write!(f, "no sensor of the card could be read: {reason}"),
+            Self::LimitsMissing => f.write_str(
+                "the limits of the device were not measured, so no number shows how close it came to them",
+            ),
             Self::EventTime { disagreement } => write!(
                 f,
                 "host and device times differ by {:+.1} %",

@@ -6,6 +6,7 @@ pub mod breakeven;
 mod catalog_files;
 mod compare;
 mod decide;
+mod device;
 mod doctor;
 mod doctor_hub;
 mod download;

@@ -1,9 +1,9 @@
 //! `mtok run`: measure a model and price its tokens.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::RunArgs;
+use super::device::Found;
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
 use super::opening;
@@ -13,25 +13,17 @@ use super::signals::Interrupts;
 use super::watch::{Requirement, Watch};
 use super::{quality, reports};
 use crate::clock::{Clock as _, Monotonic};
-use crate::engine::worker::{Escort, Holding, Launcher as _, Prompted, Refusal, WorkerError};
+use crate::engine::worker::{Escort as _, Holding, Prompted, Refusal, WorkerError};
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
-use crate::record::machine::{Device, DeviceKind, Limit, Peak};
 use crate::record::observation::{EndStatus, Record};
 use crate::record::store::Writer;
 use crate::report::document::{Document, Status};
-use crate::study::model::Precision;
-use crate::study::plan::{Machine, Plan};
-use crate::study::spec::{self, Measure};
-use crate::telemetry::unavailable::Unavailable;
-use crate::units::{Bytes, BytesPerSecond, FlopPerSecond, Nanos, Seconds};
+use crate::study::plan::{Plan, PlannedPoint};
+use crate::units::{Nanos, Seconds};
 
-/// How long the card is read before the first worker: twice the second over which the driver averages.
-const IDLE: Duration = Duration::from_secs(2);
-/// The same after the last worker. The driver shows the mean of a second for a second more, and what it
-/// shows of the worker has to be gone before the later half.
+/// How long the card is read after the last worker. The driver shows the mean of a second for a second
+/// more, and what it shows of the worker has to be gone before the later half.
 const IDLE_AFTER_WORK: Duration = Duration::from_secs(3);
-/// The same where net energy is wanted, which needs the power of 5 s at rest.
-const IDLE_FOR_ENERGY: Duration = Duration::from_secs(6);
 
 /// Measures, writes the reports, and prints what was found.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
@@ -49,135 +41,160 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     opening::write_study(&folder, &prepared)?;
 
     let progress = Progress::new();
-    let looked = look(args, (&prepared, &before), &mut processes, &progress);
-    let (seen, watch) = looked.map_err(|error| {
+    let found = Found::look(args, (&prepared, &before), &mut processes, &progress);
+    let found = found.map_err(|error| {
         progress.finish();
         traces.remove(&folder);
         interrupts.name(error)
     })?;
-    let peaks = seen.peaks.iter().cloned().map(Record::Peak);
-    opening::begin(&mut writer, (&prepared, &before), &seen.device, peaks)?;
+    let peaks = found.peaks.iter().cloned().map(Record::Peak);
+    opening::begin(&mut writer, (&prepared, &before), &found.device, peaks)?;
 
-    let begun = Monotonic.now();
-    let judged = quality::judge(
-        (&prepared, judging.as_ref()),
-        quality::room(&seen.device, quality::Passes::AsFits),
-        quality::Around {
-            folder: &folder,
-            budget: quality::budget(&args.study),
-            before: &before,
-            processes: &mut processes.processes,
-            writer: &mut writer,
-            interrupts: &interrupts,
-            progress: &progress,
-        },
-    )?;
-    if judged.status == EndStatus::Interrupted {
-        progress.finish();
-        quality::seal(&mut writer, judged.status)?;
-        drop(writer);
-        return conclude(args, &folder, judged.status, &interrupts);
-    }
-    let sensors = Arc::clone(&watch);
-    let job = Job {
-        points: &planned(&plan(&prepared, &seen, &before)),
-        target: target(&prepared),
-        measure: &measurable(&prepared.study.measure, &watch),
-        budget: time_left(args, begun),
+    let work = Work {
+        prepared: &prepared,
         before: &before,
-    };
-    let around = Around {
+        found: &found,
         interrupts: &interrupts,
+        budget: quality::budget(&args.study),
+        begun: Monotonic.now(),
+    };
+    let mut outward = Outward {
+        processes,
+        writer,
         progress,
-        watch,
     };
-    let status = measure(&job, &mut processes, &mut writer, around)?;
-    drop(writer);
+    let status = match work.judge(judging.as_ref(), &folder, &mut outward)? {
+        EndStatus::Complete => work.measure(outward)?,
+        EndStatus::Interrupted => outward.seal(EndStatus::Interrupted)?,
+    };
     // Asked before the reports are written: what the driver does later is of no matter to the run.
-    let failing = sensors.failing();
-    let exit = conclude(args, &folder, status, &interrupts)?;
+    let failing = found.watch.failing();
+    let document = reports::tell(&folder, &args.study)?;
     match (status, requirement(args), failing) {
+        (EndStatus::Interrupted, _, _) => Ok(interrupts.exit()),
         (EndStatus::Complete, Requirement::Required, Some(error)) => Err(error),
-        (EndStatus::Complete | EndStatus::Interrupted, _, _) => Ok(exit),
+        (EndStatus::Complete, _, _) => Ok(verdict(&document, args)),
     }
 }
 
-/// Finds the device and begins to watch it, and measures its limits unless an earlier session has.
-fn look(
-    args: &RunArgs,
-    (prepared, before): (&Prepared, &[Record]),
-    processes: &mut Prompted,
-    progress: &Progress,
-) -> Result<(Seen, Arc<Watch>), CliError> {
-    let study = &prepared.study;
-    let order = target(prepared).order(study.sweep.variants()[0], study.measure.seed);
-    let device = processes.launch()?.identify(&order)?;
-    let watch = Arc::new(Watch::start(&device, requirement(args))?);
-    processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
-    progress.watch(&watch);
-    let device = look_at_card(device, &watch, study.measure.energy, progress);
-    let lost = || {
-        let cause = watch.lost()?;
-        let error = anyhow::anyhow!("{}: {cause}", device.name);
-        Some(CliError::new(Exit::Device, error).hint(Unavailable::CardLost.remedy()))
-    };
-    if let Some(error) = lost() {
-        return Err(error);
+/// What is to be judged and measured, and on what.
+struct Work<'a> {
+    prepared: &'a Prepared,
+    before: &'a [Record],
+    found: &'a Found,
+    interrupts: &'a Interrupts,
+    /// The time that all of it may take.
+    budget: Option<Seconds>,
+    begun: Nanos,
+}
+
+/// What the work goes through: workers, the file of facts, and what is shown.
+struct Outward {
+    processes: Prompted,
+    writer: Writer,
+    progress: Progress,
+}
+
+impl Work<'_> {
+    /// Judges what the precisions cost in quality, where the study asks for it.
+    fn judge(
+        &self,
+        judging: Option<&quality::Judging>,
+        folder: &StudyFolder,
+        outward: &mut Outward,
+    ) -> Result<EndStatus, CliError> {
+        let judged = quality::judge(
+            (self.prepared, judging),
+            quality::room(&self.found.device, quality::Passes::AsFits),
+            quality::Around {
+                folder,
+                budget: self.budget,
+                before: self.before,
+                processes: &mut outward.processes.processes,
+                writer: &mut outward.writer,
+                interrupts: self.interrupts,
+                progress: &outward.progress,
+            },
+        )?;
+        Ok(judged.status)
     }
-    let mut peaks = Vec::new();
-    if !before
-        .iter()
-        .any(|record| matches!(record, Record::Peak(_)))
-    {
-        progress.line(&format!("measuring the limits of {}", device.name));
-        let dtypes = [Precision::F32, Precision::F16, Precision::Bf16];
-        let measured = processes
-            .launch()
-            .and_then(|mut worker| worker.peaks(&order, &dtypes));
-        // A worker that ends with its card is not what went wrong.
-        peaks = match (measured, lost()) {
-            (Err(_), Some(lost)) => return Err(lost),
-            (measured, _) => limits(measured, progress)?,
+
+    /// Measures what is missing.
+    fn measure(&self, outward: Outward) -> Result<EndStatus, CliError> {
+        let Outward {
+            mut processes,
+            mut writer,
+            mut progress,
+        } = outward;
+        let watch = &self.found.watch;
+        let job = Job {
+            points: &self.points(),
+            target: target(self.prepared),
+            measure: &self.found.measurable(&self.prepared.study.measure),
+            budget: self.time_left(),
+            before: self.before,
         };
+        let outlets = Outlets {
+            sink: &mut |record| {
+                let record = with_sensors(record, watch);
+                writer.append(&record).map_err(Into::into)
+            },
+            observer: &mut |event| progress.show(&event),
+            interrupt: &self.interrupts.count,
+            clock: &Monotonic,
+        };
+        let ended = measure::run(&job, &mut processes, outlets);
+        progress.finish();
+        Ok(ended?)
     }
-    Ok((Seen { device, peaks }, watch))
+
+    /// The points of the plan for the device as it was found.
+    fn points(&self) -> Vec<Planned> {
+        let machine = self.found.machine(self.before);
+        let plan = Plan::new(&self.prepared.study, self.prepared.subject(), machine);
+        let points = plan.points.into_iter();
+        points
+            .map(|PlannedPoint { point, skip, .. }| Planned { point, skip })
+            .collect()
+    }
+
+    /// What is left of the time asked for.
+    fn time_left(&self) -> Option<Seconds> {
+        let spent = Monotonic.now().since(self.begun).unwrap_or(Nanos::new(0));
+        Some(Seconds::new(self.budget?.value() - spent.seconds().value()))
+    }
 }
 
-/// The limits that were measured. A run can do without them: where a worker failed at them there are none,
-/// and the report says so.
-fn limits(
-    measured: Result<Vec<Peak>, WorkerError>,
-    progress: &Progress,
-) -> Result<Vec<Peak>, CliError> {
-    match measured {
-        Ok(peaks) => Ok(peaks),
-        Err(error @ (WorkerError::Lost(_) | WorkerError::Refused(Refusal::OutOfMemory { .. }))) => {
-            progress.line(&format!("the limits are not known: {error}"));
-            Ok(Vec::new())
+impl Outward {
+    /// Ends the session before anything was measured.
+    fn seal(mut self, status: EndStatus) -> Result<EndStatus, CliError> {
+        self.progress.finish();
+        quality::seal(&mut self.writer, status)?;
+        Ok(status)
+    }
+}
+
+/// The record with what the sensors said meanwhile.
+fn with_sensors(mut record: Record, watch: &Watch) -> Record {
+    match &mut record {
+        Record::Block(block) => block.sensors = watch.during(block),
+        Record::End(end) => {
+            if watch.lost().is_none() {
+                end.after = watch.calm(IDLE_AFTER_WORK).map(Box::new);
+            }
+            end.lost = watch.lost();
         }
-        Err(error @ (WorkerError::Refused(_) | WorkerError::Interrupted)) => Err(error.into()),
+        Record::Session(_)
+        | Record::Device(_)
+        | Record::Peak(_)
+        | Record::Load(_)
+        | Record::Failure(_)
+        | Record::Skip(_)
+        | Record::Scoring(_)
+        | Record::Window(_)
+        | Record::Unscored(_) => {}
     }
-}
-
-/// What is left of the time asked for, since judging quality began.
-fn time_left(args: &RunArgs, begun: Nanos) -> Option<Seconds> {
-    let spent = Monotonic.now().since(begun).unwrap_or(Nanos::new(0));
-    let asked = quality::budget(&args.study)?;
-    Some(Seconds::new(asked.value() - spent.seconds().value()))
-}
-
-/// Reads the facts back from the disk and says what they mean.
-fn conclude(
-    args: &RunArgs,
-    folder: &StudyFolder,
-    status: EndStatus,
-    interrupts: &Interrupts,
-) -> Result<Exit, CliError> {
-    let document = reports::tell(folder, &args.study)?;
-    Ok(match status {
-        EndStatus::Interrupted => interrupts.exit(),
-        EndStatus::Complete => verdict(&document, args),
-    })
+    record
 }
 
 /// The exit code that the results mean.
@@ -207,12 +224,6 @@ pub(super) fn target(prepared: &Prepared) -> Target {
     }
 }
 
-/// The device and its limits.
-struct Seen {
-    device: Device,
-    peaks: Vec<Peak>,
-}
-
 impl From<WorkerError> for CliError {
     fn from(error: WorkerError) -> Self {
         let exit = match &error {
@@ -229,7 +240,7 @@ impl From<WorkerError> for CliError {
     }
 }
 
-fn requirement(args: &RunArgs) -> Requirement {
+pub(super) fn requirement(args: &RunArgs) -> Requirement {
     if args.study.require_telemetry {
         Requirement::Required
     } else {
@@ -237,128 +248,12 @@ fn requirement(args: &RunArgs) -> Requirement {
     }
 }
 
-/// Adds what the driver says of the card, and what the card does before a worker runs on it.
-fn look_at_card(device: Device, watch: &Watch, energy: bool, progress: &Progress) -> Device {
-    let Some(card) = watch.facts().cloned() else {
-        return device;
-    };
-    let time = if energy { IDLE_FOR_ENERGY } else { IDLE };
-    progress.line(&format!(
-        "reading {} at rest for {:.0} s",
-        device.name,
-        time.as_secs_f64()
-    ));
-    let before = watch.calm(time).map(Box::new);
-    for finding in watch.remarks() {
-        let remedy = finding.remedy.unwrap_or_default();
-        progress.line(&format!("{}: {} → {remedy}", finding.what, finding.state));
-    }
-    Device {
-        driver: device.driver.or_else(|| card.driver.clone()),
-        cuda: device.cuda.or_else(|| card.cuda.clone()),
-        card: Some(Box::new(card)),
-        before,
-        ..device
-    }
-}
-
-/// What can be measured here: energy needs a card that is watched.
-fn measurable(measure: &Measure, watch: &Watch) -> Measure {
-    Measure {
-        energy: measure.energy && watch.facts().is_some(),
-        ..measure.clone()
-    }
-}
-
-/// The plan for the device as it was found.
-fn plan(prepared: &Prepared, seen: &Seen, before: &[Record]) -> Plan {
-    let earlier = before.iter().filter_map(|record| {
-        let Record::Peak(peak) = record else {
-            return None;
-        };
-        Some(peak)
-    });
-    let peaks: Vec<&Peak> = seen.peaks.iter().chain(earlier).collect();
-    let best = |kind: fn(&Limit) -> bool| {
-        let rates = peaks
-            .iter()
-            .filter(|peak| kind(&peak.of))
-            .filter_map(|peak| peak.best_rate());
-        rates.max_by(f64::total_cmp)
-    };
-    let machine = Machine {
-        target: match seen.device.kind {
-            DeviceKind::Cuda => spec::Target::Cuda,
-            DeviceKind::Cpu | DeviceKind::Sim => spec::Target::Cpu,
-        },
-        memory: Bytes::new(seen.device.memory_bytes as f64),
-        bandwidth: best(|limit| matches!(limit, Limit::Read { .. })).map(BytesPerSecond::new),
-        arithmetic: best(|limit| matches!(limit, Limit::Matmul { .. })).map(FlopPerSecond::new),
-    };
-    Plan::new(&prepared.study, prepared.subject(), machine)
-}
-
-fn planned(plan: &Plan) -> Vec<Planned> {
-    let points = plan.points.iter();
-    points
-        .map(|planned| Planned {
-            point: planned.point,
-            skip: planned.skip.clone(),
-        })
-        .collect()
-}
-
-/// What accompanies the measuring.
-struct Around<'a> {
-    interrupts: &'a Interrupts,
-    progress: Progress,
-    watch: Arc<Watch>,
-}
-
-fn measure(
-    job: &Job<'_>,
-    processes: &mut Prompted,
-    writer: &mut Writer,
-    around: Around<'_>,
-) -> Result<EndStatus, CliError> {
-    let Around {
-        interrupts,
-        mut progress,
-        watch,
-    } = around;
-    let mut sink = |mut record: Record| {
-        match &mut record {
-            Record::Block(block) => block.sensors = watch.during(block),
-            Record::End(end) => {
-                if watch.lost().is_none() {
-                    end.after = watch.calm(IDLE_AFTER_WORK).map(Box::new);
-                }
-                end.lost = watch.lost();
-            }
-            Record::Session(_)
-            | Record::Device(_)
-            | Record::Peak(_)
-            | Record::Load(_)
-            | Record::Failure(_)
-            | Record::Skip(_)
-            | Record::Scoring(_)
-            | Record::Window(_)
-            | Record::Unscored(_) => {}
+impl From<MeasureError> for CliError {
+    fn from(error: MeasureError) -> Self {
+        match error {
+            MeasureError::Sink(cause) => Self::of_sink(cause),
+            MeasureError::Model { .. } => Self::new(Exit::Model, error),
+            MeasureError::Device { .. } => Self::new(Exit::Device, error),
         }
-        writer.append(&record).map_err(Into::into)
-    };
-    let mut observer = |event: measure::Event<'_>| progress.show(&event);
-    let outlets = Outlets {
-        sink: &mut sink,
-        observer: &mut observer,
-        interrupt: &interrupts.count,
-        clock: &Monotonic,
-    };
-    let ended = measure::run(job, processes, outlets);
-    progress.finish();
-    ended.map_err(|error| match error {
-        MeasureError::Sink(cause) => CliError::of_sink(cause),
-        MeasureError::Model { .. } => CliError::new(Exit::Model, error),
-        MeasureError::Device { .. } => CliError::new(Exit::Device, error),
-    })
+    }
 }

@@ -1,0 +1,165 @@
+//! The device of a run: what it is, what watches it, and what it can do at most.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::args::RunArgs;
+use super::exit::{CliError, Exit};
+use super::plan::Prepared;
+use super::progress::Progress;
+use super::run::{requirement, target};
+use super::watch::Watch;
+use crate::engine::worker::{Escort, Launcher as _, Order, Prompted, Refusal, WorkerError};
+use crate::record::machine::{Device, DeviceKind, Limit, Peak};
+use crate::record::observation::Record;
+use crate::study::model::Precision;
+use crate::study::plan::Machine;
+use crate::study::spec::{Measure, Target};
+use crate::telemetry::unavailable::Unavailable;
+use crate::units::{Bytes, BytesPerSecond, FlopPerSecond};
+
+/// How long the card is read before the first worker: twice the second over which the driver averages.
+const IDLE: Duration = Duration::from_secs(2);
+/// The same where net energy is wanted, which needs the power of 5 s at rest.
+const IDLE_FOR_ENERGY: Duration = Duration::from_secs(6);
+
+/// The device as it was found.
+pub(super) struct Found {
+    /// What it is.
+    pub(super) device: Device,
+    /// What it can do at most, where no earlier session has measured that.
+    pub(super) peaks: Vec<Peak>,
+    /// What reads its sensors.
+    pub(super) watch: Arc<Watch>,
+}
+
+impl Found {
+    /// Finds the device and begins to watch it, and measures its limits unless an earlier session has.
+    pub(super) fn look(
+        args: &RunArgs,
+        (prepared, before): (&Prepared, &[Record]),
+        processes: &mut Prompted,
+        progress: &Progress,
+    ) -> Result<Self, CliError> {
+        let study = &prepared.study;
+        let order = target(prepared).order(study.sweep.variants()[0], study.measure.seed);
+        let device = processes.launch()?.identify(&order)?;
+        let watch = Arc::new(Watch::start(&device, requirement(args))?);
+        processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
+        progress.watch(&watch);
+        let mut found = Self {
+            device: look_at_card(device, &watch, study.measure.energy, progress),
+            peaks: Vec::new(),
+            watch,
+        };
+        found.lost().map_or(Ok(()), Err)?;
+        if limits_of(before).next().is_none() {
+            found.peaks = found.measure_limits(&order, processes, progress)?;
+        }
+        Ok(found)
+    }
+
+    /// That the card is lost, if it is.
+    fn lost(&self) -> Option<CliError> {
+        let cause = self.watch.lost()?;
+        let error = anyhow::anyhow!("{}: {cause}", self.device.name);
+        Some(CliError::new(Exit::Device, error).hint(Unavailable::CardLost.remedy()))
+    }
+
+    /// The limits of the device. A run can do without them: where a worker fails at them there are none, and the
+    /// report says so.
+    fn measure_limits(
+        &self,
+        order: &Order,
+        processes: &mut Prompted,
+        progress: &Progress,
+    ) -> Result<Vec<Peak>, CliError> {
+        progress.line(&format!("measuring the limits of {}", self.device.name));
+        let dtypes = [Precision::F32, Precision::F16, Precision::Bf16];
+        let measured = processes
+            .launch()
+            .and_then(|mut worker| worker.peaks(order, &dtypes));
+        match measured {
+            Ok(peaks) => Ok(peaks),
+            Err(error) => {
+                // A worker that ends with its card is not what went wrong.
+                self.lost().map_or(Ok(()), Err)?;
+                do_without(error, progress)
+            }
+        }
+    }
+
+    /// What can be measured here: energy needs a card that is watched.
+    pub(super) fn measurable(&self, measure: &Measure) -> Measure {
+        Measure {
+            energy: measure.energy && self.watch.facts().is_some(),
+            ..measure.clone()
+        }
+    }
+
+    /// The machine to plan for, with the limits that this or an earlier session measured.
+    pub(super) fn machine(&self, before: &[Record]) -> Machine {
+        let best = |kind: fn(&Limit) -> bool| {
+            let peaks = self.peaks.iter().chain(limits_of(before));
+            let rates = peaks
+                .filter(|peak| kind(&peak.of))
+                .filter_map(Peak::best_rate);
+            rates.max_by(f64::total_cmp)
+        };
+        Machine {
+            target: match self.device.kind {
+                DeviceKind::Cuda => Target::Cuda,
+                DeviceKind::Cpu | DeviceKind::Sim => Target::Cpu,
+            },
+            memory: Bytes::new(self.device.memory_bytes as f64),
+            bandwidth: best(|limit| matches!(limit, Limit::Read { .. })).map(BytesPerSecond::new),
+            arithmetic: best(|limit| matches!(limit, Limit::Matmul { .. })).map(FlopPerSecond::new),
+        }
+    }
+}
+
+/// The limits that a record holds.
+fn limits_of(records: &[Record]) -> impl Iterator<Item = &Peak> {
+    records.iter().filter_map(|record| {
+        let Record::Peak(peak) = record else {
+            return None;
+        };
+        Some(peak)
+    })
+}
+
+/// No limits, where what went wrong befell the worker alone.
+fn do_without(error: WorkerError, progress: &Progress) -> Result<Vec<Peak>, CliError> {
+    match error {
+        WorkerError::Lost(_) | WorkerError::Refused(Refusal::OutOfMemory { .. }) => {
+            progress.line(&format!("the limits are not known: {error}"));
+            Ok(Vec::new())
+        }
+        WorkerError::Refused(_) | WorkerError::Interrupted => Err(error.into()),
+    }
+}
+
+/// Adds what the driver says of the card, and what the card does before a worker runs on it.
+fn look_at_card(device: Device, watch: &Watch, energy: bool, progress: &Progress) -> Device {
+    let Some(card) = watch.facts().cloned() else {
+        return device;
+    };
+    let time = if energy { IDLE_FOR_ENERGY } else { IDLE };
+    progress.line(&format!(
+        "reading {} at rest for {:.0} s",
+        device.name,
+        time.as_secs_f64()
+    ));
+    let before = watch.calm(time).map(Box::new);
+    for finding in watch.remarks() {
+        let remedy = finding.remedy.unwrap_or_default();
+        progress.line(&format!("{}: {} → {remedy}", finding.what, finding.state));
+    }
+    Device {
+        driver: device.driver.or_else(|| card.driver.clone()),
+        cuda: device.cuda.or_else(|| card.cuda.clone()),
+        card: Some(Box::new(card)),
+        before,
+        ..device
+    }
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use etcetera::BaseStrategy as _;
 use serde::Serialize;
 
-use super::args::{PlanArgs, PromptArgs, StudyArgs, target};
+use super::args::{RunArgs, StudyArgs, target};
 use super::exit::{CliError, Exit};
 use super::hub::{self, Need};
 use super::pricing::Priced;
@@ -80,8 +80,8 @@ pub(super) struct Asked {
 }
 
 /// Reads the study. What makes no sense is found here, before a model is fetched for it.
-pub(super) fn ask(args: &StudyArgs, prompts: &PromptArgs) -> Result<Asked, CliError> {
-    ask_written(args, prompts.over(args.written()?))
+pub(super) fn ask(args: &RunArgs) -> Result<Asked, CliError> {
+    ask_written(&args.study, args.written()?)
 }
 
 /// The same for a study that was read already.
@@ -168,7 +168,7 @@ struct Answer<'a> {
 }
 
 /// Prints the plan.
-pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
+pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let catalog = Catalog::bundled();
     let prepared = prepare_for_plan(args)?;
     let (machine, priced) = machine::planned(&prepared.study, &catalog)?;
@@ -183,8 +183,8 @@ pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
 }
 
 /// A plan for a card that is not there takes a card's defaults.
-fn prepare_for_plan(args: &PlanArgs) -> Result<Prepared, CliError> {
-    let mut prepared = ask(&args.study, &args.prompts)?.prepare(Need::Outline)?;
+fn prepare_for_plan(args: &RunArgs) -> Result<Prepared, CliError> {
+    let mut prepared = ask(args)?.prepare(Need::Outline)?;
     if prepared.study.price.gpu.is_some() && prepared.written.model.device.is_none() {
         prepared.study = resolve(&prepared.written, &prepared.files, Target::Cuda)?;
     }

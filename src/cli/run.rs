@@ -38,7 +38,7 @@ const IDLE_FOR_ENERGY: Duration = Duration::from_secs(6);
 
 /// Measures, writes the reports, and prints what was found.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
-    let asked = ask(&args.study, &args.prompts)?;
+    let asked = ask(args)?;
     pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
     let folder = opening::folder(&args.study, &asked.study.source)?;
     opening::make_sure_of_room(&folder, args.study.resume)?;

@@ -136,6 +136,11 @@ fn whose(price: &HourlyPrice, device: Option<DeviceKind>) -> String {
     }
 }
 
+/// The sections that answer what is asked of the points.
+pub fn answers(document: &Document) -> [Section; 2] {
+    [numbers::cheapest(document), numbers::cost(document)]
+}
+
 /// Every section of the full report, in order.
 pub fn all(document: &Document) -> Vec<Section> {
     // Where quality alone was asked for, no point is planned.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use super::prompts::PromptSection;
 use super::quality::QualitySection;
+use super::questions::Questions;
 
 /// A study as written.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +34,9 @@ pub struct StudyFile {
     /// At what price.
     #[serde(default)]
     pub price: PriceSection,
+    /// What its report answers.
+    #[serde(default, skip_serializing_if = "Questions::is_usual")]
+    pub report: Questions,
     /// What each precision loses in quality; not judged where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<QualitySection>,
@@ -149,6 +153,7 @@ impl StudyFile {
                 usd_per_kwh: p.usd_per_kwh.or(self.price.usd_per_kwh),
                 pue: p.pue.or(self.price.pue),
             },
+            report: self.report.overlaid(upper.report),
             quality: match (self.quality, upper.quality) {
                 (Some(lower), Some(upper)) => Some(lower.overlaid(upper)),
                 (lower, upper) => upper.or(lower),

@@ -9,6 +9,7 @@ pub mod model;
 pub mod plan;
 pub mod prompts;
 pub mod quality;
+pub mod questions;
 pub mod spec;
 pub mod variant;
 pub mod workload;

@@ -12,6 +12,7 @@ use super::file::{MeasureSection, StudyFile};
 use super::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use super::prompts::PromptChoice;
 use super::quality::Quality;
+use super::questions::Questions;
 use super::variant::Variant;
 use super::workload::PointId;
 use crate::units::Seconds;
@@ -37,6 +38,9 @@ pub struct Study {
     pub measure: Measure,
     /// At what price.
     pub price: Price,
+    /// What its report answers; may change without another measurement.
+    #[serde(default, skip_serializing_if = "Questions::is_usual")]
+    pub report: Questions,
     /// What each precision loses in quality, where that is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<Quality>,
@@ -188,6 +192,7 @@ impl StudyFile {
                 usd_per_kwh: self.price.usd_per_kwh,
                 pue: self.price.pue,
             },
+            report: self.report,
             quality: self
                 .quality
                 .map(|section| section.resolved(target, &source))

@@ -9,6 +9,7 @@ use super::folder::StudyFolder;
 use super::hub::Need;
 use super::opening;
 use super::plan::{Prepared, ask};
+use super::plan_text;
 use super::pricing;
 use super::progress::Progress;
 use super::signals::Interrupts;
@@ -84,8 +85,14 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         return conclude(args, &folder, judged.status, &interrupts);
     }
     let sensors = Arc::clone(&watch);
+    let plan = plan(&prepared, &seen, &before);
+    if before.is_empty()
+        && let Some(note) = plan_text::out_of_time(&plan, &args.study)
+    {
+        progress.line(&note);
+    }
     let job = Job {
-        points: &planned(&plan(&prepared, &seen, &before)),
+        points: &planned(&plan),
         target: target(&prepared),
         measure: &measurable(&prepared.study.measure, &watch),
         budget: time_left(args, begun),

@@ -84,9 +84,9 @@ impl Document {
     }
 
     /// That no point keeps the limits, and which one exceeds them by the smallest factor; `None` where one
-    /// keeps them.
+    /// keeps them, or none was measured to the end.
     pub fn miss(&self, limits: &Limits) -> Option<String> {
-        if self.cheapest(limits).is_some() {
+        if self.cheapest(limits).is_some() || self.complete().next().is_none() {
             return None;
         }
         let excess = |held: &[Held]| {
@@ -180,6 +180,12 @@ mod tests {
             document(&script).miss(&limits(Some(1.0), None)).unwrap(),
             "No point meets the limits as asked; no point has the times and intervals to judge by."
         );
+    }
+
+    #[test]
+    fn where_nothing_was_measured_nothing_comes_near() {
+        let document = document(&Script::new(&[point(1, 10, 2)]));
+        assert_eq!(document.miss(&limits(None, None)), None);
     }
 
     #[test]

@@ -61,7 +61,8 @@ impl Table {
         }
     }
 
-    fn column(&mut self, text: String) {
+    /// Another column of numbers.
+    pub(crate) fn column(&mut self, text: String) {
         self.header.push(Heading {
             text,
             align: Align::Right,

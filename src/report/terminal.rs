@@ -38,11 +38,12 @@ fn points(document: &Document) -> String {
     let mut text = aligned(&section::summary(document));
     text.push_str("± is half of the interval of the end-to-end time, relative to it\n");
     for limits in &document.limits {
-        let line = match (document.cheapest(limits), document.miss(limits)) {
-            (Some(row), _) => format!("cheapest, {}: {}\n", limits.name, row.point),
-            (None, miss) => miss.map_or_else(String::new, |miss| format!("{}\n", visible(&miss))),
-        };
-        text.push_str(&line);
+        let line = document.miss(limits).unwrap_or_else(|| {
+            let row = document.cheapest(limits);
+            let point = row.map_or("none".to_owned(), |row| row.point.to_string());
+            format!("cheapest, {}: {point}", limits.name)
+        });
+        text.extend([format!("{}\n", visible(&line))]);
     }
     text
 }

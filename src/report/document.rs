@@ -13,6 +13,7 @@ use crate::metrics::card_use::{CardUse, Timeline};
 use crate::metrics::doubt;
 use crate::metrics::energy::{EnergyPrice, PointEnergy};
 use crate::metrics::facts::{Facts, NoSession};
+use crate::metrics::fallback;
 use crate::metrics::latency::{Drift, Latency, drifts};
 use crate::metrics::roofline::{Ceilings, DataSheet, Roofline};
 use crate::metrics::verdict::Warning;
@@ -181,6 +182,7 @@ impl Document {
         let rows: Vec<Row> = points.par_iter().map(row).collect();
         let drifts = drifts(&facts);
         let mut warnings = doubt::of_run(&facts);
+        warnings.extend(fallback::of(&facts));
         warnings.extend(price_doubt::of(&facts, price, inputs.date));
         warnings.extend(doubt::of_drifts(&facts, &drifts));
         for measured in rows.iter().filter_map(|row| row.measured.as_ref()) {

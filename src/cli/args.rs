@@ -11,13 +11,13 @@ use super::exit::{CliError, Exit};
 use super::imatrix::ImatrixArgs;
 use super::prices::PricesArgs;
 use super::schema::SchemaArgs;
-use crate::study::file::{MeasureSection, ModelSection, PriceSection, StudyFile, SweepSection};
+use crate::study::file::{MeasureSection, ModelSection, StudyFile, SweepSection};
 use crate::study::input;
 use crate::study::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use crate::study::prompts::PromptSection;
 use crate::study::quality::{QualitySection, ReferenceChoice};
 use crate::study::questions::{LatencyLimit, Questions, Utilizations};
-use crate::study::spec::Target;
+use crate::study::spec::{Price, Target};
 use crate::study::workload::Counts;
 
 /// Measures what a million tokens cost on this machine, and when self-hosting beats the API.
@@ -182,7 +182,7 @@ impl StudyArgs {
                 seed: self.seed,
                 ..MeasureSection::default()
             },
-            price: PriceSection {
+            price: Price {
                 gpu: self.gpu.clone(),
                 usd_per_hour: self.usd_per_hour,
                 usd_per_kwh: self.usd_per_kwh,

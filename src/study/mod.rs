@@ -6,6 +6,7 @@ pub mod file;
 pub mod hub;
 pub mod input;
 pub mod model;
+mod passing_over;
 pub mod plan;
 pub mod prompts;
 pub mod quality;

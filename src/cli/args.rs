@@ -11,12 +11,13 @@ use super::exit::{CliError, Exit};
 use super::imatrix::ImatrixArgs;
 use super::prices::PricesArgs;
 use super::schema::SchemaArgs;
-use crate::study::file::{MeasureSection, ModelSection, PriceSection, StudyFile, SweepSection};
+use crate::study::file::{MeasureSection, ModelSection, StudyFile, SweepSection};
 use crate::study::input;
 use crate::study::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use crate::study::prompts::PromptSection;
 use crate::study::quality::{QualitySection, ReferenceChoice};
-use crate::study::spec::Target;
+use crate::study::questions::{LatencyLimit, Questions, Utilizations};
+use crate::study::spec::{Price, Target};
 use crate::study::workload::Counts;
 
 /// Measures what a million tokens cost on this machine, and when self-hosting beats the API.
@@ -34,7 +35,7 @@ pub(super) enum Verb {
     /// Measure a model and price its tokens.
     Run(RunArgs),
     /// Show what would run, what would not fit and why, and how long it may take.
-    Plan(PlanArgs),
+    Plan(RunArgs),
     /// Write the reports of a study again from its facts.
     Report(ReportArgs),
     /// Check that a record is intact and every number derivable.
@@ -177,18 +178,17 @@ impl StudyArgs {
                 isl: counts(&self.isl),
                 osl: counts(&self.osl),
             },
-            prompts: PromptSection::default(),
             measure: MeasureSection {
                 seed: self.seed,
                 ..MeasureSection::default()
             },
-            price: PriceSection {
+            price: Price {
                 gpu: self.gpu.clone(),
                 usd_per_hour: self.usd_per_hour,
                 usd_per_kwh: self.usd_per_kwh,
                 pue: self.pue,
             },
-            quality: None,
+            ..StudyFile::default()
         }
     }
 }
@@ -252,20 +252,41 @@ pub(super) struct PromptArgs {
 }
 
 impl PromptArgs {
-    /// A study with these flags laid over it.
-    pub(super) fn over(&self, study: StudyFile) -> StudyFile {
-        study.overlaid(StudyFile {
-            prompts: PromptSection {
-                file: self.prompt_file.clone(),
-                text: self.text.clone(),
-                chat: self.chat.then_some(true),
-            },
-            ..StudyFile::default()
-        })
+    fn section(&self) -> PromptSection {
+        PromptSection {
+            file: self.prompt_file.clone(),
+            text: self.text.clone(),
+            chat: self.chat.then_some(true),
+        }
     }
 }
 
-/// `mtok run`
+/// What a report answers.
+#[derive(Debug, Args)]
+pub(super) struct QuestionArgs {
+    /// Seek the cheapest point with a time to first token of up to this many milliseconds.
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    max_ttft_ms: Option<LatencyLimit>,
+    /// Seek the cheapest point with a time per output token of up to this many milliseconds.
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    max_tpot_ms: Option<LatencyLimit>,
+    /// Shares of the time that the machine is used, for which prices are given, like 0.3,0.5.
+    #[arg(long, value_name = "LIST", allow_negative_numbers = true)]
+    utilization: Option<Utilizations>,
+}
+
+impl QuestionArgs {
+    /// What is asked.
+    pub(super) fn questions(&self) -> Questions {
+        Questions {
+            max_ttft_ms: self.max_ttft_ms,
+            max_tpot_ms: self.max_tpot_ms,
+            utilization: self.utilization.clone(),
+        }
+    }
+}
+
+/// What `mtok run` measures and `mtok plan` plans.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     /// What is measured and how.
@@ -273,7 +294,22 @@ pub(super) struct RunArgs {
     pub(super) study: StudyArgs,
     /// With which prompts.
     #[command(flatten)]
-    pub(super) prompts: PromptArgs,
+    prompts: PromptArgs,
+    /// What the report answers.
+    #[command(flatten)]
+    questions: QuestionArgs,
+}
+
+impl RunArgs {
+    /// The study as written: the file's, with the flags laid over it.
+    pub(super) fn written(&self) -> Result<StudyFile, CliError> {
+        let flags = StudyFile {
+            prompts: self.prompts.section(),
+            report: self.questions.questions(),
+            ..StudyFile::default()
+        };
+        Ok(self.study.written()?.overlaid(flags))
+    }
 }
 
 /// `mtok quality`
@@ -342,17 +378,6 @@ impl QualityArgs {
     }
 }
 
-/// `mtok plan`
-#[derive(Debug, Args)]
-pub(super) struct PlanArgs {
-    /// What would be measured and how.
-    #[command(flatten)]
-    pub(super) study: StudyArgs,
-    /// With which prompts.
-    #[command(flatten)]
-    pub(super) prompts: PromptArgs,
-}
-
 /// `mtok report`
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
@@ -365,6 +390,9 @@ pub(super) struct ReportArgs {
     /// Print the results as one JSON document.
     #[arg(long)]
     pub(super) json: bool,
+    /// Another question than the study's; its answer is printed and no file written.
+    #[command(flatten)]
+    pub(super) questions: QuestionArgs,
 }
 
 /// `mtok verify`

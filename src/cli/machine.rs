@@ -5,7 +5,7 @@ use super::exit::{CliError, Exit};
 use super::pricing::{self, Priced};
 use super::watch;
 use crate::catalog::Catalog;
-use crate::catalog::book::{GpuCard, PriceBook as _};
+use crate::catalog::book::GpuCard;
 use crate::catalog::gpus;
 use crate::engine::device;
 use crate::record::card::CardFacts;
@@ -20,7 +20,7 @@ use crate::units::{Bytes, FlopPerSecond};
 /// the card that the driver shows, else this host. Nothing is opened but the driver's library.
 pub(super) fn planned(study: &Study, catalog: &Catalog) -> Result<(Machine, Priced), CliError> {
     let machine = match (&study.price.gpu, args::target(Some(study.device))) {
-        (Some(id), _) => of_sheet(&catalog.gpu(id)?),
+        (Some(id), _) => of_sheet(&pricing::card(id, catalog)?),
         (None, Target::Cuda) => return of_driver(study, catalog),
         (None, Target::Cpu) => Machine {
             target: Target::Cpu,

@@ -19,6 +19,7 @@ mod machine;
 mod opening;
 mod output;
 mod plan;
+mod plan_text;
 mod prices;
 mod prices_list;
 mod pricing;

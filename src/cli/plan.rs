@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use etcetera::BaseStrategy as _;
-use serde::Serialize;
 
-use super::args::{PlanArgs, PromptArgs, StudyArgs, target};
+use super::args::{RunArgs, StudyArgs, target};
 use super::exit::{CliError, Exit};
 use super::hub::{self, Need};
-use super::pricing::Priced;
+use super::plan_text::Told;
 use super::{machine, output, text};
 use crate::catalog::Catalog;
 use crate::engine::config;
+use crate::engine::gguf::GgufFile;
 use crate::engine::gguf::importance::Importance;
 use crate::engine::text::Texts;
 use crate::engine::text::passages::Passages;
@@ -22,9 +22,10 @@ use crate::record::prompts::PromptFacts;
 use crate::study::check::StudyError;
 use crate::study::file::StudyFile;
 use crate::study::model::{EngineKind, ModelSource};
+use crate::study::plan::weights::{self as tensors, TensorMemory};
 use crate::study::plan::{Plan, Subject};
 use crate::study::spec::{Study, Target};
-use crate::units::{Seconds, Usd};
+use crate::units::Seconds;
 
 /// A study with its model, before any device is touched.
 #[derive(Debug)]
@@ -40,7 +41,9 @@ pub(super) struct Prepared {
     /// What an engine opens.
     pub(super) files: ModelSource,
     /// Bytes of the weights where a file fixes them.
-    pub(super) file_bytes: Option<u64>,
+    file_bytes: Option<u64>,
+    /// The tensors of that file.
+    file_tensors: Vec<TensorMemory>,
     /// What prompts are cut from, unless they are random ids.
     texts: Option<Texts>,
 }
@@ -63,6 +66,7 @@ impl Prepared {
             shape: &self.model.shape,
             native: self.model.native,
             file_bytes: self.file_bytes,
+            file_tensors: &self.file_tensors,
         }
     }
 }
@@ -80,8 +84,8 @@ pub(super) struct Asked {
 }
 
 /// Reads the study. What makes no sense is found here, before a model is fetched for it.
-pub(super) fn ask(args: &StudyArgs, prompts: &PromptArgs) -> Result<Asked, CliError> {
-    ask_written(args, prompts.over(args.written()?))
+pub(super) fn ask(args: &RunArgs) -> Result<Asked, CliError> {
+    ask_written(&args.study, args.written()?)
 }
 
 /// The same for a study that was read already.
@@ -120,10 +124,11 @@ impl Asked {
         }
         Ok(Prepared {
             study,
-            model,
             texts,
             kept,
             file_bytes: file_bytes(&located.files),
+            file_tensors: file_tensors(&located.files, &model)?,
+            model,
             files: located.files.clone(),
             written: self.written,
         })
@@ -157,113 +162,43 @@ fn file_bytes(source: &ModelSource) -> Option<u64> {
     }
 }
 
-/// What `--json` prints.
-#[derive(Debug, Serialize)]
-struct Answer<'a> {
-    schema: u32,
-    model: &'a str,
-    plan: &'a Plan,
-    usd_low: Option<Usd>,
-    usd_high: Option<Usd>,
+/// The tensors of the file that fixes the weights.
+fn file_tensors(source: &ModelSource, model: &Model) -> Result<Vec<TensorMemory>, CliError> {
+    match source {
+        ModelSource::Gguf(path) => {
+            let file = GgufFile::open(path)?;
+            let tensors = file
+                .tensors()
+                .map(|(name, held, bytes)| tensors::in_file(name, &model.shape, (held, bytes)));
+            Ok(tensors.collect())
+        }
+        ModelSource::Tiny | ModelSource::Card(_) | ModelSource::Dir(_) | ModelSource::Hub(_) => {
+            Ok(Vec::new())
+        }
+    }
 }
 
 /// Prints the plan.
-pub(super) fn run(args: &PlanArgs) -> Result<Exit, CliError> {
+pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     let catalog = Catalog::bundled();
     let prepared = prepare_for_plan(args)?;
     let (machine, priced) = machine::planned(&prepared.study, &catalog)?;
-    let model = &prepared.model;
     let plan = Plan::new(&prepared.study, prepared.subject(), machine);
+    let told = Told::new(&prepared.model.name, (&plan, machine), &priced)
+        .noting(&prepared.study, &args.study);
     if args.study.json {
-        output::json(&answer(&model.name, &plan, &priced))?;
+        output::json(&told)?;
     } else {
-        output::data(&render(&model.name, &plan, &priced))?;
+        output::data(&told.text())?;
     }
     Ok(Exit::Success)
 }
 
 /// A plan for a card that is not there takes a card's defaults.
-fn prepare_for_plan(args: &PlanArgs) -> Result<Prepared, CliError> {
-    let mut prepared = ask(&args.study, &args.prompts)?.prepare(Need::Outline)?;
+fn prepare_for_plan(args: &RunArgs) -> Result<Prepared, CliError> {
+    let mut prepared = ask(args)?.prepare(Need::Outline)?;
     if prepared.study.price.gpu.is_some() && prepared.written.model.device.is_none() {
         prepared.study = resolve(&prepared.written, &prepared.files, Target::Cuda)?;
     }
     Ok(prepared)
-}
-
-fn answer<'a>(model: &'a str, plan: &'a Plan, priced: &Priced) -> Answer<'a> {
-    let cost = |hours| {
-        priced
-            .price
-            .as_ref()
-            .map(|price| price.usd_per_hour * hours)
-    };
-    Answer {
-        schema: 1,
-        model,
-        plan,
-        usd_low: cost(plan.duration.low),
-        usd_high: cost(plan.duration.high),
-    }
-}
-
-fn render(model: &str, plan: &Plan, priced: &Priced) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_header([
-        "point",
-        "weights",
-        "KV cache",
-        "activations",
-        "in all",
-        "outcome",
-    ]);
-    let gib = |bytes: u64| format!("{:.2} GiB", bytes as f64 / f64::from(1_u32 << 30));
-    for planned in &plan.points {
-        let memory = planned.memory;
-        let outcome = planned.skip.as_ref().map_or_else(
-            || "runs".to_owned(),
-            |skip| format!("skipped: {}", skip.reason),
-        );
-        table.add_row([
-            planned.point.to_string(),
-            gib(memory.weight_bytes),
-            gib(memory.kv_bytes),
-            gib(memory.activation_bytes),
-            gib(memory.total()),
-            outcome,
-        ]);
-    }
-    format!(
-        "{}\n\n{table}\n\n{}",
-        output::printable(model),
-        expected(plan, priced)
-    )
-}
-
-/// How long it may take and for how much.
-fn expected(plan: &Plan, priced: &Priced) -> String {
-    let (low, high) = (plan.duration.low, plan.duration.high);
-    let minutes = |hours: crate::units::Hours| hours.seconds().value() / 60.0;
-    let known = plan.points.iter().all(|p| p.generation_seconds.is_some());
-    let basis = if known {
-        "an estimate from the roofline, not a measurement"
-    } else {
-        "the machine's speed is not known: from the fewest blocks to all the time that points may take"
-    };
-    let mut text = format!(
-        "expected: {:.0} to {:.0} minutes ({basis})\n",
-        minutes(low).ceil(),
-        minutes(high).ceil()
-    );
-    if let Some(price) = &priced.price {
-        text += &format!(
-            "          {:.2} to {:.2} USD at {} USD per hour, {}\n",
-            (price.usd_per_hour * low).value(),
-            (price.usd_per_hour * high).value(),
-            price.usd_per_hour.value(),
-            output::printable(&price.label)
-        );
-    }
-    text
 }

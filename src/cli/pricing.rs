@@ -30,6 +30,14 @@ impl From<NotFound> for CliError {
     }
 }
 
+/// The card of an id, or an error that names those that there are.
+pub(super) fn card(id: &str, catalog: &Catalog) -> Result<GpuCard, CliError> {
+    catalog.gpu(id).map_err(|error| {
+        let known: Vec<String> = catalog.gpus().into_iter().map(|card| card.id).collect();
+        CliError::from(error).hint(format!("the cards are {}", known.join(", ")))
+    })
+}
+
 /// Looks up the card that `asked` names or that `device` is, and its price: the user's rate where
 /// there is one, else the cheapest on-demand offer of the catalog.
 pub(super) fn look_up(
@@ -41,7 +49,7 @@ pub(super) fn look_up(
         return Ok(Priced::default());
     }
     let card = match &asked.gpu {
-        Some(id) => Some(catalog.gpu(id)?),
+        Some(id) => Some(card(id, catalog)?),
         None => device.and_then(recognise),
     };
     let offer = match (&card, device) {
@@ -224,6 +232,11 @@ mod tests {
         };
         let error = look_up(&asked, None, &Catalog::bundled()).unwrap_err();
         assert_eq!(error.exit, Exit::Input);
+        let said = error.error.to_string();
+        assert!(said.contains("near it: h100-"), "{said}");
+        let hint = error.hint.unwrap();
+        assert!(hint.starts_with("the cards are a100-"), "{hint}");
+        assert!(hint.contains("h100-sxm") && hint.contains("l40s"), "{hint}");
     }
 
     #[test]

@@ -9,8 +9,9 @@ use crate::catalog::Catalog;
 use crate::record::machine::Device;
 use crate::record::observation::{Record, Session};
 use crate::record::store;
-use crate::report::document::{Document, Inputs, Questions};
+use crate::report::document::{Document, Inputs};
 use crate::report::{csv, html, json, markdown, terminal};
+use crate::study::questions::Questions;
 
 /// The last session of a record and the device it ran on.
 pub(super) fn identity(records: &[Record]) -> (Option<&Session>, Option<&Device>) {
@@ -31,6 +32,15 @@ pub(super) fn conclude(
     records: &[Record],
     date: Option<jiff::civil::Date>,
 ) -> Result<Document, CliError> {
+    answer(records, date, Questions::default())
+}
+
+/// The same, with answers to `asked` where the study asks otherwise.
+fn answer(
+    records: &[Record],
+    date: Option<jiff::civil::Date>,
+    asked: Questions,
+) -> Result<Document, CliError> {
     let (session, device) = identity(records);
     let session = session.ok_or_else(|| {
         CliError::new(
@@ -44,7 +54,7 @@ pub(super) fn conclude(
         price: priced.price.as_ref(),
         sheet: priced.sheet.as_ref(),
         date: date.unwrap_or(session.run_date),
-        questions: Questions::default(),
+        questions: &session.study.report.clone().overlaid(asked),
     };
     Document::new(&inputs).map_err(|error| CliError::new(Exit::NotValid, error))
 }
@@ -91,15 +101,18 @@ fn write_all(folder: &StudyFolder, reports: &[Report]) -> Result<(), CliError> {
 /// Writes, checks or prints the reports of a study or of a scenario.
 pub(super) fn run(args: &ReportArgs) -> Result<Exit, CliError> {
     let folder = StudyFolder::new(args.folder.clone());
+    let asked = args.questions.questions();
     let scenario = folder.generated("scenario.toml");
     let reports = if scenario.exists() && !folder.record().exists() {
+        refuse_questions(&asked, "a scenario has no points")?;
         decide::rendered(&scenario)?
     } else {
         let records = store::read(&folder.record())?;
-        if args.json {
-            let document = conclude(&records, Some(host::today()))?;
-            output::data(&json::render(&document))?;
-            return Ok(Exit::Success);
+        if args.json || !asked.is_usual() {
+            if args.check {
+                refuse_questions(&asked, "files answer the study's own")?;
+            }
+            return print(args, &answer(&records, Some(host::today()), asked)?);
         }
         let reports = rendered(&conclude(&records, None)?);
         // The process is about to end: giving back millions of small pieces first would take a tenth of its time.
@@ -112,6 +125,26 @@ pub(super) fn run(args: &ReportArgs) -> Result<Exit, CliError> {
     write_all(&folder, &reports)?;
     for (name, _) in &reports {
         output::data(&format!("{}\n", folder.generated(name).display()))?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Refuses questions where nothing would answer them.
+fn refuse_questions(asked: &Questions, why: &str) -> Result<(), CliError> {
+    if asked.is_usual() {
+        return Ok(());
+    }
+    let error = anyhow::anyhow!("--max-ttft-ms, --max-tpot-ms and --utilization: {why}");
+    Err(CliError::new(Exit::Usage, error))
+}
+
+/// Prints a document, or the answers to the questions that the flags ask. No file is written: files are
+/// what the record says and nothing else.
+fn print(args: &ReportArgs, document: &Document) -> Result<Exit, CliError> {
+    if args.json {
+        output::data(&json::render(document))?;
+    } else {
+        output::data(&terminal::answers(document))?;
     }
     Ok(Exit::Success)
 }

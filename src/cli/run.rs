@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::args::RunArgs;
+use super::args::{RunArgs, StudyArgs};
 use super::device::Found;
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
 use super::opening;
 use super::plan::{Prepared, ask};
+use super::plan_text;
 use super::progress::Progress;
 use super::signals::Interrupts;
 use super::watch::{Requirement, Watch};
@@ -28,7 +29,7 @@ const IDLE_AFTER_WORK: Duration = Duration::from_secs(3);
 /// Measures, writes the reports, and prints what was found.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     opening::make_sure_of_lock(&args.study)?;
-    let asked = ask(&args.study, &args.prompts)?;
+    let asked = ask(args)?;
     let (folder, prepared) = opening::prepare(&args.study, asked)?;
     let interrupts = Interrupts::listen()?;
     let mut processes = Prompted {
@@ -64,7 +65,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         progress,
     };
     let status = match work.judge(judging.as_ref(), &folder, &mut outward)? {
-        EndStatus::Complete => work.measure(outward)?,
+        EndStatus::Complete => work.measure(&args.study, outward)?,
         EndStatus::Interrupted => outward.seal(EndStatus::Interrupted)?,
     };
     // Asked before the reports are written: what the driver does later is of no matter to the run.
@@ -120,15 +121,21 @@ impl Work<'_> {
     }
 
     /// Measures what is missing.
-    fn measure(&self, outward: Outward) -> Result<EndStatus, CliError> {
+    fn measure(&self, args: &StudyArgs, outward: Outward) -> Result<EndStatus, CliError> {
         let Outward {
             mut processes,
             mut writer,
             mut progress,
         } = outward;
         let watch = &self.found.watch;
+        let plan = self.plan();
+        if self.before.is_empty()
+            && let Some(note) = plan_text::out_of_time(&plan, args)
+        {
+            progress.line(&note);
+        }
         let job = Job {
-            points: &self.points(),
+            points: &points(plan),
             target: target(self.prepared),
             measure: &self.found.measurable(&self.prepared.study.measure),
             budget: self.time_left(),
@@ -148,14 +155,10 @@ impl Work<'_> {
         Ok(ended?)
     }
 
-    /// The points of the plan for the device as it was found.
-    fn points(&self) -> Vec<Planned> {
+    /// The plan for the device as it was found.
+    fn plan(&self) -> Plan {
         let machine = self.found.machine(self.before);
-        let plan = Plan::new(&self.prepared.study, self.prepared.subject(), machine);
-        let points = plan.points.into_iter();
-        points
-            .map(|PlannedPoint { point, skip, .. }| Planned { point, skip })
-            .collect()
+        Plan::new(&self.prepared.study, self.prepared.subject(), machine)
     }
 
     /// What is left of the time asked for.
@@ -163,6 +166,14 @@ impl Work<'_> {
         let spent = Monotonic.now().since(self.begun).unwrap_or(Nanos::new(0));
         Some(Seconds::new(self.budget?.value() - spent.seconds().value()))
     }
+}
+
+/// The points of a plan, and which of them are not to be tried.
+fn points(plan: Plan) -> Vec<Planned> {
+    let points = plan.points.into_iter();
+    points
+        .map(|PlannedPoint { point, skip, .. }| Planned { point, skip })
+        .collect()
 }
 
 impl Outward {

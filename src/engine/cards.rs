@@ -110,6 +110,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::model::Slot;
 
     #[track_caller]
     fn has_parameters(name: &str, published: u64) {
@@ -167,5 +168,27 @@ mod tests {
         assert!(message.contains("did you mean llama-3.1-8b"), "{message}");
         let message = find("gpt").unwrap_err().to_string();
         assert!(message.contains("there are llama-3.1-8b, "), "{message}");
+    }
+
+    #[test]
+    fn the_tensors_of_every_card_add_up_to_its_parameters() {
+        for NamedCard { name, card } in all() {
+            let elements: usize = Slot::all(&card.shape)
+                .into_iter()
+                .map(|slot| slot.dims(&card.shape).list().iter().product::<usize>())
+                .sum();
+            assert_eq!(elements as u64, card.shape.parameters(), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_two_tensors_share_a_name() {
+        let shape = find("qwen2.5-7b").unwrap().shape;
+        let slots = Slot::all(&shape);
+        let names: std::collections::HashSet<String> = slots
+            .iter()
+            .flat_map(|slot| [slot.checkpoint_name(), slot.gguf_name()])
+            .collect();
+        assert_eq!(names.len(), 2 * slots.len());
     }
 }

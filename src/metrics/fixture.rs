@@ -11,6 +11,7 @@ use crate::record::observation::{
     Harness, Load, Model, Moment, Purpose, Record, Session, Skip, SkipCause,
 };
 use crate::study::model::{DeviceChoice, EngineKind, Family, ModelSource, Precision, Shape};
+use crate::study::questions::Questions;
 use crate::study::spec::{Measure, Price, Study, Sweep};
 use crate::study::workload::PointId;
 use crate::units::{Nanos, Seconds};
@@ -300,6 +301,7 @@ fn study(points: &[PointId]) -> Study {
             energy: false,
         },
         price: Price::default(),
+        report: Questions::default(),
         quality: None,
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod difference;
 pub mod doubt;
 pub mod energy;
 pub mod facts;
+pub mod fallback;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod foreign;

@@ -6,6 +6,7 @@ use super::foreign::ForeignUse;
 use super::latency::Drift;
 use super::roofline::Exceeded;
 use super::sensors::Throttling;
+use crate::study::model::Precision;
 use crate::study::workload::PointId;
 
 /// A doubt about a point, or about the run where there is no point.
@@ -144,6 +145,15 @@ pub enum Verdict {
         /// Its age.
         days: i64,
     },
+    /// Most weights of a precision are of another type.
+    FellBack {
+        /// The precision as it is called.
+        asked: Precision,
+        /// The type of most weights.
+        held: String,
+        /// Bits per weight over all matrices.
+        bits_per_weight: f64,
+    },
     /// The price has no date.
     PriceUndated,
     /// There is no price.
@@ -190,6 +200,7 @@ impl Verdict {
             Self::InvalidGenerations { .. } => "invalid_generations",
             Self::Interrupted => "interrupted",
             Self::PriceOld { .. } => "price_old",
+            Self::FellBack { .. } => "fell_back",
             Self::PriceUndated => "price_undated",
             Self::PriceMissing => "price_missing",
             Self::PriceOfOther { .. } => "price_of_other",
@@ -255,6 +266,9 @@ impl Verdict {
             Self::PriceOld { .. } | Self::PriceUndated => {
                 "look the rate up again and give it with --usd-per-hour"
             }
+            Self::FellBack { .. } => {
+                "compare it under the name of that type, or ask for one with blocks of 32, like q8_0 or q4_0"
+            }
             Self::PriceMissing => "give the rate of the machine with --usd-per-hour",
             Self::PriceOfOther { .. } => {
                 "leave --gpu (price.gpu) out, or give the rate of the machine with --usd-per-hour"
@@ -296,6 +310,7 @@ impl Verdict {
             | Self::PriceMissing
             | Self::PriceOfOther { .. }
             | Self::StockEngine
+            | Self::FellBack { .. }
             | Self::Simulated => 0.0,
         }
     }
@@ -334,6 +349,7 @@ impl Verdict {
             | Self::PriceUndated
             | Self::PriceMissing
             | Self::StockEngine
+            | Self::FellBack { .. }
             | Self::Simulated => false,
         }
     }

@@ -1,6 +1,6 @@
 //! The flat table of a report: the columns of `points.csv`, which are the names of `--json`.
 
-use super::document::{Document, Measured, Row, Utilization};
+use super::document::{Document, Measured, Row};
 use super::precision::{PrecisionRow, Precisions};
 use crate::cost::allocation::Method;
 use crate::cost::rate::{MethodPrice, PointPrice};
@@ -13,6 +13,7 @@ use crate::metrics::sensors::Throttling;
 use crate::metrics::stats::Estimate;
 use crate::record::observation::EngineFacts;
 use crate::record::scoring::Pairing;
+use crate::study::questions::Utilization;
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::units::{BytesPerSecond, JoulesPerToken, Seconds, TokensPerSecond, UsdPerMtok, Watts};
@@ -50,7 +51,7 @@ pub fn of(document: &Document, row: &Row) -> Vec<Column> {
     cells.rates(latency);
     cells.prices("", price);
     cells.times(latency);
-    for utilization in &document.questions.utilizations {
+    for utilization in &document.utilizations {
         cells.prices_at(*utilization, price);
     }
     cells.methods(row.measured.as_ref());

@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 use rayon::prelude::*;
 
+use super::cheapest::Limits;
 use super::precision::Precisions;
 use super::price_doubt;
 use super::provenance::{self, Fact};
@@ -12,18 +13,19 @@ use crate::metrics::card_use::{CardUse, Timeline};
 use crate::metrics::doubt;
 use crate::metrics::energy::{EnergyPrice, PointEnergy};
 use crate::metrics::facts::{Facts, NoSession};
+use crate::metrics::fallback;
 use crate::metrics::latency::{Drift, Latency, drifts};
 use crate::metrics::roofline::{Ceilings, DataSheet, Roofline};
-use crate::metrics::stats::Estimate;
 use crate::metrics::verdict::Warning;
 use crate::record::card::CardFacts;
 use crate::record::machine::{DeviceKind, Peak};
 use crate::record::observation::{EndStatus, FailureKind, Load, Record};
 use crate::record::quantizing::Quantizing;
 use crate::study::model::EngineKind;
+use crate::study::questions::{Questions, Utilization};
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
-use crate::units::{Seconds, UsdPerHour};
+use crate::units::UsdPerHour;
 
 /// Everything that a report depends on.
 #[derive(Debug, Clone)]
@@ -37,82 +39,7 @@ pub struct Inputs<'a> {
     /// The date against which the price is aged: the run date in files, today on a terminal.
     pub date: Date,
     /// What is asked of the points.
-    pub questions: Questions,
-}
-
-/// What is asked of the points.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Questions {
-    /// Limits under which the cheapest point is sought.
-    pub limits: Vec<Limits>,
-    /// Shares of the time, in percent, for which prices are given.
-    pub utilizations: Vec<Utilization>,
-}
-
-impl Default for Questions {
-    /// The limits of MLPerf Inference for Llama-2-70B (server and interactive), and none.
-    fn default() -> Self {
-        let limits = |name: &str, ttft: Option<f64>, tpot: Option<f64>| Limits {
-            name: name.to_owned(),
-            ttft: ttft.map(Seconds::new),
-            tpot: tpot.map(Seconds::new),
-        };
-        Self {
-            limits: vec![
-                limits("any latency", None, None),
-                limits("as MLPerf server", Some(2.0), Some(0.2)),
-                limits("as MLPerf interactive", Some(0.45), Some(0.04)),
-            ],
-            utilizations: [10, 30, 50, 70]
-                .into_iter()
-                .filter_map(Utilization::new)
-                .collect(),
-        }
-    }
-}
-
-/// Latencies that a point may not exceed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
-    /// What the limits are called.
-    pub name: String,
-    /// Time to the first token.
-    pub ttft: Option<Seconds>,
-    /// Time per output token.
-    pub tpot: Option<Seconds>,
-}
-
-impl Limits {
-    /// Whether a point keeps the limits with the upper ends of its intervals. A point without TPOT, or
-    /// without an interval, does not keep a limit on it.
-    pub fn kept_by(&self, latency: &Latency) -> bool {
-        let within = |estimate: Option<Estimate<Seconds>>, limit: Option<Seconds>| {
-            let upper = estimate.and_then(|estimate| estimate.high());
-            limit.is_none_or(|limit| upper.is_some_and(|upper| upper <= limit))
-        };
-        within(Some(latency.ttft), self.ttft) && within(latency.tpot, self.tpot)
-    }
-}
-
-/// A share of the time in percent, from 1 to 100.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Utilization(u8);
-
-impl Utilization {
-    /// The utilization of `percent`, unless it is 0 or above 100.
-    pub fn new(percent: u8) -> Option<Self> {
-        (1..=100).contains(&percent).then_some(Self(percent))
-    }
-
-    /// In percent.
-    pub const fn percent(self) -> u8 {
-        self.0
-    }
-
-    /// As a share of 1.
-    pub fn share(self) -> f64 {
-        f64::from(self.0) / 100.0
-    }
+    pub questions: &'a Questions,
 }
 
 /// What a report of one study says.
@@ -136,8 +63,10 @@ pub struct Document {
     pub card: Option<CardFacts>,
     /// Power and clocks over the time of one point.
     pub timeline: Option<Timeline>,
-    /// What is asked of the points.
-    pub questions: Questions,
+    /// Limits under which the cheapest point is sought.
+    pub limits: Vec<Limits>,
+    /// Shares of the time for which prices are given.
+    pub utilizations: Vec<Utilization>,
     /// One row per planned point, in study order.
     pub rows: Vec<Row>,
     /// What precisions save and lose, where quality was asked for.
@@ -253,6 +182,7 @@ impl Document {
         let rows: Vec<Row> = points.par_iter().map(row).collect();
         let drifts = drifts(&facts);
         let mut warnings = doubt::of_run(&facts);
+        warnings.extend(fallback::of(&facts));
         warnings.extend(price_doubt::of(&facts, price, inputs.date));
         warnings.extend(doubt::of_drifts(&facts, &drifts));
         for measured in rows.iter().filter_map(|row| row.measured.as_ref()) {
@@ -269,7 +199,8 @@ impl Document {
             energy_price: EnergyPrice::of(&session.study.price).filter(|_| !simulated),
             card: facts.card().cloned(),
             timeline: Timeline::longest(&facts),
-            questions: inputs.questions.clone(),
+            limits: Limits::of(inputs.questions),
+            utilizations: inputs.questions.utilizations(),
             loads: facts.loads.values().copied().cloned().collect(),
             quantizing: quantizing(&facts),
             peaks: facts.peaks.iter().copied().cloned().collect(),
@@ -280,23 +211,6 @@ impl Document {
             warnings,
             rows,
         })
-    }
-
-    /// The cheapest point within limits: the one with the most tokens per second in all, because the
-    /// blended price is the hourly rate divided by them, whatever the rate.
-    pub fn cheapest(&self, limits: &Limits) -> Option<&Row> {
-        let throughput = |row: &&Row| {
-            let measured = row.measured.as_ref();
-            measured.map_or(0.0, |m| m.latency.total().value.value())
-        };
-        self.rows
-            .iter()
-            .filter(|row| row.status == Status::Ok)
-            .filter(|row| {
-                let measured = row.measured.as_ref();
-                measured.is_some_and(|m| limits.kept_by(&m.latency))
-            })
-            .max_by(|a, b| throughput(a).total_cmp(&throughput(b)))
     }
 }
 
@@ -511,24 +425,6 @@ mod tests {
     }
 
     #[test]
-    fn the_cheapest_point_keeps_its_limits() {
-        let document = document(&script());
-        let cheapest = |ttft: Option<f64>, tpot: Option<f64>| {
-            let limits = Limits {
-                name: "test".to_owned(),
-                ttft: ttft.map(Seconds::new),
-                tpot: tpot.map(Seconds::new),
-            };
-            document.cheapest(&limits).map(|row| row.point.batch.get())
-        };
-        assert_eq!(cheapest(None, None), Some(2));
-        assert_eq!(cheapest(None, Some(0.11)), Some(1));
-        // TTFT is 0.5 s with an interval up to 0.512 s.
-        assert_eq!(cheapest(Some(0.505), None), None);
-        assert_eq!(cheapest(Some(0.513), None), Some(2));
-    }
-
-    #[test]
     fn simulated_results_carry_no_price() {
         let mut script = script();
         script.session_mut().engine = EngineKind::Sim("script.toml".into());
@@ -579,7 +475,7 @@ mod tests {
             price: None,
             sheet: None,
             date: date(2026, 11, 23),
-            questions: Questions::default(),
+            questions: &Questions::default(),
         };
         assert_eq!(Document::new(&inputs).unwrap_err(), NoSession);
     }

@@ -4,11 +4,11 @@ use std::num::NonZeroU32;
 
 use jiff::civil::date;
 
-use super::document::{Document, Inputs, Questions};
+use super::document::{Document, Inputs};
 use crate::cost::rate::{HourlyPrice, Origin};
 use crate::metrics::fixture::{Script, generation, point};
 use crate::record::machine::Limit;
-use crate::record::observation::{EndStatus, FailureKind, SkipCause};
+use crate::record::observation::{EndStatus, FailureKind, Record, SkipCause};
 use crate::study::model::Precision;
 use crate::units::UsdPerHour;
 
@@ -61,12 +61,15 @@ pub(crate) fn document(script: &Script) -> Document {
 }
 
 pub(crate) fn document_at(script: &Script, price: Option<&HourlyPrice>) -> Document {
+    let [Record::Session(session), ..] = script.records.as_slice() else {
+        panic!("a script begins with a session");
+    };
     Document::new(&Inputs {
         records: &script.records,
         price,
         sheet: None,
         date: date(2026, 11, 23),
-        questions: Questions::default(),
+        questions: &session.study.report,
     })
     .unwrap()
 }

@@ -2,9 +2,11 @@
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::cheapest::Limits;
 use super::columns::{self, Cell, Column};
 use super::document::Document;
 use crate::metrics::verdict::Warning;
+use crate::units::Seconds;
 
 /// Version of the document's form.
 const SCHEMA: u32 = 1;
@@ -27,6 +29,11 @@ pub fn render(document: &Document) -> String {
         }),
         schema: SCHEMA,
         simulated: document.simulated,
+        cheapest: document
+            .limits
+            .iter()
+            .map(|limits| Cheapest::new(document, limits))
+            .collect(),
         points: document
             .rows
             .iter()
@@ -48,6 +55,7 @@ struct Shape {
     precisions: Option<Vec<Point>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cheapest_within_budget: Option<Cell>,
+    cheapest: Vec<Cheapest>,
     points: Vec<Point>,
     warnings: Vec<Doubt>,
 }
@@ -73,6 +81,29 @@ impl Serialize for Cell {
             Self::Count(count) => serializer.serialize_u64(*count),
             Self::Number(number) => serializer.serialize_f64(*number),
             Self::Flag(flag) => serializer.serialize_bool(*flag),
+        }
+    }
+}
+
+/// The cheapest point under limits, null where none keeps them; `point` is the column of its row.
+#[derive(serde::Serialize)]
+struct Cheapest {
+    limits: &'static str,
+    max_ttft_ms: Option<f64>,
+    max_tpot_ms: Option<f64>,
+    point: Option<String>,
+    miss: Option<String>,
+}
+
+impl Cheapest {
+    fn new(document: &Document, limits: &Limits) -> Self {
+        let row = document.cheapest(limits);
+        Self {
+            limits: limits.name,
+            max_ttft_ms: limits.ttft.map(Seconds::milliseconds),
+            max_tpot_ms: limits.tpot.map(Seconds::milliseconds),
+            point: row.map(|row| row.point.to_string()),
+            miss: document.miss(limits),
         }
     }
 }

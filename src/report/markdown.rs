@@ -60,6 +60,8 @@ Prices: 0.36 USD per hour, the rate that the user gave for this CPU machine (--u
 
 Of the points that keep the limits with the upper ends of their intervals, the one with the most tokens per second in all.
 
+No point meets the limits as MLPerf interactive; q8_0 b1 100/11 comes nearest, with TTFT up to 512.4 ms of 450.0 and TPOT up to 100.0 ms of 40.00.
+
 | limits | TTFT up to ms | TPOT up to ms | cheapest point | total tok/s | $/Mtok blended | $/Mtok floor |
 | --- | ---: | ---: | --- | ---: | ---: | ---: |
 | any latency | — | — | q8_0 b2 100/11 | 126.86 (125.96–127.76) | 0.7883 (0.7827–0.7939) | 0.4055 |

@@ -3,6 +3,7 @@
 pub mod bars;
 pub mod breakeven;
 pub mod chart;
+pub mod cheapest;
 pub mod columns;
 pub mod comparison;
 pub mod csv;

@@ -61,7 +61,8 @@ impl Table {
         }
     }
 
-    fn column(&mut self, text: String) {
+    /// Another column of numbers.
+    pub(crate) fn column(&mut self, text: String) {
         self.header.push(Heading {
             text,
             align: Align::Right,
@@ -134,6 +135,11 @@ fn whose(price: &HourlyPrice, device: Option<DeviceKind>) -> String {
         Origin::User => format!("the rate that the user gave {machine} ({})", price.label),
         Origin::Catalog => format!("{} ({}, {date})", price.label, price.source),
     }
+}
+
+/// The sections that answer what is asked of the points.
+pub fn answers(document: &Document) -> [Section; 2] {
+    [numbers::cheapest(document), numbers::cost(document)]
 }
 
 /// Every section of the full report, in order.

@@ -37,13 +37,23 @@ pub fn render(document: &Document) -> String {
 fn points(document: &Document) -> String {
     let mut text = aligned(&section::summary(document));
     text.push_str("± is half of the interval of the end-to-end time, relative to it\n");
-    for limits in &document.questions.limits {
-        let point = document
-            .cheapest(limits)
-            .map_or("none".to_owned(), |row| row.point.to_string());
-        text.extend([format!("cheapest, {}: {point}\n", visible(&limits.name))]);
+    for limits in &document.limits {
+        let line = document.miss(limits).unwrap_or_else(|| {
+            let row = document.cheapest(limits);
+            let point = row.map_or("none".to_owned(), |row| row.point.to_string());
+            format!("cheapest, {}: {point}", limits.name)
+        });
+        text.extend([format!("{}\n", visible(&line))]);
     }
     text
+}
+
+/// The answers to what is asked of the points: what is cheapest under the limits, and what points cost at
+/// the utilizations.
+pub fn answers(document: &Document) -> String {
+    let sections = section::answers(document);
+    let told: Vec<String> = sections.iter().map(of_section).collect();
+    told.join("\n")
 }
 
 /// A section as aligned text under its heading.
@@ -110,7 +120,7 @@ q8_0 b8 100/11  skipped  —      —              —             —        �
 ± is half of the interval of the end-to-end time, relative to it
 cheapest, any latency: q8_0 b2 100/11
 cheapest, as MLPerf server: q8_0 b2 100/11
-cheapest, as MLPerf interactive: none
+No point meets the limits as MLPerf interactive; q8_0 b1 100/11 comes nearest, with TTFT up to 512.4 ms of 450.0 and TPOT up to 100.0 ms of 40.00.
 "#);
     }
 

@@ -6,13 +6,14 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use super::prompts::PromptSection;
 use super::quality::QualitySection;
+use super::questions::Questions;
+use super::spec::Price;
 
 /// A study as written.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,7 +33,10 @@ pub struct StudyFile {
     pub measure: MeasureSection,
     /// At what price.
     #[serde(default)]
-    pub price: PriceSection,
+    pub price: Price,
+    /// What its report answers.
+    #[serde(default, skip_serializing_if = "Questions::is_usual")]
+    pub report: Questions,
     /// What each precision loses in quality; not judged where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<QualitySection>,
@@ -92,31 +96,11 @@ pub struct MeasureSection {
     pub energy: Option<bool>,
 }
 
-/// `[price]`
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PriceSection {
-    /// Card id of the GPU catalog.
-    pub gpu: Option<String>,
-    /// Price of one hour of the device, decimal text.
-    #[serde(default, with = "super::decimal_text")]
-    #[schemars(with = "Option<String>")]
-    pub usd_per_hour: Option<Decimal>,
-    /// Price of one kilowatt-hour, decimal text; what energy costs stands beside the rental.
-    #[serde(default, with = "super::decimal_text")]
-    #[schemars(with = "Option<String>")]
-    pub usd_per_kwh: Option<Decimal>,
-    /// Energy of the building per energy of the card (PUE), decimal text, 1 or more.
-    #[serde(default, with = "super::decimal_text")]
-    #[schemars(with = "Option<String>")]
-    pub pue: Option<Decimal>,
-}
-
 impl StudyFile {
     /// This study with every key that `upper` sets taken from there.
     #[must_use]
     pub fn overlaid(self, upper: Self) -> Self {
-        let (m, s, e, p) = (upper.model, upper.sweep, upper.measure, upper.price);
+        let (m, s, e) = (upper.model, upper.sweep, upper.measure);
         Self {
             model: ModelSection {
                 source: m.source.or(self.model.source),
@@ -143,12 +127,8 @@ impl StudyFile {
                 seed: e.seed.or(self.measure.seed),
                 energy: e.energy.or(self.measure.energy),
             },
-            price: PriceSection {
-                gpu: p.gpu.or(self.price.gpu),
-                usd_per_hour: p.usd_per_hour.or(self.price.usd_per_hour),
-                usd_per_kwh: p.usd_per_kwh.or(self.price.usd_per_kwh),
-                pue: p.pue.or(self.price.pue),
-            },
+            price: self.price.overlaid(upper.price),
+            report: self.report.overlaid(upper.report),
             quality: match (self.quality, upper.quality) {
                 (Some(lower), Some(upper)) => Some(lower.overlaid(upper)),
                 (lower, upper) => upper.or(lower),

@@ -3,11 +3,13 @@
 mod cache;
 mod precision;
 mod shape;
+mod slot;
 mod source;
 
 pub use cache::CacheType;
 pub use precision::{Block, Numbers, Precision};
 pub use shape::{Family, ModelCard, RopeScaling, Shape, WeightSize};
+pub(crate) use slot::{Dims, Part, Slot};
 pub use source::{DeviceChoice, EngineKind, ModelSource};
 
 /// A word that is none of the choices.

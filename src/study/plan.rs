@@ -5,13 +5,16 @@
 
 pub mod duration;
 pub mod footprint;
+pub mod weights;
 
 use serde::Serialize;
 
 use self::duration::Span;
-use self::footprint::Footprint;
+use self::footprint::{Footprint, binary};
+use self::weights::TensorMemory;
 use super::model::{CacheType, EngineKind, ModelSource, Numbers, Precision, Shape};
 use super::spec::{Study, Target};
+use super::variant::Variant;
 use super::workload::PointId;
 use crate::record::observation::SkipCause;
 use crate::units::{Bytes, BytesPerSecond, FlopPerSecond, Seconds};
@@ -41,6 +44,8 @@ pub struct PlannedPoint {
     pub memory: Footprint,
     /// Why it is not run, if it is not.
     pub skip: Option<PlannedSkip>,
+    /// Memory of the device that is left beside it; absent where it does not fit.
+    pub left_bytes: Option<u64>,
     /// Estimated time of one generation, where the machine is known well enough.
     pub generation_seconds: Option<Seconds>,
 }
@@ -59,8 +64,25 @@ pub struct PlannedSkip {
 pub struct Plan {
     /// Every point in study order.
     pub points: Vec<PlannedPoint>,
+    /// The memory of each variant, whatever its points, in study order.
+    pub variants: Vec<VariantMemory>,
     /// Estimated time of the whole run at the least and at the most.
     pub duration: Span,
+}
+
+/// The memory of a precision with a type of the KV cache.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VariantMemory {
+    /// How weights are held.
+    pub precision: Precision,
+    /// How keys and values are cached; where nothing is said, the engine chooses.
+    pub kv: Option<CacheType>,
+    /// Bytes of all weights.
+    pub weight_bytes: u64,
+    /// Bytes that one token of one sequence adds to the KV cache.
+    pub kv_bytes_per_token: u64,
+    /// The weights tensor by tensor.
+    pub tensors: Vec<TensorMemory>,
 }
 
 /// The model as a plan sees it.
@@ -72,6 +94,8 @@ pub struct Subject<'a> {
     pub native: Precision,
     /// Bytes of its weights when the file fixes them (GGUF).
     pub file_bytes: Option<u64>,
+    /// The tensors of that file.
+    pub file_tensors: &'a [TensorMemory],
 }
 
 impl Plan {
@@ -83,8 +107,25 @@ impl Plan {
             .into_iter()
             .map(|point| plan_point(study, subject, machine, point))
             .collect();
-        let duration = duration::of_run(study, machine, &points);
-        Self { points, duration }
+        let variants = study.sweep.variants().into_iter();
+        let memory = |variant| VariantMemory::of(study, subject, machine.target, variant);
+        Self {
+            variants: variants.map(memory).collect(),
+            duration: duration::of_run(study, machine, &points),
+            points,
+        }
+    }
+}
+
+impl VariantMemory {
+    fn of(study: &Study, subject: Subject<'_>, target: Target, variant: Variant) -> Self {
+        Self {
+            precision: variant.precision,
+            kv: variant.kv,
+            weight_bytes: footprint::weight_bytes(subject, target, variant.precision),
+            kv_bytes_per_token: footprint::kv_bytes_per_token(study, subject, target, variant),
+            tensors: weights::tensors(subject, target, variant.precision),
+        }
     }
 }
 
@@ -101,6 +142,7 @@ fn plan_point(
         point,
         memory,
         skip,
+        left_bytes: (machine.memory.value() as u64).checked_sub(memory.total()),
         generation_seconds,
     }
 }
@@ -145,12 +187,12 @@ fn why_not(
     if memory.total() as f64 > usable {
         let reason = format!(
             "needs {} (weights {}, KV cache {}, activations {}); {} of {} may be used",
-            gib(memory.total()),
-            gib(memory.weight_bytes),
-            gib(memory.kv_bytes),
-            gib(memory.activation_bytes),
-            gib(usable as u64),
-            gib(machine.memory.value() as u64),
+            binary(memory.total()),
+            binary(memory.weight_bytes),
+            binary(memory.kv_bytes),
+            binary(memory.activation_bytes),
+            binary(usable as u64),
+            binary(machine.memory.value() as u64),
         );
         return Some(PlannedSkip {
             cause: SkipCause::DoesNotFit,
@@ -204,10 +246,6 @@ fn card_cache(precision: Precision) -> CacheType {
         Numbers::F16 => CacheType::F16,
         Numbers::Own | Numbers::Bf16 | Numbers::Quantized => CacheType::Bf16,
     }
-}
-
-fn gib(bytes: u64) -> String {
-    format!("{:.2} GiB", bytes as f64 / f64::from(1_u32 << 30))
 }
 
 /// What a precision means for this model. A CPU runs what is in bf16 by itself in f32.
@@ -266,6 +304,7 @@ mod tests {
             shape,
             native: Precision::F32,
             file_bytes: None,
+            file_tensors: &[],
         }
     }
 
@@ -315,6 +354,7 @@ mod tests {
             shape: &shape,
             native: Precision::F32,
             file_bytes: None,
+            file_tensors: &[],
         };
         let count = |n| NonZeroU32::new(n).unwrap();
         let point = PointId {

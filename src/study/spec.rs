@@ -12,6 +12,7 @@ use super::file::{MeasureSection, StudyFile};
 use super::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use super::prompts::PromptChoice;
 use super::quality::Quality;
+use super::questions::Questions;
 use super::variant::Variant;
 use super::workload::PointId;
 use crate::units::Seconds;
@@ -36,7 +37,15 @@ pub struct Study {
     /// How carefully.
     pub measure: Measure,
     /// At what price.
+    #[serde(deserialize_with = "super::passing_over::unknown_keys")]
     pub price: Price,
+    /// What its report answers; may change without another measurement.
+    #[serde(
+        default,
+        deserialize_with = "super::passing_over::unknown_keys",
+        skip_serializing_if = "Questions::is_usual"
+    )]
+    pub report: Questions,
     /// What each precision loses in quality, where that is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<Quality>,
@@ -136,23 +145,37 @@ pub struct Measure {
     pub energy: bool,
 }
 
-/// The price as asked for.
+/// `[price]`, in a study and in the record alike: nothing of it has a default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Price {
     /// Card id of the GPU catalog.
     pub gpu: Option<String>,
-    /// Price of one hour of the device.
+    /// Price of one hour of the device, decimal text.
     #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub usd_per_hour: Option<Decimal>,
-    /// Price of one kilowatt-hour.
+    /// Price of one kilowatt-hour, decimal text; what energy costs stands beside the rental.
     #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub usd_per_kwh: Option<Decimal>,
-    /// Energy of the building per energy of the card.
+    /// Energy of the building per energy of the card (PUE), decimal text, 1 or more.
     #[serde(default, with = "super::decimal_text")]
     #[schemars(with = "Option<String>")]
     pub pue: Option<Decimal>,
+}
+
+impl Price {
+    /// This price with every key that `upper` sets taken from there.
+    #[must_use]
+    pub fn overlaid(self, upper: Self) -> Self {
+        Self {
+            gpu: upper.gpu.or(self.gpu),
+            usd_per_hour: upper.usd_per_hour.or(self.usd_per_hour),
+            usd_per_kwh: upper.usd_per_kwh.or(self.usd_per_kwh),
+            pue: upper.pue.or(self.pue),
+        }
+    }
 }
 
 /// What the resolved device is, as far as defaults depend on it.
@@ -182,12 +205,8 @@ impl StudyFile {
             },
             prompts: self.prompts.resolved()?,
             measure: self.measure.resolved(target, &source),
-            price: Price {
-                gpu: self.price.gpu,
-                usd_per_hour: self.price.usd_per_hour,
-                usd_per_kwh: self.price.usd_per_kwh,
-                pue: self.price.pue,
-            },
+            price: self.price,
+            report: self.report,
             quality: self
                 .quality
                 .map(|section| section.resolved(target, &source))

@@ -6,9 +6,9 @@ use candle_core::{D, DType, Device, Result, Tensor};
 use super::rope::Rope;
 use crate::engine::TokenId;
 use crate::engine::gguf::importance::Collected;
-use crate::engine::weights::slot::{Part, Slot};
 use crate::engine::weights::{LayerWeights, Matrix, Stack, Weights};
 use crate::study::model::Shape;
+use crate::study::model::{Part, Slot};
 
 /// Weights that are widened to single precision at a time.
 const WIDENED: usize = 1 << 24;

@@ -39,9 +39,9 @@ use super::weights::assembly::{Supply, assemble};
 use super::weights::files::{self, Mapping};
 use super::weights::floats::{self, FloatKind, Floats};
 use super::weights::placement::{Placement, placing_failed};
-use super::weights::slot::{Dims, Part, Slot};
 use super::weights::{Matrix, Stack, Weights};
 use super::{EngineError, Progress, quantize};
+use crate::study::model::{Dims, Part, Slot};
 use crate::study::model::{Family, Precision};
 
 /// An opened and validated GGUF file.
@@ -66,6 +66,15 @@ impl GgufFile {
             path: path.to_owned(),
             bytes,
             header,
+        })
+    }
+
+    /// Name, type and bytes of every tensor.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = (&str, Precision, u64)> {
+        let tensors = self.header.tensors.values();
+        tensors.map(|tensor| {
+            let bytes = tensor.range.len() as u64;
+            (tensor.name.as_str(), tensor.form.precision(), bytes)
         })
     }
 

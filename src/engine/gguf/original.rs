@@ -13,10 +13,10 @@ use crate::engine::cards::Architecture;
 use crate::engine::decoder::rope;
 use crate::engine::weights::checkpoint::Checkpoint;
 use crate::engine::weights::floats::FloatKind;
-use crate::engine::weights::slot::{Part, Slot};
 use crate::engine::weights::{files, name_of};
 use crate::engine::{EngineError, tiny, tokenizer};
 use crate::study::model::{Family, ModelSource, RopeScaling, Shape};
+use crate::study::model::{Part, Slot};
 
 /// Keys of another file that do not hold for the new one.
 const REPLACED: [&str; 3] = [

@@ -17,10 +17,10 @@ use super::models::Model;
 use super::unsupported;
 use crate::engine::gguf::rows;
 use crate::engine::weights::placement::placing_failed;
-use crate::engine::weights::slot::{Part, Slot};
 use crate::engine::weights::{self, Matrix, Reading, Stack, Wanted, Weights};
 use crate::engine::{EngineError, Progress};
 use crate::study::model::{Family, RopeScaling, Shape};
+use crate::study::model::{Part, Slot};
 
 /// Makes the model on the device.
 pub(super) fn load(

@@ -2,10 +2,10 @@
 
 use candle_core::{DType, Tensor};
 
-use super::slot::{Part, Slot};
 use super::{LayerWeights, Matrix, Stack, Weights};
 use crate::engine::cards::Architecture;
 use crate::engine::{EngineError, Progress};
+use crate::study::model::{Part, Slot};
 
 /// Where the tensors of a model come from: a checkpoint, a GGUF file or a random generator.
 pub(crate) trait Supply {

@@ -13,13 +13,13 @@ use super::floats::{self, FloatKind, Floats};
 use super::index::{self, INDEX, IndexFile, SINGLE};
 use super::placement::{Placement, placing_failed};
 use super::shard::{Entry, Shard};
-use super::slot::{Dims, Slot};
 use super::{Matrix, Stack, Wanted, Weights, files};
 use crate::engine::cards::Architecture;
 use crate::engine::config::{self, FILE as CONFIG};
 use crate::engine::gguf::importance::Importance;
 use crate::engine::stopwatch::Stopwatch;
 use crate::engine::{EngineError, Progress, quantize, tiny};
+use crate::study::model::{Dims, Slot};
 use crate::study::model::{Precision, Shape};
 
 const TOKENIZER: &str = "tokenizer.json";
@@ -380,6 +380,7 @@ mod tests {
 
     use super::*;
     use crate::study::model::ModelSource;
+    use crate::study::model::Part;
 
     /// Llama-shaped: hidden 64, two layers, ffn 96, four heads and two key-value heads of 16.
     fn config() -> Value {
@@ -517,7 +518,6 @@ mod tests {
 
     #[test]
     fn every_tensor_arrives_where_the_decoder_looks_for_it() {
-        use super::super::slot::Part;
         for folder in [
             single(&tensors(Dtype::F32)),
             single(&tensors(Dtype::BF16)),
@@ -563,7 +563,7 @@ mod tests {
             panic!("96 columns divide into blocks of 32")
         };
         assert_eq!(down.dtype(), candle_core::quantized::GgmlDType::Q5_0);
-        let exact = written(&[Slot::Layer(0, super::super::slot::Part::Down)]);
+        let exact = written(&[Slot::Layer(0, Part::Down)]);
         let difference = flat(&weights.layers[0].down)
             .iter()
             .zip(exact)

@@ -30,7 +30,6 @@ pub(crate) mod index;
 pub(crate) mod placement;
 mod random;
 pub(crate) mod shard;
-pub(crate) mod slot;
 mod transfer;
 
 /// Type in which the models of the cards are published.

@@ -15,11 +15,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::assembly::{Supply, assemble};
 use super::placement::{Placement, placing_failed};
-use super::slot::{Part, Slot};
 use super::{Matrix, Stack, Weights};
 use crate::engine::cards::Architecture;
 use crate::engine::quantize::{self, Tile, stretches};
 use crate::engine::{EngineError, Progress};
+use crate::study::model::{Dims, Part, Slot};
 use crate::study::model::{Precision, Shape};
 
 /// Random numbers per model: the largest prime below 2²², 16 MiB in F32.
@@ -99,7 +99,7 @@ impl RandomSupply<'_> {
 impl Supply for RandomSupply<'_> {
     fn stack(&mut self, slots: &[Slot]) -> Result<Stack, EngineError> {
         let dims = slots.iter().map(|slot| slot.dims(&self.shape));
-        let rows = dims.clone().map(super::slot::Dims::rows).sum();
+        let rows = dims.clone().map(Dims::rows).sum();
         let columns = slots[0].dims(&self.shape).columns();
         let precision = self.placement.precision.for_columns(columns as u64);
         let matrix = if precision.is_dense() {

@@ -110,6 +110,15 @@ impl fmt::Display for Verdict {
             }
             Self::Interrupted => f.write_str("the run did not finish"),
             Self::PriceOld { days } => write!(f, "the price is {days} days old"),
+            Self::FellBack {
+                asked,
+                held,
+                bits_per_weight,
+            } => write!(
+                f,
+                "what is called {asked} is held mostly as {held}, at {bits_per_weight:.2} bits per weight: the \
+                 model's rows are no multiples of {asked}'s blocks"
+            ),
             Self::PriceUndated => f.write_str("the price has no date"),
             Self::PriceMissing => f.write_str("no price of the device is known"),
             Self::PriceOfOther { card, device } => {

@@ -3,7 +3,8 @@
 use super::{Align, CONDITION, Section, Table, price_line};
 use crate::metrics::latency::{Latency, Percentiles};
 use crate::metrics::stats::Estimate;
-use crate::report::document::{Document, Limits, Measured, Row};
+use crate::report::cheapest::Limits;
+use crate::report::document::{Document, Measured, Row};
 use crate::report::number;
 use crate::units::{BytesPerSecond, Seconds, TokensPerSecond, UsdPerMtok};
 
@@ -97,15 +98,18 @@ pub(super) fn cheapest(document: &Document) -> Section {
         ("$/Mtok blended", Right),
         ("$/Mtok floor", Right),
     ]);
-    for limits in &document.questions.limits {
+    for limits in &document.limits {
         table.rows.push(cheapest_row(document, limits));
     }
+    let mut notes = vec![
+        "Of the points that keep the limits with the upper ends of their intervals, the one with the most tokens per second in all."
+            .to_owned(),
+    ];
+    let misses = document.limits.iter();
+    notes.extend(misses.filter_map(|limits| document.miss(limits)));
     Section {
         title: "Cheapest point",
-        notes: vec![
-            "Of the points that keep the limits with the upper ends of their intervals, the one with the most tokens per second in all."
-                .to_owned(),
-        ],
+        notes,
         table: Some(table),
     }
 }
@@ -116,7 +120,7 @@ fn cheapest_row(document: &Document, limits: &Limits) -> Vec<String> {
     let measured = row.and_then(Row::measured);
     let price = measured.and_then(|m| m.price.as_ref());
     vec![
-        limits.name.clone(),
+        limits.name.to_owned(),
         limit(limits.ttft),
         limit(limits.tpot),
         row.map_or("none".to_owned(), |row| row.point.to_string()),
@@ -218,7 +222,7 @@ pub(super) fn cost(document: &Document) -> Section {
         ("$/Mtok blended", Right),
         ("$/Mtok floor", Right),
     ]);
-    for utilization in &document.questions.utilizations {
+    for utilization in &document.utilizations {
         table.column(format!(
             "blended at {} % utilization",
             utilization.percent()
@@ -233,7 +237,7 @@ pub(super) fn cost(document: &Document) -> Section {
             shown(price.map(|p| dollars(p.blended))),
             number::optional(price.and_then(|p| p.floor).map(UsdPerMtok::value)),
         ];
-        for utilization in &document.questions.utilizations {
+        for utilization in &document.utilizations {
             let price = price.map(|p| dollars(p.at_utilization(utilization.share()).blended));
             cells.push(number::center(price.as_ref()));
         }

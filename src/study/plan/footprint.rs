@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Subject, effective};
-use crate::study::model::{EngineKind, Numbers, Precision, WeightSize};
+use super::{Subject, effective, weights};
+use crate::study::model::{EngineKind, Numbers, Precision};
 use crate::study::spec::{Study, Target};
+use crate::study::variant::Variant;
 use crate::study::workload::{PointId, SCORES_AT_ONCE, TOKENS_AT_ONCE};
 
 /// Tensors of scores that attention holds at a time on a card: with and without their mask, and their
@@ -25,29 +26,10 @@ pub struct Footprint {
 impl Footprint {
     /// Memory of a point: weights by matrix, KV cache, and what the prefill holds at its widest.
     pub(super) fn of(study: &Study, subject: Subject<'_>, target: Target, point: PointId) -> Self {
-        let precision = effective(subject, target, point.precision);
-        let shape = subject.shape;
-        let embedding = WeightSize {
-            rows: u64::from(shape.vocab),
-            columns: u64::from(shape.hidden),
-            count: u64::from(!shape.tied_embeddings),
-        };
-        let matrices: Option<u64> = shape
-            .linears()
-            .into_iter()
-            .chain([embedding])
-            .map(|size| precision.matrix_bytes(size))
-            .sum();
-        let elements = shape.kv_elements_per_token();
-        let kv_bytes = match point.kv {
-            Some(kv) => kv.bytes(elements),
-            None => elements * cache_bytes_per_element(&study.engine, precision),
-        };
+        let variant = point.variant();
+        let kv_bytes = kv_bytes_per_token(study, subject, target, variant);
         Self {
-            weight_bytes: subject
-                .file_bytes
-                .or(matrices)
-                .unwrap_or_else(|| shape.parameters() * activation_bytes_per_element(precision)),
+            weight_bytes: weight_bytes(subject, target, point.precision),
             kv_bytes: point.kv_tokens().saturating_mul(kv_bytes),
             activation_bytes: activation_bytes(study, subject, target, point),
         }
@@ -58,6 +40,39 @@ impl Footprint {
         self.weight_bytes
             .saturating_add(self.kv_bytes)
             .saturating_add(self.activation_bytes)
+    }
+}
+
+/// Bytes of all weights: those of the file where it fixes them.
+pub(super) fn weight_bytes(subject: Subject<'_>, target: Target, precision: Precision) -> u64 {
+    let precision = effective(subject, target, precision);
+    let counted = || weights::bytes(subject.shape, precision, target);
+    subject.file_bytes.unwrap_or_else(counted)
+}
+
+/// Bytes that one token of one sequence adds to the KV cache.
+pub(super) fn kv_bytes_per_token(
+    study: &Study,
+    subject: Subject<'_>,
+    target: Target,
+    variant: Variant,
+) -> u64 {
+    let elements = subject.shape.kv_elements_per_token();
+    let precision = effective(subject, target, variant.precision);
+    match variant.kv {
+        Some(kv) => kv.bytes(elements),
+        None => elements * cache_bytes_per_element(&study.engine, precision),
+    }
+}
+
+/// An amount of memory in the unit that leaves something before the decimal point.
+pub fn binary(bytes: u64) -> String {
+    /// From the largest that a device has.
+    const UNITS: [(&str, u32); 3] = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let fitting = UNITS.into_iter().find(|(_, bits)| bytes >> bits > 0);
+    match fitting {
+        Some((unit, bits)) => format!("{:.2} {unit}", bytes as f64 / f64::from(1_u32 << bits)),
+        None => format!("{bytes} B"),
     }
 }
 
@@ -102,5 +117,25 @@ fn activation_bytes_per_element(precision: Precision) -> u64 {
         Numbers::F16 | Numbers::Bf16 => 2,
         // Quantized weights run with F32 activations on a CPU, and on a card beside products in F32.
         Numbers::Own | Numbers::F32 | Numbers::Quantized => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_amount_of_memory_is_written_as_nothing() {
+        let cases = [
+            (0, "0 B"),
+            (1, "1 B"),
+            (1023, "1023 B"),
+            (1536, "1.50 KiB"),
+            (5 << 20, "5.00 MiB"),
+            ((1 << 30) + (1 << 29), "1.50 GiB"),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(binary(bytes), expected);
+        }
     }
 }

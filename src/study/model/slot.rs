@@ -1,6 +1,6 @@
 //! The tensors of a dense decoder: which a shape has, their sizes, and their names in each file format.
 
-use crate::study::model::Shape;
+use super::Shape;
 
 /// One tensor of a decoder, whatever a file calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -210,33 +210,5 @@ impl Part {
             Self::Up => "ffn_up.weight",
             Self::Down => "ffn_down.weight",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::cards;
-
-    #[test]
-    fn the_tensors_of_every_card_add_up_to_its_parameters() {
-        for cards::NamedCard { name, card } in cards::all() {
-            let elements: usize = Slot::all(&card.shape)
-                .into_iter()
-                .map(|slot| slot.dims(&card.shape).list().iter().product::<usize>())
-                .sum();
-            assert_eq!(elements as u64, card.shape.parameters(), "{name}");
-        }
-    }
-
-    #[test]
-    fn no_two_tensors_share_a_name() {
-        let shape = cards::find("qwen2.5-7b").unwrap().shape;
-        let slots = Slot::all(&shape);
-        let names: std::collections::HashSet<String> = slots
-            .iter()
-            .flat_map(|slot| [slot.checkpoint_name(), slot.gguf_name()])
-            .collect();
-        assert_eq!(names.len(), 2 * slots.len());
     }
 }

@@ -1,0 +1,202 @@
+//! A plan as it is printed: memory by variant and by point, time and money.
+
+use serde::Serialize;
+
+use super::args::StudyArgs;
+use super::output;
+use super::pricing::Priced;
+use crate::report::section::{Align, Table};
+use crate::report::terminal::aligned;
+use crate::study::plan::footprint::binary;
+use crate::study::plan::weights::{self, Group};
+use crate::study::plan::{Machine, Plan, PlannedPoint, VariantMemory};
+use crate::study::spec::Study;
+use crate::study::variant::Variant;
+use crate::units::{Bytes, Hours, Usd};
+
+/// What stands where there is nothing to say.
+const ABSENT: &str = "—";
+
+/// A plan with what is said of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Told<'a> {
+    schema: u32,
+    model: &'a str,
+    memory_bytes: Bytes,
+    plan: &'a Plan,
+    usd_low: Option<Usd>,
+    usd_high: Option<Usd>,
+    notes: Vec<String>,
+    #[serde(skip)]
+    priced: &'a Priced,
+}
+
+impl<'a> Told<'a> {
+    /// What is said of a plan for this machine.
+    pub(super) fn new(model: &'a str, plan: (&'a Plan, Machine), priced: &'a Priced) -> Self {
+        let (plan, machine) = plan;
+        let cost = |hours| Some(priced.price.as_ref()?.usd_per_hour * hours);
+        Self {
+            schema: 1,
+            model,
+            memory_bytes: machine.memory,
+            usd_low: cost(plan.duration.low),
+            usd_high: cost(plan.duration.high),
+            notes: Vec::new(),
+            plan,
+            priced,
+        }
+    }
+
+    /// With what the estimate leaves out, and what the time asked for leaves out.
+    pub(super) fn noting(mut self, study: &Study, args: &StudyArgs) -> Self {
+        let quality = study.quality.as_ref();
+        self.notes.extend(quality.map(|_| {
+            "the [quality] table is judged first; its time depends on the text and is not in the estimate"
+                .to_owned()
+        }));
+        self.notes.extend(out_of_time(self.plan, args));
+        self
+    }
+
+    /// As text.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!(
+            "{}\n\nweights\n{}\npoints, of {} of memory\n{}\n{}",
+            output::printable(self.model),
+            aligned(&variants(self.plan)),
+            binary(self.memory_bytes.value() as u64),
+            aligned(&points(self.plan)),
+            self.expected()
+        );
+        for note in &self.notes {
+            text += &format!("note: {note}\n");
+        }
+        text
+    }
+
+    /// How long it may take and for how much.
+    fn expected(&self) -> String {
+        let (low, high) = (self.plan.duration.low, self.plan.duration.high);
+        let known = self
+            .plan
+            .points
+            .iter()
+            .all(|p| p.generation_seconds.is_some());
+        let basis = if known {
+            "an estimate from the roofline, not a measurement"
+        } else {
+            "the machine's speed is not known: from the fewest blocks to all the time that points may take"
+        };
+        let mut text = format!(
+            "expected: {} to {} minutes ({basis})\n",
+            minutes(low),
+            minutes(high)
+        );
+        if let Some(price) = &self.priced.price {
+            text += &format!(
+                "          {:.2} to {:.2} USD at {} USD per hour, {}\n",
+                (price.usd_per_hour * low).value(),
+                (price.usd_per_hour * high).value(),
+                price.usd_per_hour.value(),
+                output::printable(&price.label)
+            );
+        }
+        text
+    }
+}
+
+/// That the time asked for is shorter than the plan, and what makes a plan shorter.
+pub(super) fn out_of_time(plan: &Plan, args: &StudyArgs) -> Option<String> {
+    let asked = args.max_minutes?;
+    let needed = plan.duration.low.seconds().value() / 60.0;
+    (needed > asked).then(|| {
+        format!(
+            "--max-minutes {asked} is less than the {} to {} minutes that the plan needs, and points that do not \
+             fit into it are skipped; shorten the lists of [sweep], or lower measure.launches, \
+             measure.min_blocks or measure.max_seconds",
+            minutes(plan.duration.low),
+            minutes(plan.duration.high)
+        )
+    })
+}
+
+/// Whole minutes, the last one begun.
+fn minutes(hours: Hours) -> String {
+    format!("{:.0}", (hours.seconds().value() / 60.0).ceil())
+}
+
+/// The weights of each variant by group of tensors, and what a token adds to its cache.
+fn variants(plan: &Plan) -> Table {
+    let groups = groups(plan);
+    let mut table = Table::new([("precision", Align::Left)]);
+    for group in &groups {
+        table.column(group.name().to_owned());
+    }
+    table.column("in all".to_owned());
+    table.column("KV cache per token".to_owned());
+    for variant in &plan.variants {
+        table.rows.push(variant_row(variant, &groups));
+    }
+    table
+}
+
+/// Groups of which a variant has tensors, in the order of a forward pass.
+fn groups(plan: &Plan) -> Vec<Group> {
+    let tensors = || plan.variants.iter().flat_map(|variant| &variant.tensors);
+    let present = |group: &Group| tensors().any(|tensor| tensor.group == *group);
+    Group::ALL.into_iter().filter(present).collect()
+}
+
+fn variant_row(memory: &VariantMemory, groups: &[Group]) -> Vec<String> {
+    let bytes = weights::by_group(&memory.tensors);
+    let variant = Variant {
+        precision: memory.precision,
+        kv: memory.kv,
+    };
+    let mut cells = vec![variant.to_string()];
+    cells.extend(
+        groups
+            .iter()
+            .map(|group| optional(bytes.get(group).copied())),
+    );
+    cells.push(binary(memory.weight_bytes));
+    cells.push(binary(memory.kv_bytes_per_token));
+    cells
+}
+
+fn points(plan: &Plan) -> Table {
+    use Align::{Left, Right};
+    let mut table = Table::new([
+        ("point", Left),
+        ("weights", Right),
+        ("KV cache", Right),
+        ("activations", Right),
+        ("in all", Right),
+        ("left", Right),
+        ("outcome", Left),
+    ]);
+    table.rows.extend(plan.points.iter().map(point_row));
+    table
+}
+
+fn point_row(planned: &PlannedPoint) -> Vec<String> {
+    let memory = planned.memory;
+    let outcome = planned.skip.as_ref().map_or_else(
+        || "runs".to_owned(),
+        |skip| format!("skipped: {}", skip.reason),
+    );
+    vec![
+        planned.point.to_string(),
+        binary(memory.weight_bytes),
+        binary(memory.kv_bytes),
+        binary(memory.activation_bytes),
+        binary(memory.total()),
+        optional(planned.left_bytes),
+        outcome,
+    ]
+}
+
+fn optional(bytes: Option<u64>) -> String {
+    bytes.map_or(ABSENT.to_owned(), binary)
+}

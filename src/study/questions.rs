@@ -105,7 +105,7 @@ impl Utilization {
         let percent = share * 100.0;
         let whole = percent.round();
         let is_one = (percent - whole).abs() < ROUNDING && (1.0..=100.0).contains(&whole);
-        is_one.then(|| Self(whole as u8))
+        is_one.then_some(Self(whole as u8))
     }
 
     /// In percent.

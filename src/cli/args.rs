@@ -10,12 +10,13 @@ use super::compare::CompareArgs;
 use super::exit::{CliError, Exit};
 use super::imatrix::ImatrixArgs;
 use super::prices::PricesArgs;
+use super::quality::QualityArgs;
+use super::quantize::QuantizeArgs;
 use super::schema::SchemaArgs;
 use crate::study::file::{MeasureSection, ModelSection, StudyFile, SweepSection};
 use crate::study::input;
 use crate::study::model::{CacheType, DeviceChoice, EngineKind, ModelSource, Precision};
 use crate::study::prompts::PromptSection;
-use crate::study::quality::{QualitySection, ReferenceChoice};
 use crate::study::questions::{LatencyLimit, Questions, Utilizations};
 use crate::study::spec::{Price, Target};
 use crate::study::workload::Counts;
@@ -312,72 +313,6 @@ impl RunArgs {
     }
 }
 
-/// `mtok quality`
-#[derive(Debug, Args)]
-pub(super) struct QualityArgs {
-    /// The model and the precisions.
-    #[command(flatten)]
-    pub(super) study: StudyArgs,
-    /// A precision of the same checkpoint (f32, bf16, native), or another file (gguf:PATH).
-    #[arg(long, value_name = "REFERENCE")]
-    pub(super) reference: Option<ReferenceChoice>,
-    /// A text file; a bundled one where absent.
-    #[arg(long, value_name = "FILE")]
-    pub(super) text: Option<PathBuf>,
-    /// A tokenizer.json in place of the model's own.
-    #[arg(long, value_name = "FILE")]
-    pub(super) tokenizer: Option<PathBuf>,
-    /// Tokens of a window.
-    #[arg(long, value_name = "N")]
-    pub(super) context: Option<u32>,
-    /// Tokens from the start of a window to the start of the next.
-    #[arg(long, value_name = "N")]
-    pub(super) stride: Option<u32>,
-    /// Windows at most.
-    #[arg(long, value_name = "N")]
-    pub(super) windows: Option<u32>,
-    /// Mean divergence that is bearable, in nats.
-    #[arg(long, value_name = "X")]
-    pub(super) max_kld: Option<f64>,
-    /// Perplexity ratio that is bearable.
-    #[arg(long, value_name = "X")]
-    pub(super) max_ppl_ratio: Option<f64>,
-    /// Hold one model in memory at a time and the reference's distributions on disk.
-    #[arg(long)]
-    pub(super) two_passes: bool,
-}
-
-impl QualityArgs {
-    /// The study as written, with the flags laid over it.
-    pub(super) fn written(&self) -> Result<StudyFile, CliError> {
-        let of_run = [
-            ("--batch", self.study.batch.is_some()),
-            ("--isl", self.study.isl.is_some()),
-            ("--osl", self.study.osl.is_some()),
-            ("--require-telemetry", self.study.require_telemetry),
-            ("--strict", self.study.strict),
-        ];
-        if let Some((flag, _)) = of_run.iter().find(|(_, given)| *given) {
-            let message = anyhow::anyhow!("{flag} is for mtok run; nothing is timed here");
-            return Err(CliError::new(Exit::Usage, message));
-        }
-        let flags = StudyFile {
-            quality: Some(QualitySection {
-                reference: self.reference.clone(),
-                text: self.text.clone(),
-                tokenizer: self.tokenizer.clone(),
-                context: self.context,
-                stride: self.stride,
-                windows: self.windows,
-                max_kld: self.max_kld,
-                max_ppl_ratio: self.max_ppl_ratio,
-            }),
-            ..StudyFile::default()
-        };
-        Ok(self.study.written()?.overlaid(flags))
-    }
-}
-
 /// `mtok report`
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
@@ -412,26 +347,6 @@ pub(super) struct BreakevenVerb {
     /// Prefer prices imported with mtok prices import over the bundled ones.
     #[arg(long)]
     pub(super) user_prices: bool,
-}
-
-/// `mtok quantize`
-#[derive(Debug, Args)]
-pub(super) struct QuantizeArgs {
-    /// tiny, hub:OWNER/NAME, dir:PATH, or gguf:PATH in floating point.
-    #[arg(value_name = "SOURCE")]
-    pub(super) source: ModelSource,
-    /// Type of the matrices, like q4_k.
-    #[arg(value_name = "TYPE")]
-    pub(super) precision: Precision,
-    /// The file to write.
-    #[arg(value_name = "OUT.gguf")]
-    pub(super) out: PathBuf,
-    /// Importance matrix that the k-quants heed, from mtok imatrix or llama.cpp.
-    #[arg(long, value_name = "FILE")]
-    pub(super) imatrix: Option<PathBuf>,
-    /// Print one JSON document and nothing else.
-    #[arg(long)]
-    pub(super) json: bool,
 }
 
 /// `mtok doctor`

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::{QualityArgs, StudyArgs};
+use clap::Args;
+
+use super::args::StudyArgs;
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
 use super::hub::{self, Need};
@@ -20,14 +22,81 @@ use crate::record::machine::Device;
 use crate::record::observation::{End, EndStatus, Moment, Record};
 use crate::record::scoring::Text;
 use crate::record::store::Writer;
+use crate::study::file::StudyFile;
 use crate::study::model::{ModelSource, Precision};
-use crate::study::quality::{Quality, ReferenceChoice};
+use crate::study::quality::{Quality, QualitySection, ReferenceChoice};
 use crate::units::Seconds;
 
 pub(super) use crate::quality::Room;
 
 /// Name of the file that holds the reference's distributions for a while.
 const DISTRIBUTIONS: &str = "reference.distributions";
+
+/// `mtok quality`
+#[derive(Debug, Args)]
+pub(super) struct QualityArgs {
+    /// The model and the precisions.
+    #[command(flatten)]
+    study: StudyArgs,
+    /// A precision of the same checkpoint (f32, bf16, native), or another file (gguf:PATH).
+    #[arg(long, value_name = "REFERENCE")]
+    reference: Option<ReferenceChoice>,
+    /// A text file; a bundled one where absent.
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// A tokenizer.json in place of the model's own.
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
+    /// Tokens of a window.
+    #[arg(long, value_name = "N")]
+    context: Option<u32>,
+    /// Tokens from the start of a window to the start of the next.
+    #[arg(long, value_name = "N")]
+    stride: Option<u32>,
+    /// Windows at most.
+    #[arg(long, value_name = "N")]
+    windows: Option<u32>,
+    /// Mean divergence that is bearable, in nats.
+    #[arg(long, value_name = "X")]
+    max_kld: Option<f64>,
+    /// Perplexity ratio that is bearable.
+    #[arg(long, value_name = "X")]
+    max_ppl_ratio: Option<f64>,
+    /// Hold one model in memory at a time and the reference's distributions on disk.
+    #[arg(long)]
+    two_passes: bool,
+}
+
+impl QualityArgs {
+    /// The study as written, with the flags laid over it.
+    fn written(&self) -> Result<StudyFile, CliError> {
+        let of_run = [
+            ("--batch", self.study.batch.is_some()),
+            ("--isl", self.study.isl.is_some()),
+            ("--osl", self.study.osl.is_some()),
+            ("--require-telemetry", self.study.require_telemetry),
+            ("--strict", self.study.strict),
+        ];
+        if let Some((flag, _)) = of_run.iter().find(|(_, given)| *given) {
+            let message = anyhow::anyhow!("{flag} is for mtok run; nothing is timed here");
+            return Err(CliError::new(Exit::Usage, message));
+        }
+        let flags = StudyFile {
+            quality: Some(QualitySection {
+                reference: self.reference.clone(),
+                text: self.text.clone(),
+                tokenizer: self.tokenizer.clone(),
+                context: self.context,
+                stride: self.stride,
+                windows: self.windows,
+                max_kld: self.max_kld,
+                max_ppl_ratio: self.max_ppl_ratio,
+            }),
+            ..StudyFile::default()
+        };
+        Ok(self.study.written()?.overlaid(flags))
+    }
+}
 
 /// Judges, writes the reports, and prints what was found.
 pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {

@@ -1,11 +1,12 @@
 //! `mtok quantize`: a model as one GGUF file, with every matrix in one type.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
+use clap::Args;
 use serde::Serialize;
 
-use super::args::QuantizeArgs;
 use super::exit::{CliError, Exit};
 use super::folder::make_sure_is_new;
 use super::hub::{self, Need};
@@ -16,7 +17,27 @@ use crate::clock::{Clock, Monotonic};
 use crate::engine::device;
 use crate::engine::gguf::export::{ExportError, Order, export};
 use crate::engine::gguf::importance::Importance;
-use crate::study::model::Precision;
+use crate::study::model::{ModelSource, Precision};
+
+/// `mtok quantize`
+#[derive(Debug, Args)]
+pub(super) struct QuantizeArgs {
+    /// tiny, hub:OWNER/NAME, dir:PATH, or gguf:PATH in floating point.
+    #[arg(value_name = "SOURCE")]
+    source: ModelSource,
+    /// Type of the matrices, like q4_k.
+    #[arg(value_name = "TYPE")]
+    precision: Precision,
+    /// The file to write.
+    #[arg(value_name = "OUT.gguf")]
+    out: PathBuf,
+    /// Importance matrix that the k-quants heed, from mtok imatrix or llama.cpp.
+    #[arg(long, value_name = "FILE")]
+    imatrix: Option<PathBuf>,
+    /// Print one JSON document and nothing else.
+    #[arg(long)]
+    json: bool,
+}
 
 /// What is printed with `--json`.
 #[derive(Debug, Serialize)]

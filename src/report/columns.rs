@@ -1,22 +1,21 @@
 //! The flat table of a report: the columns of `points.csv`, which are the names of `--json`.
 
+mod card;
+
 use super::document::{Document, Measured, Row};
 use super::precision::{PrecisionRow, Precisions};
 use crate::cost::allocation::Method;
 use crate::cost::rate::{MethodPrice, PointPrice};
-use crate::metrics::card_use::{CardUse, PhaseUse};
-use crate::metrics::energy::Phase;
 use crate::metrics::latency::{Latency, Percentiles};
 use crate::metrics::quality::Quality;
 use crate::metrics::roofline::Roofline;
-use crate::metrics::sensors::Throttling;
 use crate::metrics::stats::Estimate;
 use crate::record::observation::EngineFacts;
 use crate::record::scoring::Pairing;
 use crate::study::questions::Utilization;
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
-use crate::units::{BytesPerSecond, JoulesPerToken, Seconds, TokensPerSecond, UsdPerMtok, Watts};
+use crate::units::{BytesPerSecond, Seconds, TokensPerSecond, UsdPerMtok};
 
 /// One value of the table.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,12 +115,6 @@ pub fn of_precision(precisions: &Precisions, row: &PrecisionRow) -> Vec<Column> 
     cells.text("reason", row.reason.as_deref());
     cells.0
 }
-
-/// The phases with the words for their columns and for the side of the price that they are.
-const PHASES: [(Phase, &str, &str); 2] = [
-    (Phase::Prefill, "prefill", "input"),
-    (Phase::Decode, "decode", "output"),
-];
 
 /// Columns under construction.
 struct Cells(Vec<Column>);
@@ -298,76 +291,6 @@ impl Cells {
         self.estimate("same_top", quality.map(|q| q.same_top));
         self.count("n_windows", quality.map(|q| q.windows as u64));
         self.count("n_predictions", quality.map(|q| q.predictions));
-    }
-
-    /// Means over the time of each phase.
-    fn card_use(&mut self, card_use: Option<&CardUse>) {
-        let nothing = PhaseUse::default();
-        for (phase, name, _) in PHASES {
-            let seen = card_use.map_or(&nothing, |card_use| match phase {
-                Phase::Prefill => &card_use.prefill,
-                Phase::Decode => &card_use.decode,
-            });
-            let throttled = |share: fn(&Throttling) -> f64| seen.throttling.as_ref().map(share);
-            let numbers = [
-                ("gpu_utilization", seen.gpu_utilization),
-                ("memory_utilization", seen.memory_utilization),
-                ("power_watts", seen.power_watts),
-                ("sm_clock_mhz", seen.sm_clock_mhz),
-                ("memory_clock_mhz", seen.memory_clock_mhz),
-                ("temperature_c", seen.temperature_c.map(|c| c as f64)),
-                (
-                    "memory_used_bytes",
-                    seen.memory_used_bytes.map(|b| b as f64),
-                ),
-                (
-                    "process_memory_bytes",
-                    seen.process_memory_bytes.map(|b| b as f64),
-                ),
-                ("processes", seen.processes.map(|count| count as f64)),
-                ("throttled_for_power", throttled(|t| t.power)),
-                ("throttled_for_heat", throttled(|t| t.thermal)),
-                ("throttled_by_hardware", throttled(|t| t.hardware)),
-                ("pcie_rx_bytes_per_second", seen.pcie_rx),
-                ("pcie_tx_bytes_per_second", seen.pcie_tx),
-                ("sm_activity", seen.sm_activity),
-                ("sm_occupancy", seen.sm_occupancy),
-                ("tensor_activity", seen.tensor_activity),
-                ("dram_bandwidth_utilization", seen.dram_bandwidth),
-            ];
-            for (column, number) in numbers {
-                self.number(format!("{name}_{column}"), number);
-            }
-        }
-        let cost = card_use.map(|card_use| card_use.cost).unwrap_or_default();
-        self.number("sampler_cpu_share", cost.sampler);
-        self.number("parent_cpu_share", cost.parent);
-    }
-
-    fn energy(&mut self, document: &Document, measured: Option<&Measured>) {
-        let energy = measured.and_then(|m| m.energy.as_ref());
-        let idle = energy.and_then(|energy| energy.idle.clone().ok());
-        for (phase, name, side) in PHASES {
-            let seen = energy.and_then(|energy| energy.of_phase(phase).as_ref().ok());
-            let gross = seen.and_then(|seen| seen.gross().ok());
-            let net = seen.zip(idle).and_then(|(seen, idle)| seen.net(idle).ok());
-            let method = seen.and_then(|seen| seen.energy.best().ok());
-            let disagreement = seen.and_then(|seen| seen.energy.disagreement());
-            let cost = gross.zip(document.energy_price);
-            let value = JoulesPerToken::value;
-            self.number(format!("{name}_joules_per_token"), gross.map(value));
-            self.number(format!("{name}_net_joules_per_token"), net.map(value));
-            self.text(
-                &format!("{name}_energy_method"),
-                method.map(|(_, method)| method.word()),
-            );
-            self.number(format!("{name}_energy_disagreement"), disagreement);
-            self.number(
-                format!("usd_per_mtok_{side}_energy"),
-                cost.map(|(gross, price)| price.of_phase(gross).value()),
-            );
-        }
-        self.number("idle_watts", idle.map(Watts::value));
     }
 
     fn percentiles(&mut self, latency: Option<&Latency>) {

@@ -92,12 +92,26 @@ fn of_table(table: &Table) -> String {
                 }
                 Align::Left | Align::Right => class(column),
             };
-            text.extend([format!("<td{class}>{}</td>", html(cell))]);
+            text.extend([format!("<td{class}>{}</td>", of_cell(cell))]);
         }
         text.push_str("</tr>\n");
     }
     text.push_str("</tbody>\n</table>\n</div>\n");
     text
+}
+
+/// The text of a cell, with the interval of an estimate on a line of its own: a table of many estimates
+/// stays on the page then.
+fn of_cell(cell: &str) -> String {
+    let interval = cell
+        .strip_suffix(')')
+        .and_then(|cell| cell.split_once(" ("));
+    match interval.filter(|(_, interval)| interval.contains('–')) {
+        Some((value, interval)) => {
+            format!("{} <small>({})</small>", html(value), html(interval))
+        }
+        None => html(cell),
+    }
 }
 
 /// Base64 with padding (RFC 4648 §4), which a policy names hashes in.
@@ -164,6 +178,19 @@ mod tests {
             assert_eq!(page.matches("</style>").count(), 1);
             assert!(!page.contains('\u{1b}') && !page.contains('\u{2028}'));
         }
+    }
+
+    #[test]
+    fn an_interval_stands_on_a_line_of_its_own() {
+        assert_eq!(of_cell("500 (488–512)"), "500 <small>(488–512)</small>");
+        for plain in ["output only", "b1 1.0e-3 (0.02)", "—", "x (a–b) y"] {
+            assert_eq!(of_cell(plain), plain);
+        }
+        let hostile = of_cell("<b> (–</i>)");
+        assert_eq!(
+            hostile,
+            format!("{} <small>(–{})</small>", html("<b>"), html("</i>"))
+        );
     }
 
     #[test]

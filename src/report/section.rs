@@ -152,6 +152,7 @@ pub fn all(document: &Document) -> Vec<Section> {
         planned.then(|| numbers::throughput(document)),
         planned.then(|| numbers::latency(document)),
         planned.then(|| numbers::cost(document)),
+        quality::details(document),
         quality::statistics(document),
         numbers::methods(document),
         numbers::roofline(document),

@@ -34,27 +34,21 @@ pub(super) fn precisions(document: &Document) -> Option<Section> {
     })
 }
 
-/// The comparison as a table, for a terminal too.
+/// The comparison as a table, for a terminal too: what decides between precisions, in as many columns as a
+/// page is wide.
 pub fn comparison(precisions: &Precisions) -> Table {
     use Align::{Left, Right};
     let mut table = Table::new([
         ("precision", Left),
         ("bits per weight", Right),
-        ("KV cache", Left),
         ("on the device", Right),
     ]);
     for batch in &precisions.batches {
-        for column in [
-            "prefill tok/s",
-            "decode tok/s",
-            "speed-up",
-            "$/Mtok",
-            "J/token",
-        ] {
+        for column in ["decode tok/s", "speed-up", "$/Mtok"] {
             table.column(format!("{column} b{batch}"));
         }
     }
-    for column in ["perplexity ratio", "mean KLD", "99 % KLD", "same top %"] {
+    for column in ["perplexity ratio", "mean KLD", "same top %"] {
         table.column(column.to_owned());
     }
     table.rows = precisions.rows.iter().map(comparison_row).collect();
@@ -67,31 +61,58 @@ fn comparison_row(row: &PrecisionRow) -> Vec<String> {
     let mut cells = vec![
         row.variant.to_string(),
         number::optional(engine.map(|e| e.bits_per_weight)),
-        engine.map_or_else(absent, |e| {
-            format!("{}, {}/token", e.kv_dtype, bytes(e.kv_bytes_per_token))
-        }),
         engine.map_or_else(absent, |e| bytes(e.weight_bytes)),
     ];
     for speed in &row.speeds {
         let speed = speed.as_ref();
         let center = |e: Option<Estimate<f64>>| number::center(e.as_ref());
         cells.extend([
-            center(speed.map(|s| s.prefill)),
             center(speed.and_then(|s| s.decode)),
             speed
                 .and_then(|s| s.speedup)
                 .map_or_else(absent, |ratio| format!("{ratio:.2}")),
             center(speed.and_then(|s| s.price)),
-            number::optional(speed.and_then(|s| s.energy)),
         ]);
     }
     let quality = row.quality.as_ref();
     cells.extend([
         number::estimate(quality.map(|q| &q.perplexity_ratio)),
         number::estimate(quality.map(|q| &q.kld_mean)),
-        number::estimate(quality.and_then(|q| q.kld_p99.as_ref())),
         number::estimate(quality.map(|q| percent(&q.same_top)).as_ref()),
     ]);
+    cells
+}
+
+/// What does not decide between precisions: the cache that each has, its prefill and its energy.
+pub(super) fn details(document: &Document) -> Option<Section> {
+    let precisions = document.precisions.as_ref()?;
+    let mut table = Table::new([("precision", Align::Left), ("KV cache", Align::Left)]);
+    for batch in &precisions.batches {
+        table.column(format!("prefill tok/s b{batch}"));
+        table.column(format!("J/token b{batch}"));
+    }
+    table.rows = precisions.rows.iter().map(details_row).collect();
+    Some(Section {
+        title: "The same precisions in detail",
+        notes: Vec::new(),
+        table: Some(table),
+    })
+}
+
+fn details_row(row: &PrecisionRow) -> Vec<String> {
+    let cache = row.engine.as_ref().map(|engine| {
+        let per_token = bytes(engine.kv_bytes_per_token);
+        format!("{}, {per_token}/token", engine.kv_dtype)
+    });
+    let mut cells = vec![
+        row.variant.to_string(),
+        cache.unwrap_or(number::ABSENT.to_owned()),
+    ];
+    for speed in &row.speeds {
+        let speed = speed.as_ref();
+        cells.push(number::center(speed.map(|s| &s.prefill)));
+        cells.push(number::optional(speed.and_then(|s| s.energy)));
+    }
     cells
 }
 

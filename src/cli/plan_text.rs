@@ -7,6 +7,7 @@ use super::output;
 use super::pricing::Priced;
 use crate::report::section::{Align, Table};
 use crate::report::terminal::aligned;
+use crate::study::plan::duration::Span;
 use crate::study::plan::footprint::binary;
 use crate::study::plan::weights::{self, Group};
 use crate::study::plan::{Machine, Plan, PlannedPoint, VariantMemory};
@@ -77,7 +78,7 @@ impl<'a> Told<'a> {
 
     /// How long it may take and for how much.
     fn expected(&self) -> String {
-        let (low, high) = (self.plan.duration.low, self.plan.duration.high);
+        let Span { low, high } = self.plan.duration;
         let known = self
             .plan
             .points
@@ -88,16 +89,12 @@ impl<'a> Told<'a> {
         } else {
             "the machine's speed is not known: from the fewest blocks to all the time that points may take"
         };
-        let mut text = format!(
-            "expected: {} to {} minutes ({basis})\n",
-            minutes(low),
-            minutes(high)
-        );
+        let mut text = format!("expected: {} ({basis})\n", minutes(self.plan.duration));
         if let Some(price) = &self.priced.price {
+            let cost = |hours: Hours| format!("{:.2}", (price.usd_per_hour * hours).value());
             text += &format!(
-                "          {:.2} to {:.2} USD at {} USD per hour, {}\n",
-                (price.usd_per_hour * low).value(),
-                (price.usd_per_hour * high).value(),
+                "          {} USD at {} USD per hour, {}\n",
+                range(&cost(low), &cost(high)),
                 price.usd_per_hour.value(),
                 output::printable(&price.label)
             );
@@ -112,18 +109,29 @@ pub(super) fn out_of_time(plan: &Plan, args: &StudyArgs) -> Option<String> {
     let needed = plan.duration.low.seconds().value() / 60.0;
     (needed > asked).then(|| {
         format!(
-            "--max-minutes {asked} is less than the {} to {} minutes that the plan needs, and points that do not \
+            "--max-minutes {asked} is less than the {} that the plan needs, and points that do not \
              fit into it are skipped; shorten the lists of [sweep], or lower measure.launches, \
              measure.min_blocks or measure.max_seconds",
-            minutes(plan.duration.low),
-            minutes(plan.duration.high)
+            minutes(plan.duration)
         )
     })
 }
 
 /// Whole minutes, the last one begun.
-fn minutes(hours: Hours) -> String {
-    format!("{:.0}", (hours.seconds().value() / 60.0).ceil())
+fn minutes(Span { low, high }: Span) -> String {
+    let whole = |hours: Hours| format!("{:.0}", (hours.seconds().value() / 60.0).ceil());
+    let count = range(&whole(low), &whole(high));
+    let unit = if count == "1" { "minute" } else { "minutes" };
+    format!("{count} {unit}")
+}
+
+/// A range, or one number where both its ends show the same.
+fn range(low: &str, high: &str) -> String {
+    if low == high {
+        low.to_owned()
+    } else {
+        format!("{low} to {high}")
+    }
 }
 
 /// The weights of each variant by group of tensors, and what a token adds to its cache.
@@ -199,4 +207,24 @@ fn point_row(planned: &PlannedPoint) -> Vec<String> {
 
 fn optional(bytes: Option<u64>) -> String {
     bytes.map_or(ABSENT.to_owned(), binary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Seconds;
+
+    #[test]
+    fn a_range_whose_ends_show_the_same_is_one_number() {
+        let between = |low: f64, high: f64| {
+            let hours = |seconds: f64| Seconds::new(seconds).hours();
+            minutes(Span {
+                low: hours(low),
+                high: hours(high),
+            })
+        };
+        assert_eq!(between(10.0, 50.0), "1 minute");
+        assert_eq!(between(61.0, 119.0), "2 minutes");
+        assert_eq!(between(61.0, 121.0), "2 to 3 minutes");
+    }
 }

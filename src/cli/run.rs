@@ -117,7 +117,7 @@ fn look(
     let study = &prepared.study;
     let order = target(prepared).order(study.sweep.variants()[0], study.measure.seed);
     let device = processes.launch()?.identify(&order)?;
-    let watch = Arc::new(Watch::start(&device, requirement(args))?);
+    let watch = Arc::new(Watch::start(&device, requirement(args), progress)?);
     processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
     progress.watch(&watch);
     let device = look_at_card(device, &watch, study.measure.energy, progress);

@@ -128,6 +128,13 @@ impl Lab {
     }
 
     fn run(&self) -> (Result<EndStatus, MeasureError>, Vec<Record>) {
+        self.run_before(&mut |_| {})
+    }
+
+    fn run_before(
+        &self,
+        observer: &mut dyn FnMut(Event<'_>),
+    ) -> (Result<EndStatus, MeasureError>, Vec<Record>) {
         let job = Job {
             points: &self.points,
             target: Target {
@@ -152,7 +159,7 @@ impl Lab {
         };
         let outlets = Outlets {
             sink: &mut sink,
-            observer: &mut |_| {},
+            observer,
             interrupt: &interrupt,
             clock: &clock,
         };
@@ -309,6 +316,46 @@ fn energy_blocks_show_one_phase_each_and_end_the_last_launch() {
     // What is on record is not measured again.
     lab.before = records;
     assert_eq!(lab.complete().len(), 1);
+}
+
+#[test]
+fn what_is_to_go_counts_the_blocks_that_show_energy() {
+    let mut lab = Lab::new("", &[1, 2]);
+    lab.measure.energy = true;
+    let mut told = Vec::new();
+    let (result, _) = lab.run_before(&mut |event| match event {
+        Event::Block { ahead, .. } => told.push((String::new(), ahead)),
+        Event::Drift { point, ahead } => told.push((format!("drift b{}", point.batch), ahead)),
+        Event::Energy {
+            point,
+            phase,
+            block,
+            blocks,
+            ahead,
+        } => told.push((
+            format!("{phase:?} b{} {block} of {blocks}", point.batch),
+            ahead,
+        )),
+        _ => {}
+    });
+    result.unwrap();
+    // Of sixteen blocks of 0.514 s fifteen are left of the first, and four of 10.5 s.
+    let (first, rest) = (told[0].1.value(), &told[16..]);
+    assert!((first - (15.0 * 0.514 + 42.0)).abs() < 0.3, "{first}");
+    let names: Vec<&str> = rest.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "drift b1",
+            "Prefill b1 1 of 4",
+            "Decode b1 2 of 4",
+            "Prefill b2 3 of 4",
+            "Decode b2 4 of 4",
+        ]
+    );
+    let to_go: Vec<f64> = rest.iter().map(|(_, ahead)| ahead.value()).collect();
+    assert!((to_go[0] - 42.514).abs() < 0.01, "{to_go:?}");
+    assert_eq!(to_go[1..], [42.0, 31.5, 21.0, 10.5]);
 }
 
 /// What showed the energy of which point.

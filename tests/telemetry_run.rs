@@ -429,6 +429,21 @@ fn ends_the_card(script: &Script, reason: &str) {
     bench.verifies();
 }
 
+#[test]
+fn what_was_never_tried_on_a_lost_card_is_skipped_and_the_run_is_no_success() {
+    let lost = Fault::fails_after("nvmlDeviceGetTotalEnergyConsumption", 70, 15);
+    let bench = Bench::new(&failing(vec![lost]));
+    let study = STUDY.replace("[\"bf16\"]", "[\"bf16\", \"q8_0\"]");
+    let study = study.replace("min_block_seconds = 0.2", "min_block_seconds = 4");
+    std::fs::write(bench.folder.path().join("study.toml"), study).unwrap();
+    let ran = bench.run(&[]);
+    assert_eq!(ran.code, 8, "{}", ran.said);
+    let points = ran.json["points"].as_array().unwrap();
+    let of = |status: &str| points.iter().filter(|it| it["status"] == status).count();
+    assert_eq!((of("crashed"), of("skipped")), (1, 3), "{points:?}");
+    bench.verifies();
+}
+
 /// Within the first block, which begins after 2 s at rest.
 const IN_THE_FIRST_BLOCK_MS: u64 = 3_500;
 

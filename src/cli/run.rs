@@ -19,7 +19,7 @@ use crate::clock::{Clock as _, Monotonic};
 use crate::engine::worker::{Escort, Holding, Launcher as _, Prompted, WorkerError};
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
 use crate::record::machine::{Device, DeviceKind, Limit, Peak};
-use crate::record::observation::{EndStatus, Record};
+use crate::record::observation::{EndStatus, Record, SkipCause};
 use crate::record::store::Writer;
 use crate::report::document::{Document, Status};
 use crate::study::model::Precision;
@@ -167,7 +167,9 @@ fn conclude(
 fn verdict(document: &Document, args: &RunArgs) -> Exit {
     let failed = document.rows.iter().any(|row| match row.status {
         Status::Oom | Status::Crashed | Status::Timeout | Status::Invalid => true,
-        Status::Ok | Status::Skipped | Status::Interrupted => false,
+        // The card was lost, or no worker could be had, before it was tried.
+        Status::Skipped => row.skipped == Some(SkipCause::LoadFailed),
+        Status::Ok | Status::Interrupted => false,
     });
     if failed {
         Exit::Partial
@@ -203,7 +205,9 @@ impl From<WorkerError> for CliError {
             WorkerError::Refused(Refusal::Model { .. } | Refusal::Unsupported { .. }) => {
                 Exit::Model
             }
-            WorkerError::Refused(Refusal::Device { .. }) => Exit::Device,
+            WorkerError::Refused(Refusal::Device { .. }) | WorkerError::CardLost { .. } => {
+                Exit::Device
+            }
             WorkerError::Refused(Refusal::Storage { .. }) => Exit::Storage,
             WorkerError::Refused(Refusal::OutOfMemory { .. } | Refusal::Invalid { .. })
             | WorkerError::Lost(_) => Exit::Failure,

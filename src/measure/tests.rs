@@ -128,11 +128,12 @@ impl Lab {
     }
 
     fn run(&self) -> (Result<EndStatus, MeasureError>, Vec<Record>) {
-        self.run_before(&mut |_| {})
+        self.run_with(&mut InProcess, &mut |_| {})
     }
 
-    fn run_before(
+    fn run_with(
         &self,
+        launcher: &mut dyn Launcher,
         observer: &mut dyn FnMut(Event<'_>),
     ) -> (Result<EndStatus, MeasureError>, Vec<Record>) {
         let job = Job {
@@ -163,7 +164,7 @@ impl Lab {
             interrupt: &interrupt,
             clock: &clock,
         };
-        let result = run(&job, &mut InProcess, outlets);
+        let result = run(&job, launcher, outlets);
         (result, records)
     }
 
@@ -323,7 +324,7 @@ fn what_is_to_go_counts_the_blocks_that_show_energy() {
     let mut lab = Lab::new("", &[1, 2]);
     lab.measure.energy = true;
     let mut told = Vec::new();
-    let (result, _) = lab.run_before(&mut |event| match event {
+    let (result, _) = lab.run_with(&mut InProcess, &mut |event| match event {
         Event::Block { ahead, .. } => told.push((String::new(), ahead)),
         Event::Drift { point, ahead } => told.push((format!("drift b{}", point.batch), ahead)),
         Event::Energy {
@@ -711,6 +712,44 @@ fn a_model_that_cannot_be_loaded_is_the_outcome_of_its_precision() {
             "Complete",
         ],
     );
+}
+
+/// Loads once, and then the card is lost.
+struct UntilLost(bool);
+
+impl Launcher for UntilLost {
+    fn launch(&mut self) -> Result<Box<dyn Worker>, WorkerError> {
+        if std::mem::replace(&mut self.0, true) {
+            let cause = "XID 79".to_owned();
+            return Err(WorkerError::CardLost { cause });
+        }
+        InProcess.launch()
+    }
+}
+
+#[test]
+fn what_was_never_tried_on_a_card_that_was_lost_is_skipped() {
+    let mut lab = Lab::new("[[fault]]\nkind = \"panic\"\nbatch_from = 4", &[1, 4]);
+    lab.plan(Precision::F32, &[1, 4]);
+    let (result, records) = lab.run_with(&mut UntilLost(false), &mut |_| {});
+    assert_eq!(result.unwrap(), EndStatus::Complete);
+    assert_eq!(
+        story(&records),
+        [
+            "load 0 launch 0",
+            "Crashed b4 in load 0: worker panicked",
+            "2 × LoadFailed b1",
+            "LoadFailed b4",
+            "Complete",
+        ]
+    );
+    let skips = records.iter().filter_map(|record| match record {
+        Record::Skip(skip) => Some(skip.reason.as_str()),
+        _ => None,
+    });
+    for reason in skips {
+        assert_eq!(reason, "nothing more is tried on this card: XID 79");
+    }
 }
 
 /// Loads once and never again.

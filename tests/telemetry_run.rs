@@ -633,6 +633,27 @@ fn an_xid_before_the_first_block_is_doubted_in_it() {
 }
 
 #[test]
+fn an_xid_after_the_last_block_is_doubted_of_the_run() {
+    // One every quarter of a second, whenever the last block ends.
+    let events = (0..240).map(|n| Event {
+        at_ms: n * 250,
+        xid: 43,
+    });
+    let script = with(|card| card.events = events.collect());
+    let bench = Bench::new(&script);
+    let ran = bench.run(&["--strict"]);
+    assert_eq!(ran.code, 6, "{}", ran.said);
+    let warnings = ran.json["warnings"].as_array().unwrap();
+    let of_run = warnings.iter().filter(|warning| warning["point"].is_null());
+    let of_run: Vec<&Value> = of_run.filter(|warning| warning["code"] == "xid").collect();
+    assert_eq!(of_run.len(), 1, "{warnings:?}");
+    assert_eq!(of_run[0]["message"], "the driver reported XID 43");
+    let end = bench.records().pop().unwrap();
+    let after = end["after"]["columns"]["xid"].as_array().unwrap();
+    assert!(after.iter().any(|number| number == 43), "{after:?}");
+}
+
+#[test]
 fn memory_near_the_limit_is_doubted() {
     let full = Series::steps(&[(0, 600_000_000), (2_100, 84_000_000_000), (60_000, 1)]);
     let script = with(|card| card.sensors.memory_used_bytes = full);
@@ -687,7 +708,7 @@ fn a_driver_that_falls_silent_does_not_hold_the_run_up() {
     let silent = Fault::hangs("nvmlDeviceGetPowerUsage", 60, 3_600_000);
     let bench = Bench::new(&failing(vec![silent]))
         .with_study("min_block_seconds = 0.2", "min_block_seconds = 1");
-    refuses(&bench, "telemetry_degraded", "no reading for");
+    refuses(&bench, "telemetry_degraded", "the driver has been silent");
     let blocks = bench.blocks();
     assert_eq!(blocks.len(), 7, "three of each point, and the drift");
     let reason = "since it was asked for power_mw";

@@ -236,7 +236,7 @@ fn look_at_card(device: Device, watch: &Watch, energy: bool, progress: &Progress
         device.name,
         time.as_secs_f64()
     ));
-    let before = watch.calm(time).map(Box::new);
+    let before = watch.calm_before(time).map(Box::new);
     for finding in watch.remarks() {
         let remedy = finding.remedy.unwrap_or_default();
         progress.line(&format!("{}: {} → {remedy}", finding.what, finding.state));
@@ -319,7 +319,7 @@ fn measure(
             Record::Block(block) => block.sensors = watch.during(block),
             Record::End(end) => {
                 if watch.lost().is_none() {
-                    end.after = watch.calm(IDLE_AFTER_WORK).map(Box::new);
+                    end.after = watch.calm_after(IDLE_AFTER_WORK).map(Box::new);
                 }
                 end.lost = watch.lost();
             }

@@ -8,6 +8,7 @@ use super::exit::{CliError, Exit};
 use super::progress::Progress;
 use crate::clock::{Clock as _, Monotonic};
 use crate::engine::worker::Escort;
+use crate::metrics::energy::Window;
 use crate::record::card::{CardFacts, Sensors};
 use crate::record::machine::Device;
 use crate::record::observation::Block;
@@ -99,8 +100,20 @@ impl Watch {
         }
     }
 
-    /// What the card does while nothing is measured, from now on for so long.
-    pub(super) fn calm(&self, time: Duration) -> Option<Sensors> {
+    /// What the card does before anything is measured, from now on for so long.
+    pub(super) fn calm_before(&self, time: Duration) -> Option<Sensors> {
+        let (sampler, window) = self.at_rest(time)?;
+        Some(sampler.cut(window.from, window.to))
+    }
+
+    /// What the card does after everything was measured, and what no block has told of.
+    pub(super) fn calm_after(&self, time: Duration) -> Option<Sensors> {
+        let (sampler, window) = self.at_rest(time)?;
+        Some(sampler.cut_block(window.from, window.to))
+    }
+
+    /// Waits until the card was read without a worker for so long.
+    fn at_rest(&self, time: Duration) -> Option<(&Sampler, Window)> {
         let Self::Card { sampler, .. } = self else {
             return None;
         };
@@ -111,7 +124,7 @@ impl Watch {
         let from = first + Nanos::new(1);
         let to = from + Nanos::new(time.as_nanos() as u64);
         sampler.wait_for_reading(to, time + PATIENCE);
-        Some(sampler.cut(from, to))
+        Some((sampler, Window { from, to }))
     }
 
     /// What the sensors said during a block.

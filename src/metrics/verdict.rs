@@ -112,6 +112,8 @@ pub enum Verdict {
     TelemetryDegraded {
         /// Longest time without a reading ÷ the period asked for.
         longest_gap: f64,
+        /// Why the driver gave none, where it is the cause.
+        silence: Option<String>,
     },
     /// No sensor could be read on a card.
     TelemetryMissing {
@@ -236,7 +238,14 @@ impl Verdict {
             Self::MemoryNearLimit { .. } => {
                 "leave room for longer prompts: lower the batch size or the precision"
             }
-            Self::TelemetryDegraded { .. } => "free a processor core for the sampler and run again",
+            Self::TelemetryDegraded { silence: None, .. } => {
+                "free a processor core for the sampler and run again; if it comes back, look for driver errors (dmesg | grep NVRM)"
+            }
+            Self::TelemetryDegraded {
+                silence: Some(_), ..
+            } => {
+                "look for driver errors (dmesg | grep NVRM), restart the driver or the machine, and run again"
+            }
             Self::TelemetryMissing { .. } => "see what `mtok doctor` says about NVML",
             Self::EventTime { .. } => {
                 "check for other work on the card; trust the device time only after a second run"
@@ -271,7 +280,7 @@ impl Verdict {
             Self::WideInterval { half_width, .. } => *half_width,
             Self::Autocorrelated { lag1 } => *lag1,
             Self::MemoryNearLimit { used_bytes, .. } => *used_bytes as f64,
-            Self::TelemetryDegraded { longest_gap } => *longest_gap,
+            Self::TelemetryDegraded { longest_gap, .. } => *longest_gap,
             Self::EventTime { disagreement } => disagreement.abs(),
             Self::InCache { bytes } => -bytes,
             Self::InvalidGenerations { count, .. } => *count as f64,
@@ -380,7 +389,10 @@ mod tests {
                 used_bytes: 99,
                 total_bytes: 100,
             },
-            Verdict::TelemetryDegraded { longest_gap: 4.0 },
+            Verdict::TelemetryDegraded {
+                longest_gap: 4.0,
+                silence: None,
+            },
             Verdict::TelemetryMissing { reason: None },
         ];
         for verdict in refused {

@@ -83,8 +83,15 @@ impl fmt::Display for Verdict {
                 "{} of the memory was used",
                 percent(*used_bytes as f64 / *total_bytes as f64)
             ),
-            Self::TelemetryDegraded { longest_gap } => {
-                write!(f, "no reading for {longest_gap:.0} periods")
+            Self::TelemetryDegraded {
+                longest_gap,
+                silence,
+            } => {
+                write!(f, "no reading for {longest_gap:.0} periods")?;
+                match silence {
+                    Some(reason) => write!(f, ": {reason}"),
+                    None => Ok(()),
+                }
             }
             Self::TelemetryMissing { reason: None } => {
                 f.write_str("no sensor of the card could be read")

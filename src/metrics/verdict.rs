@@ -155,6 +155,8 @@ pub enum Verdict {
         /// Name of the device.
         device: String,
     },
+    /// A price of energy was given and no energy was measured.
+    EnergyPriceUnused,
     /// Not the engine whose speed is on offer.
     StockEngine,
     /// No device was measured.
@@ -192,6 +194,7 @@ impl Verdict {
             Self::PriceUndated => "price_undated",
             Self::PriceMissing => "price_missing",
             Self::PriceOfOther { .. } => "price_of_other",
+            Self::EnergyPriceUnused => "energy_price_unused",
             Self::StockEngine => "stock_engine",
             Self::Simulated => "simulated",
         }
@@ -264,6 +267,9 @@ impl Verdict {
             Self::PriceOfOther { .. } => {
                 "leave --gpu (price.gpu) out, or give the rate of the machine with --usd-per-hour"
             }
+            Self::EnergyPriceUnused => {
+                "set measure.energy = true in study.toml and run on a card, or leave --usd-per-kwh and --pue out"
+            }
             Self::StockEngine => "measure with --engine decoder for the speed on offer",
             Self::Simulated => "measure on a device; a simulated result has no price",
         }
@@ -299,6 +305,7 @@ impl Verdict {
             | Self::PriceUndated
             | Self::PriceMissing
             | Self::PriceOfOther { .. }
+            | Self::EnergyPriceUnused
             | Self::StockEngine
             | Self::Simulated => 0.0,
         }
@@ -336,6 +343,7 @@ impl Verdict {
             | Self::PriceOld { .. }
             | Self::PriceUndated
             | Self::PriceMissing
+            | Self::EnergyPriceUnused
             | Self::StockEngine
             | Self::Simulated => false,
         }

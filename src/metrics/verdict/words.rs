@@ -119,6 +119,9 @@ impl fmt::Display for Verdict {
             Self::PriceOfOther { card, device } => {
                 write!(f, "priced as {card}, but measured on {device}")
             }
+            Self::EnergyPriceUnused => {
+                f.write_str("a price of energy was given, but no energy was measured")
+            }
             Self::StockEngine => {
                 f.write_str("the stock engine is a yardstick, not the fastest this program has")
             }

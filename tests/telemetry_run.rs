@@ -865,7 +865,9 @@ fn energy_is_shown_per_phase_gross_and_net() {
     let report = bench.report();
     assert!(report.contains("the card drew 100.0 W"), "{report}");
     let html = std::fs::read_to_string(bench.out().join("report.html")).unwrap();
-    assert!(html.contains("power over the time of bf16 b2 16/32"));
+    let caption = "Power over the time of bf16 b2 16/32, the point that was measured the longest: its 2 \
+                   measured blocks one after another, read every 50 ms.";
+    assert!(html.contains(caption), "{html}");
 }
 
 #[track_caller]

@@ -29,7 +29,7 @@ use fake_nvml::script::Script;
 use mtok::clock::{Clock, Monotonic};
 use mtok::engine::worker::{BlockSeen, Launcher, Processes, Unescorted, Worker, WorkerCommand};
 use mtok::metrics::stats::{Estimate, Sample};
-use mtok::telemetry::card::{Choice, DeviceOrder};
+use mtok::telemetry::card::{Choice, DeviceOrder, Visibility};
 use mtok::telemetry::nvml::{Access, open};
 use mtok::telemetry::sampler::{SamplePeriod, Sampler};
 use mtok::units::Seconds;
@@ -136,10 +136,12 @@ fn sampler(library: &Path) -> Sampler {
     };
     let choice = Choice::Ordinal {
         ordinal: 0,
-        visible: None,
-        order: DeviceOrder::PciBusId,
+        visibility: Visibility {
+            devices: None,
+            order: DeviceOrder::PciBusId,
+        },
     };
-    let probe = Box::new(open(&access, &choice).unwrap());
+    let probe = Box::new(open(&access, &choice, &|_| ()).unwrap());
     Sampler::start(probe, SamplePeriod::default(), Arc::new(Monotonic)).unwrap()
 }
 

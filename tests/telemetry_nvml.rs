@@ -5,6 +5,7 @@
     reason = "a helper of a test may fail like a test"
 )]
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use fake_nvml::script::{Card, Event, Fault, Owner, Process, Script, Sensors, Ser
 use mtok::clock::{Clock, Monotonic};
 use mtok::record::sensor::Sensor;
 use mtok::telemetry::Probe;
-use mtok::telemetry::card::{CardIdentity, Choice, DeviceOrder};
+use mtok::telemetry::card::{CardIdentity, Choice, DeviceOrder, Visibility};
 use mtok::telemetry::findings::{Finding, examine};
 use mtok::telemetry::nvml::{Access, NvmlProbe, open};
 use mtok::telemetry::sampler::{CardState, LossCause, SamplePeriod, Sampler};
@@ -51,7 +52,16 @@ impl Driver {
     }
 
     fn open(&self) -> Result<NvmlProbe, Unavailable> {
-        open(&self.access, &first())
+        self.open_by(&first())
+    }
+
+    fn open_by(&self, choice: &Choice) -> Result<NvmlProbe, Unavailable> {
+        open(&self.access, choice, &|_| ())
+    }
+
+    /// The diagnosis where nothing hides a card.
+    fn examine(&self) -> Vec<Finding> {
+        examine(&self.access, &Visibility::default(), &|_| ())
     }
 
     fn sampler(&self) -> Sampler {
@@ -64,8 +74,7 @@ impl Driver {
 fn first() -> Choice {
     Choice::Ordinal {
         ordinal: 0,
-        visible: None,
-        order: DeviceOrder::FastestFirst,
+        visibility: Visibility::default(),
     }
 }
 
@@ -211,7 +220,7 @@ fn an_absent_library_is_a_state_with_a_remedy() {
         library: Some(PathBuf::from("/nonexistent/libnvidia-ml.so.1")),
         limit: PATIENCE,
     };
-    let unavailable = open(&access, &first()).unwrap_err();
+    let unavailable = open(&access, &first(), &|_| ()).unwrap_err();
     assert!(
         matches!(unavailable, Unavailable::LibraryAbsent { .. }),
         "{unavailable:?}"
@@ -261,6 +270,18 @@ fn a_driver_that_hangs_at_its_start_is_left_behind() {
     driver.access.limit = Duration::from_millis(50);
     let waited = driver.access.limit;
     assert_eq!(driver.open().unwrap_err(), Unavailable::Silent { waited });
+}
+
+#[test]
+fn a_driver_that_takes_its_time_is_told_of_once_and_has_all_of_it() {
+    let mut driver = Driver::new(&failing(vec![Fault::hangs("nvmlInit_v2", 0, 3_500)]));
+    driver.access.limit = PATIENCE;
+    let told = RefCell::new(Vec::new());
+    let probe = open(&driver.access, &first(), &|most| {
+        told.borrow_mut().push(most);
+    });
+    assert!(probe.is_ok());
+    assert_eq!(told.into_inner(), [PATIENCE]);
 }
 
 #[test]
@@ -647,7 +668,7 @@ fn two_cards() -> Script {
 fn the_card_is_the_one_that_the_engine_names() {
     let driver = Driver::new(&two_cards());
     let named = |choice: &Choice| {
-        let probe = open(&driver.access, choice).map_err(|error| error.to_string())?;
+        let probe = driver.open_by(choice).map_err(|error| error.to_string())?;
         Ok::<_, String>(probe.facts().name.clone().unwrap())
     };
     let h100 = Ok("NVIDIA H100 80GB HBM3".to_owned());
@@ -656,8 +677,10 @@ fn the_card_is_the_one_that_the_engine_names() {
     assert_eq!(named(&identity(Some(uuid), None)), h100);
     let by_bus = Choice::Ordinal {
         ordinal: 0,
-        visible: None,
-        order: DeviceOrder::PciBusId,
+        visibility: Visibility {
+            devices: None,
+            order: DeviceOrder::PciBusId,
+        },
     };
     assert_eq!(named(&by_bus), h100);
     let error = named(&identity(Some("GPU-0"), None)).unwrap_err();
@@ -674,7 +697,9 @@ fn a_card_that_fails_does_not_hide_its_neighbour() {
         ..Fault::fails("*", 15)
     }];
     let driver = Driver::new(&script);
-    let mut probe = open(&driver.access, &identity(None, Some("0000:01:00.0"))).unwrap();
+    let mut probe = driver
+        .open_by(&identity(None, Some("0000:01:00.0")))
+        .unwrap();
     shows(&probe.read(None), &[(Sensor::Temperature, 61)]);
 }
 
@@ -691,7 +716,7 @@ fn a_slice_has_its_own_memory_and_no_power() {
     let driver = Driver::new(&script(card));
     // CUDA gives the bytes of a slice's UUID without saying that it is one.
     let choice = identity(Some("GPU-b"), Some("0000:01:00.0"));
-    let mut probe = open(&driver.access, &choice).unwrap();
+    let mut probe = driver.open_by(&choice).unwrap();
     assert_eq!(probe.facts().mig_uuid.as_deref(), Some("MIG-b"));
     assert_eq!(probe.facts().memory_bytes, Some(10_000 * MIB));
     let reading = probe.read(None);
@@ -720,7 +745,7 @@ fn finding<'a>(findings: &'a [Finding], what: &str) -> &'a Finding {
 #[test]
 fn a_card_in_order_needs_no_remedy() {
     let driver = Driver::new(&script(Card::default()));
-    let findings = examine(&driver.access, &first());
+    let findings = driver.examine();
     let remedies: Vec<_> = findings
         .iter()
         .filter(|finding| finding.remedy.is_some())
@@ -739,7 +764,7 @@ fn what_is_out_of_order_comes_with_a_remedy() {
     card.ecc = None;
     card.sensors.throttle_reasons = Series::Constant(0x2);
     let driver = Driver::lacking(&script(card), &["nvmlDeviceGetTotalEnergyConsumption"]);
-    let findings = examine(&driver.access, &first());
+    let findings = driver.examine();
     for what in [
         "energy counter",
         "GPM",
@@ -773,7 +798,7 @@ fn a_card_without_any_power_does_not_promise_an_integral() {
         "field:186",
     ];
     let driver = Driver::new(&failing(names.map(|name| Fault::fails(name, 3)).into()));
-    let findings = examine(&driver.access, &first());
+    let findings = driver.examine();
     let remedy = finding(&findings, "energy counter").remedy.as_ref();
     assert!(remedy.unwrap().contains("no power either"), "{remedy:?}");
 }
@@ -791,7 +816,7 @@ fn a_divided_card_whose_slice_is_not_known_shows_nothing_of_all_slices() {
             "{sensor:?}"
         );
     }
-    let findings = examine(&driver.access, &first());
+    let findings = driver.examine();
     assert_eq!(finding(&findings, "MIG").state, "on");
     assert!(finding(&findings, "MIG").remedy.is_some());
     let shared = "the card gives it for all MIG slices together";
@@ -803,7 +828,7 @@ fn a_divided_card_whose_slice_is_not_known_shows_nothing_of_all_slices() {
 #[test]
 fn without_a_driver_the_diagnosis_is_one_line() {
     let driver = Driver::new(&failing(vec![Fault::fails("nvmlInit_v2", 9)]));
-    let findings = examine(&driver.access, &first());
+    let findings = driver.examine();
     assert_eq!(findings.len(), 1);
     assert!(
         findings[0]
@@ -820,7 +845,7 @@ fn without_a_driver_the_diagnosis_is_one_line() {
 fn the_loader_finds_the_library_by_its_name() {
     const NAME: &str = "the_loader_finds_the_library_by_its_name";
     if std::env::var_os(SCRIPT_VARIABLE).is_some() {
-        let probe = open(&Access::default(), &first()).unwrap();
+        let probe = open(&Access::default(), &first(), &|_| ()).unwrap();
         println!("found {}", probe.facts().name.as_deref().unwrap());
         return;
     }

@@ -117,6 +117,11 @@ impl Bench {
     }
 
     fn mtok(&self, arguments: &[&str]) -> Output {
+        self.mtok_where(&[], arguments)
+    }
+
+    /// Runs the program with these variables, and with none that hides or orders cards beside them.
+    fn mtok_where(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mtok"));
         command.args(arguments).env_remove("MTOK_NVML_LIBRARY");
         let path = |name: &str| self.folder.path().join(name);
@@ -125,6 +130,10 @@ impl Bench {
             Found::ByPath => command.env("MTOK_NVML_LIBRARY", path(fake_nvml::install::LIBRARY)),
             Found::Nowhere => command.env("MTOK_NVML_LIBRARY", path("nowhere.so")),
         };
+        command
+            .env_remove("CUDA_VISIBLE_DEVICES")
+            .env_remove("CUDA_DEVICE_ORDER")
+            .envs(variables.iter().copied());
         command.output().unwrap()
     }
 
@@ -303,9 +312,10 @@ fn another_card_than_the_engines_is_not_taken_for_it() {
 
 // Which card.
 
-#[test]
-fn of_several_cards_the_engines_own_is_read() {
+/// A second card with another power.
+fn two_cards() -> Script {
     let other = Card {
+        name: b"NVIDIA L4".to_vec(),
         uuid: "GPU-22222222-2222-3333-4444-555555555555".to_owned(),
         pci_bus_id: "00000000:41:00.0".to_owned(),
         sensors: Sensors {
@@ -314,13 +324,17 @@ fn of_several_cards_the_engines_own_is_read() {
         },
         ..working()
     };
-    let script = Script {
+    Script {
         cards: vec![working(), other],
         ..Script::default()
-    };
+    }
+}
+
+#[test]
+fn of_several_cards_the_engines_own_is_read() {
     // CUDA writes the address with fewer digits than NVML.
     let engine = "[device]\npci_bus_id = \"0000:41:00.0\"\n[model]\n";
-    let bench = Bench::new(&script).with_engine("[model]\n", engine);
+    let bench = Bench::new(&two_cards()).with_engine("[model]\n", engine);
     let ran = bench.run(&["--require-telemetry"]);
     assert_eq!(ran.code, 0, "{}", ran.said);
     for block in bench.blocks() {
@@ -412,6 +426,21 @@ fn ends_the_card(script: &Script, reason: &str) {
     let mut sorted = statuses.clone();
     sorted.sort_unstable();
     assert_eq!(sorted, ["crashed", "skipped"]);
+    bench.verifies();
+}
+
+#[test]
+fn what_was_never_tried_on_a_lost_card_is_skipped_and_the_run_is_no_success() {
+    let lost = Fault::fails_after("nvmlDeviceGetTotalEnergyConsumption", 70, 15);
+    let bench = Bench::new(&failing(vec![lost]));
+    let study = STUDY.replace("[\"bf16\"]", "[\"bf16\", \"q8_0\"]");
+    let study = study.replace("min_block_seconds = 0.2", "min_block_seconds = 4");
+    std::fs::write(bench.folder.path().join("study.toml"), study).unwrap();
+    let ran = bench.run(&[]);
+    assert_eq!(ran.code, 8, "{}", ran.said);
+    let points = ran.json["points"].as_array().unwrap();
+    let of = |status: &str| points.iter().filter(|it| it["status"] == status).count();
+    assert_eq!((of("crashed"), of("skipped")), (1, 3), "{points:?}");
     bench.verifies();
 }
 
@@ -604,6 +633,27 @@ fn an_xid_before_the_first_block_is_doubted_in_it() {
 }
 
 #[test]
+fn an_xid_after_the_last_block_is_doubted_of_the_run() {
+    // One every quarter of a second, whenever the last block ends.
+    let events = (0..240).map(|n| Event {
+        at_ms: n * 250,
+        xid: 43,
+    });
+    let script = with(|card| card.events = events.collect());
+    let bench = Bench::new(&script);
+    let ran = bench.run(&["--strict"]);
+    assert_eq!(ran.code, 6, "{}", ran.said);
+    let warnings = ran.json["warnings"].as_array().unwrap();
+    let of_run = warnings.iter().filter(|warning| warning["point"].is_null());
+    let of_run: Vec<&Value> = of_run.filter(|warning| warning["code"] == "xid").collect();
+    assert_eq!(of_run.len(), 1, "{warnings:?}");
+    assert_eq!(of_run[0]["message"], "the driver reported XID 43");
+    let end = bench.records().pop().unwrap();
+    let after = end["after"]["columns"]["xid"].as_array().unwrap();
+    assert!(after.iter().any(|number| number == 43), "{after:?}");
+}
+
+#[test]
 fn memory_near_the_limit_is_doubted() {
     let full = Series::steps(&[(0, 600_000_000), (2_100, 84_000_000_000), (60_000, 1)]);
     let script = with(|card| card.sensors.memory_used_bytes = full);
@@ -658,7 +708,7 @@ fn a_driver_that_falls_silent_does_not_hold_the_run_up() {
     let silent = Fault::hangs("nvmlDeviceGetPowerUsage", 60, 3_600_000);
     let bench = Bench::new(&failing(vec![silent]))
         .with_study("min_block_seconds = 0.2", "min_block_seconds = 1");
-    refuses(&bench, "telemetry_degraded", "no reading for");
+    refuses(&bench, "telemetry_degraded", "the driver has been silent");
     let blocks = bench.blocks();
     assert_eq!(blocks.len(), 7, "three of each point, and the drift");
     let reason = "since it was asked for power_mw";
@@ -815,7 +865,9 @@ fn energy_is_shown_per_phase_gross_and_net() {
     let report = bench.report();
     assert!(report.contains("the card drew 100.0 W"), "{report}");
     let html = std::fs::read_to_string(bench.out().join("report.html")).unwrap();
-    assert!(html.contains("power over the time of bf16 b2 16/32"));
+    let caption = "Power over the time of bf16 b2 16/32, the point that was measured the longest: its 2 \
+                   measured blocks one after another, read every 50 ms.";
+    assert!(html.contains(caption), "{html}");
 }
 
 #[track_caller]
@@ -945,6 +997,119 @@ fn the_doctor_names_what_a_report_would_lack() {
     ] {
         assert!(text.contains(expected), "{expected} is not in\n{text}");
     }
+}
+
+/// What the doctor finds in an environment with these variables.
+fn diagnosis(script: &Script, variables: &[(&str, &str)]) -> Vec<Value> {
+    let output = Bench::new(script).mtok_where(variables, &["doctor", "--json"]);
+    assert!(output.status.success(), "{output:?}");
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    document["findings"].as_array().unwrap().clone()
+}
+
+/// What was found of `what`, once per card.
+fn found(findings: &[Value], what: &str) -> Vec<String> {
+    let of_this = findings.iter().filter(|finding| finding["what"] == what);
+    let found = of_this.map(|finding| finding["found"].as_str().unwrap().to_owned());
+    found.collect()
+}
+
+const H100: &str =
+    "NVIDIA H100 80GB HBM3 (GPU-11111111-2222-3333-4444-555555555555) at 00000000:01:00.0";
+const L4: &str = "NVIDIA L4 (GPU-22222222-2222-3333-4444-555555555555) at 00000000:41:00.0";
+
+#[test]
+fn the_doctor_examines_every_card_of_several_whatever_their_order() {
+    let findings = diagnosis(&two_cards(), &[]);
+    assert_eq!(found(&findings, "card"), [H100, L4]);
+    assert_eq!(found(&findings, "driver").len(), 1);
+    let order = "2 visible of 2; a run finds its own by PCI id, in whatever order CUDA counts";
+    assert_eq!(found(&findings, "cards"), [order]);
+    assert_eq!(found(&findings, "clocks").len(), 2);
+    let of_l4 = findings.iter().filter(|finding| {
+        finding["card"] == "GPU-22222222-2222-3333-4444-555555555555" && finding["what"] == "clocks"
+    });
+    assert_eq!(of_l4.count(), 1);
+}
+
+#[test]
+fn the_doctor_leaves_a_hidden_card_out() {
+    let by_uuid = [("CUDA_VISIBLE_DEVICES", "GPU-22")];
+    let findings = diagnosis(&two_cards(), &by_uuid);
+    assert_eq!(found(&findings, "card"), [L4]);
+    let visible = "1 visible of 2 (CUDA_VISIBLE_DEVICES=\"GPU-22\")";
+    assert_eq!(found(&findings, "cards"), [visible]);
+    let by_number = [
+        ("CUDA_VISIBLE_DEVICES", "1"),
+        ("CUDA_DEVICE_ORDER", "PCI_BUS_ID"),
+    ];
+    assert_eq!(found(&diagnosis(&two_cards(), &by_number), "card"), [L4]);
+}
+
+#[test]
+fn the_doctor_says_when_a_number_may_mean_any_card() {
+    let findings = diagnosis(&two_cards(), &[("CUDA_VISIBLE_DEVICES", "1")]);
+    assert_eq!(found(&findings, "card"), [H100, L4]);
+    let cards = &found(&findings, "cards")[0];
+    assert!(cards.contains("only some of these are visible"), "{cards}");
+}
+
+#[test]
+fn the_doctor_says_when_no_card_is_visible() {
+    let findings = diagnosis(&two_cards(), &[("CUDA_VISIBLE_DEVICES", "")]);
+    assert_eq!(found(&findings, "card"), Vec::<String>::new());
+    assert_eq!(found(&findings, "driver"), ["570.124.06 (CUDA 12.8)"]);
+    let cards = findings.iter().find(|it| it["what"] == "cards").unwrap();
+    assert_eq!(cards["found"], "0 visible of 2 (CUDA_VISIBLE_DEVICES=\"\")");
+    assert_eq!(cards["state"], "doubtful");
+    let remedy = cards["remedy"].as_str().unwrap();
+    assert!(remedy.contains("unset CUDA_VISIBLE_DEVICES"), "{remedy}");
+}
+
+#[test]
+fn the_doctor_names_the_instance_under_mig() {
+    let instance = |uuid: &str| Slice {
+        uuid: uuid.to_owned(),
+        memory_bytes: 20_000_000_000,
+        memory_used_bytes: Series::Constant(0),
+    };
+    let script = with(|card| {
+        card.mig = Some(Series::Constant(1));
+        card.slices = vec![instance("MIG-a"), instance("MIG-b")];
+    });
+    let findings = diagnosis(&script, &[("CUDA_VISIBLE_DEVICES", "MIG-b")]);
+    let of_instance = format!("{H100}, MIG instance MIG-b");
+    assert_eq!(found(&findings, "card"), [of_instance]);
+    let memory = findings.iter().find(|it| it["what"] == "card memory");
+    assert_eq!(memory.unwrap()["card"], "MIG-b");
+    let of_all = format!("{H100}, MIG instances MIG-a, MIG-b");
+    assert_eq!(found(&diagnosis(&script, &[]), "card"), [of_all]);
+}
+
+#[test]
+fn the_doctor_tells_of_a_card_that_is_lost_beside_one_that_is_not() {
+    let mut script = two_cards();
+    script.faults = vec![Fault {
+        // The second question for a handle is that for the second card.
+        after_calls: 1,
+        calls: Some(1),
+        ..Fault::fails("nvmlDeviceGetHandleByIndex_v2", 15)
+    }];
+    let findings = diagnosis(&script, &[]);
+    assert_eq!(found(&findings, "card"), ["— (the card is lost)", H100]);
+}
+
+/// Half a minute would be too long to wait for nothing; three seconds are not.
+#[test]
+fn a_driver_that_is_slow_to_start_is_said_to_be_waited_for() {
+    let script = failing(vec![Fault::hangs("nvmlInit_v2", 0, 3_500)]);
+    let said = "waiting for the NVIDIA driver to answer, for at most 60 s\n";
+    let output = Bench::new(&script).mtok(&["doctor"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), said);
+    let ran = Bench::new(&script).run(&["--require-telemetry"]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    assert_eq!(ran.said.matches(said).count(), 1, "{}", ran.said);
 }
 
 // Plan.

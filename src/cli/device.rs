@@ -44,7 +44,7 @@ impl Found {
         let study = &prepared.study;
         let order = target(prepared).order(study.sweep.variants()[0], study.measure.seed);
         let device = processes.launch()?.identify(&order)?;
-        let watch = Arc::new(Watch::start(&device, requirement(args))?);
+        let watch = Arc::new(Watch::start(&device, requirement(args), progress)?);
         processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
         progress.watch(&watch);
         let mut found = Self {
@@ -135,7 +135,9 @@ fn do_without(error: WorkerError, progress: &Progress) -> Result<Vec<Peak>, CliE
             progress.line(&format!("the limits are not known: {error}"));
             Ok(Vec::new())
         }
-        WorkerError::Refused(_) | WorkerError::Interrupted => Err(error.into()),
+        WorkerError::Refused(_) | WorkerError::CardLost { .. } | WorkerError::Interrupted => {
+            Err(error.into())
+        }
     }
 }
 
@@ -150,7 +152,7 @@ fn look_at_card(device: Device, watch: &Watch, energy: bool, progress: &Progress
         device.name,
         time.as_secs_f64()
     ));
-    let before = watch.calm(time).map(Box::new);
+    let before = watch.calm_before(time).map(Box::new);
     for finding in watch.remarks() {
         let remedy = finding.remedy.unwrap_or_default();
         progress.line(&format!("{}: {} → {remedy}", finding.what, finding.state));

@@ -6,8 +6,7 @@ use serde::Serialize;
 
 use super::args::DoctorArgs;
 use super::exit::{CliError, Exit};
-use super::watch::{access, nth_card};
-use super::{doctor_hub, host, output};
+use super::{doctor_hub, host, output, watch};
 use crate::telemetry::findings;
 
 /// How a thing stands.
@@ -27,6 +26,8 @@ pub(super) enum State {
 pub(super) struct Finding {
     /// What was looked at.
     pub(super) what: String,
+    /// Which card or MIG instance it is about, if one.
+    pub(super) card: Option<String>,
     /// How it stands.
     pub(super) state: State,
     /// What was found.
@@ -39,6 +40,7 @@ impl Finding {
     fn ok(what: &str, found: String) -> Self {
         Self {
             what: what.to_owned(),
+            card: None,
             state: State::Ok,
             found,
             remedy: None,
@@ -73,12 +75,14 @@ fn findings() -> Vec<Finding> {
     findings
 }
 
-/// What the driver's library says of the first card, and what a report would miss without it.
+/// What the driver's library says of every visible card, and what a report would miss without it.
 fn sensors() -> Vec<Finding> {
-    findings::examine(&access(), &nth_card(0))
+    let waiting = |most| output::say(&watch::waiting(most));
+    findings::examine(&watch::access(), &watch::visibility(), &waiting)
         .into_iter()
         .map(|finding| Finding {
             what: finding.what.to_owned(),
+            card: finding.card,
             state: match finding.remedy {
                 None => State::Ok,
                 Some(_) => State::Doubtful,
@@ -96,6 +100,7 @@ fn build() -> Finding {
     }
     Finding {
         what: "build".to_owned(),
+        card: None,
         state: State::Missing,
         found: "without CUDA: models run on the CPU".to_owned(),
         remedy: Some(
@@ -115,6 +120,7 @@ fn governor() -> Finding {
         }
         Ok(text) => Finding {
             what: "CPU governor".to_owned(),
+            card: None,
             state: State::Doubtful,
             found: text.trim().to_owned(),
             remedy: Some("cpupower frequency-set -g performance".to_owned()),
@@ -136,6 +142,7 @@ fn disk() -> Finding {
             }
             Finding {
                 what: "disk".to_owned(),
+                card: None,
                 state: State::Doubtful,
                 found,
                 remedy: Some("free some space, or use --out on another disk".to_owned()),
@@ -143,6 +150,7 @@ fn disk() -> Finding {
         }
         Err(error) => Finding {
             what: "disk".to_owned(),
+            card: None,
             state: State::Missing,
             found: error.to_string(),
             remedy: Some("run where files can be written".to_owned()),

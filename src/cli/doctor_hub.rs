@@ -16,6 +16,7 @@ pub(super) fn findings() -> Vec<Finding> {
         Ok(settings) => vec![hub(&settings), token(&settings), cache(&settings)],
         Err(error) => vec![Finding {
             what: "Hub".to_owned(),
+            card: None,
             state: State::Missing,
             found: error.to_string(),
             remedy: error.hint(),
@@ -136,6 +137,7 @@ fn models(cache: &Path) -> String {
 fn finding(what: &str, state: State, found: String, remedy: Option<&str>) -> Finding {
     Finding {
         what: what.to_owned(),
+        card: None,
         state,
         found,
         remedy: remedy.map(str::to_owned),

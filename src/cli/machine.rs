@@ -1,9 +1,9 @@
 //! The machine that a plan is for.
 
-use super::args;
 use super::exit::{CliError, Exit};
 use super::pricing::{self, Priced};
 use super::watch;
+use super::{args, output};
 use crate::catalog::Catalog;
 use crate::catalog::book::GpuCard;
 use crate::catalog::gpus;
@@ -13,6 +13,7 @@ use crate::study::model::DeviceChoice;
 use crate::study::plan::Machine;
 use crate::study::spec::{Price, Study, Target};
 use crate::telemetry::Probe as _;
+use crate::telemetry::card::Choice;
 use crate::telemetry::nvml;
 use crate::units::{Bytes, FlopPerSecond};
 
@@ -55,7 +56,12 @@ fn of_driver(study: &Study, catalog: &Catalog) -> Result<(Machine, Priced), CliE
         )
         .hint("name the card with --gpu, for example --gpu h100-sxm")
     };
-    let probe = nvml::open(&watch::access(), &watch::nth_card(ordinal))
+    let choice = Choice::Ordinal {
+        ordinal: ordinal as usize,
+        visibility: watch::visibility(),
+    };
+    let waiting = |most| output::say(&watch::waiting(most));
+    let probe = nvml::open(&watch::access(), &choice, &waiting)
         .map_err(|reason| refuse(reason.to_string()))?;
     let CardFacts {
         name: Some(name),

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use super::output;
 use super::watch::Watch;
 use crate::measure::Event;
+use crate::metrics::energy::Phase;
 use crate::metrics::stats::Estimate;
 use crate::quality::{self, Role};
 use crate::record::quantizing::Quantizing;
@@ -105,6 +106,25 @@ impl Progress {
                     "{}  {}  block {blocks} of {goal}  {} to go",
                     self.rate,
                     block.point,
+                    duration(*ahead)
+                ));
+            }
+            Event::Drift { point, ahead } => {
+                self.message(&format!("drift of {point}  {} to go", duration(*ahead)));
+            }
+            Event::Energy {
+                point,
+                phase,
+                block,
+                blocks,
+                ahead,
+            } => {
+                let phase = match phase {
+                    Phase::Prefill => "prefill",
+                    Phase::Decode => "decode",
+                };
+                self.message(&format!(
+                    "energy of {phase}  {point}  block {block} of {blocks}  {} to go",
                     duration(*ahead)
                 ));
             }

@@ -16,7 +16,7 @@ use super::{quality, reports};
 use crate::clock::{Clock as _, Monotonic};
 use crate::engine::worker::{Escort as _, Holding, Prompted, Refusal, WorkerError};
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
-use crate::record::observation::{EndStatus, Record};
+use crate::record::observation::{EndStatus, Record, SkipCause};
 use crate::record::store::Writer;
 use crate::report::document::{Document, Status};
 use crate::study::plan::{Plan, PlannedPoint};
@@ -191,7 +191,7 @@ fn with_sensors(mut record: Record, watch: &Watch) -> Record {
         Record::Block(block) => block.sensors = watch.during(block),
         Record::End(end) => {
             if watch.lost().is_none() {
-                end.after = watch.calm(IDLE_AFTER_WORK).map(Box::new);
+                end.after = watch.calm_after(IDLE_AFTER_WORK).map(Box::new);
             }
             end.lost = watch.lost();
         }
@@ -212,7 +212,9 @@ fn with_sensors(mut record: Record, watch: &Watch) -> Record {
 fn verdict(document: &Document, args: &RunArgs) -> Exit {
     let failed = document.rows.iter().any(|row| match row.status {
         Status::Oom | Status::Crashed | Status::Timeout | Status::Invalid => true,
-        Status::Ok | Status::Skipped | Status::Interrupted => false,
+        // The card was lost, or no worker could be had, before it was tried.
+        Status::Skipped => row.skipped == Some(SkipCause::LoadFailed),
+        Status::Ok | Status::Interrupted => false,
     });
     if failed {
         Exit::Partial
@@ -241,7 +243,9 @@ impl From<WorkerError> for CliError {
             WorkerError::Refused(Refusal::Model { .. } | Refusal::Unsupported { .. }) => {
                 Exit::Model
             }
-            WorkerError::Refused(Refusal::Device { .. }) => Exit::Device,
+            WorkerError::Refused(Refusal::Device { .. }) | WorkerError::CardLost { .. } => {
+                Exit::Device
+            }
             WorkerError::Refused(Refusal::Storage { .. }) => Exit::Storage,
             WorkerError::Refused(Refusal::OutOfMemory { .. } | Refusal::Invalid { .. })
             | WorkerError::Lost(_) => Exit::Failure,

@@ -71,7 +71,9 @@ fn lost(place: &str, error: WorkerError) -> CliError {
         WorkerError::Refused(Refusal::Model { place, reason }) => {
             EngineError::Model { place, reason }.into()
         }
-        other @ (WorkerError::Refused(_) | WorkerError::Interrupted) => other.into(),
+        other @ (WorkerError::Refused(_)
+        | WorkerError::CardLost { .. }
+        | WorkerError::Interrupted) => other.into(),
     }
 }
 

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::exit::{CliError, Exit};
+use super::progress::Progress;
 use crate::clock::{Clock as _, Monotonic};
 use crate::engine::worker::Escort;
+use crate::metrics::energy::Window;
 use crate::record::card::{CardFacts, Sensors};
 use crate::record::machine::Device;
 use crate::record::observation::Block;
 use crate::record::sensor::Sensor;
-use crate::telemetry::card::{CardIdentity, Choice, DeviceOrder};
+use crate::telemetry::card::{CardIdentity, Choice, DeviceOrder, Visibility};
 use crate::telemetry::findings::{self, Finding};
 use crate::telemetry::nvml::{self, Access};
 use crate::telemetry::sampler::{CardState, Latest, SamplePeriod, Sampler};
@@ -41,7 +43,11 @@ pub(super) enum Watch {
 impl Watch {
     /// Finds the card that `device` is and starts reading it. Without sensors the run goes on, unless
     /// they are `required`; on a card that is lost nothing is begun.
-    pub(super) fn start(device: &Device, required: Requirement) -> Result<Self, CliError> {
+    pub(super) fn start(
+        device: &Device,
+        required: Requirement,
+        progress: &Progress,
+    ) -> Result<Self, CliError> {
         let Some(identity) = CardIdentity::of(device) else {
             return match required {
                 Requirement::Required => Err(refuse(&format!("{} has no sensors", device.name))
@@ -51,7 +57,8 @@ impl Watch {
         };
         let period = SamplePeriod::default();
         let since = Monotonic.now();
-        let started = nvml::open(&access(), &Choice::Identity(identity))
+        let choice = Choice::Identity(identity);
+        let started = nvml::open(&access(), &choice, &|most| progress.line(&waiting(most)))
             .and_then(|probe| Sampler::start(Box::new(probe), period, Arc::new(Monotonic)));
         match (started, required) {
             (Ok(sampler), _) => {
@@ -93,8 +100,20 @@ impl Watch {
         }
     }
 
-    /// What the card does while nothing is measured, from now on for so long.
-    pub(super) fn calm(&self, time: Duration) -> Option<Sensors> {
+    /// What the card does before anything is measured, from now on for so long.
+    pub(super) fn calm_before(&self, time: Duration) -> Option<Sensors> {
+        let (sampler, window) = self.at_rest(time)?;
+        Some(sampler.cut(window.from, window.to))
+    }
+
+    /// What the card does after everything was measured, and what no block has told of.
+    pub(super) fn calm_after(&self, time: Duration) -> Option<Sensors> {
+        let (sampler, window) = self.at_rest(time)?;
+        Some(sampler.cut_block(window.from, window.to))
+    }
+
+    /// Waits until the card was read without a worker for so long.
+    fn at_rest(&self, time: Duration) -> Option<(&Sampler, Window)> {
         let Self::Card { sampler, .. } = self else {
             return None;
         };
@@ -105,7 +124,7 @@ impl Watch {
         let from = first + Nanos::new(1);
         let to = from + Nanos::new(time.as_nanos() as u64);
         sampler.wait_for_reading(to, time + PATIENCE);
-        Some(sampler.cut(from, to))
+        Some((sampler, Window { from, to }))
     }
 
     /// What the sensors said during a block.
@@ -227,17 +246,22 @@ pub(super) fn access() -> Access {
     }
 }
 
-/// The card that CUDA counts as `ordinal` in this environment.
-pub(super) fn nth_card(ordinal: u32) -> Choice {
-    Choice::Ordinal {
-        ordinal: ordinal as usize,
-        visible: std::env::var_os("CUDA_VISIBLE_DEVICES")
+/// What this environment says of the cards that CUDA shows.
+pub(super) fn visibility() -> Visibility {
+    Visibility {
+        devices: std::env::var_os("CUDA_VISIBLE_DEVICES")
             .map(|value| value.to_string_lossy().into_owned()),
         order: match std::env::var_os("CUDA_DEVICE_ORDER") {
             Some(order) if order == "PCI_BUS_ID" => DeviceOrder::PciBusId,
             Some(_) | None => DeviceOrder::FastestFirst,
         },
     }
+}
+
+/// What is said of a driver that takes its time.
+pub(super) fn waiting(most: Duration) -> String {
+    let seconds = most.as_secs();
+    format!("waiting for the NVIDIA driver to answer, for at most {seconds} s")
 }
 
 /// Whether a run may go on without sensors.

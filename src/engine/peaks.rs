@@ -21,7 +21,7 @@ use crate::study::model::Precision;
 use crate::units::Nanos;
 
 /// Buffers on a CPU: one within the caches of most, and ones beyond.
-const CPU_BUFFERS: [u64; 4] = [4 << 20, 32 << 20, 128 << 20, 256 << 20];
+const CPU_BUFFERS: [u64; 5] = [1 << 20, 4 << 20, 32 << 20, 128 << 20, 256 << 20];
 /// Buffers on a card: one within the last-level cache of a large one, and ones beyond, up to a size at
 /// which launches no longer show and which an index of 32 bits still covers.
 const CUDA_BUFFERS: [u64; 4] = [16 << 20, 128 << 20, 1 << 30, 2 << 30];

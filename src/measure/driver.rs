@@ -180,6 +180,10 @@ impl<'j, 'o> Driver<'j, 'o> {
         let reason = error.to_string();
         let (kind, stderr) = match error {
             WorkerError::Interrupted => return Err(Stop::Interrupted),
+            // The loss is the outcome of what ran then; what was never tried has none.
+            WorkerError::CardLost { .. } => {
+                return self.leave_out(variant, SkipCause::LoadFailed, &reason);
+            }
             WorkerError::Refused(Refusal::Unsupported { .. }) => {
                 return self.give_up(variant, SkipCause::Unsupported, &reason);
             }
@@ -213,6 +217,11 @@ impl<'j, 'o> Driver<'j, 'o> {
     /// Skips the points of a variant that have nothing, and lets the others keep what they have.
     fn give_up(&mut self, variant: Variant, cause: SkipCause, reason: &str) -> Result<(), Stop> {
         self.lose_worker(variant, reason);
+        self.leave_out(variant, cause, reason)
+    }
+
+    /// The same where no worker was lost for it.
+    fn leave_out(&mut self, variant: Variant, cause: SkipCause, reason: &str) -> Result<(), Stop> {
         for point in self.ledger.untouched(variant) {
             self.skip(point, cause, reason.to_owned())?;
         }

@@ -3,6 +3,7 @@
 use super::energy::EnergyBlock;
 use super::load::{Halt, Role, Session};
 use super::order;
+use super::outlets::Event;
 use crate::engine::worker::BlockOrder;
 use crate::record::observation::Purpose;
 use crate::study::plan::duration::ENERGY_BLOCK;
@@ -37,8 +38,16 @@ impl Session<'_, '_, '_> {
     /// The energy of each phase of every point that was measured. A worker that is lost here takes no
     /// result with it, and what it was at is not tried again.
     pub(super) fn energies(&mut self, rounds: u32) -> Result<(), Halt> {
-        for block in self.energy_blocks() {
+        let blocks = self.energy_blocks();
+        for (before, &block) in blocks.iter().enumerate() {
             self.driver.go_on(ENERGY_BLOCK)?;
+            self.driver.outlets.tell(Event::Energy {
+                point: block.serves,
+                phase: block.phase(),
+                block: before + 1,
+                blocks: blocks.len(),
+                ahead: self.driver.ledger.ahead(),
+            });
             self.driver.ledger.try_energy(block);
             let order = self.energy_order(block.runs);
             let room = self.room_for(block.runs);

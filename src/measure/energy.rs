@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::ledger::PhaseTime;
+use crate::metrics::energy::Phase;
 use crate::study::workload::PointId;
 
 /// Share of decoding that a decode block aims for; 95 % is what it needs.
@@ -15,6 +16,22 @@ pub(super) struct EnergyBlock {
     pub(super) serves: PointId,
     /// What runs in it.
     pub(super) runs: PointId,
+}
+
+impl EnergyBlock {
+    /// The phase that runs alone in it.
+    pub(super) fn phase(self) -> Phase {
+        if self.runs.osl == NonZeroU32::MIN {
+            Phase::Prefill
+        } else {
+            Phase::Decode
+        }
+    }
+}
+
+/// How many phases a point has: without a second output token nothing is decoded.
+pub(super) fn phases(point: PointId) -> usize {
+    if point.osl == NonZeroU32::MIN { 1 } else { 2 }
 }
 
 /// The blocks that show the energy of a point, by the time of its phases.

@@ -5,6 +5,7 @@ use super::stopping;
 use super::{Job, Planned};
 use crate::metrics::stats::Estimate;
 use crate::record::observation::{Block, Failure, Purpose, Record, SkipCause};
+use crate::study::plan::duration::ENERGY_BLOCK;
 use crate::study::spec::Measure;
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
@@ -212,15 +213,10 @@ impl<'a> Ledger<'a> {
     pub(super) fn energy_blocks(&self, variant: Variant) -> Vec<EnergyBlock> {
         let measured =
             |row: &&Row| row.point.variant() == variant && !row.settled && !row.blocks.is_empty();
-        let missing = |row: &Row| -> Vec<EnergyBlock> {
-            let shown = |runs| row.energy.iter().any(|ran| energy::same_phase(*ran, runs));
-            let blocks = energy::blocks(row.point, row.phases);
-            blocks.filter(|block| !shown(block.runs)).collect()
-        };
         self.rows
             .iter()
             .filter(measured)
-            .flat_map(missing)
+            .flat_map(Row::missing_energy)
             .collect()
     }
 
@@ -229,18 +225,33 @@ impl<'a> Ledger<'a> {
         self.row(point).map_or(0, |row| self.goal_of(row, launch))
     }
 
-    /// Measured time that the points still need.
+    /// Time that the blocks of all points still need, those for energy included.
     pub(super) fn ahead(&self) -> Seconds {
+        let open = self.rows.iter().filter(|row| !row.settled);
+        open.map(|row| self.measuring_ahead(row) + self.energy_ahead(row))
+            .sum()
+    }
+
+    fn measuring_ahead(&self, row: &Row) -> Seconds {
         let last = self.measure.launches - 1;
-        let open = self.rows.iter().filter(|row| self.wants(row, last));
-        open.map(|row| {
-            let missing = self
-                .goal_of(row, last)
-                .saturating_sub(row.blocks.len() as u32);
-            let needed = row.mean_block(self.measure) * f64::from(missing);
-            needed.min(self.measure.max_seconds - row.measured)
-        })
-        .sum()
+        if !self.wants(row, last) {
+            return Seconds::ZERO;
+        }
+        let missing = self
+            .goal_of(row, last)
+            .saturating_sub(row.blocks.len() as u32);
+        let needed = row.mean_block(self.measure) * f64::from(missing);
+        needed.min(self.measure.max_seconds - row.measured)
+    }
+
+    fn energy_ahead(&self, row: &Row) -> Seconds {
+        let blocks = match (self.measure.energy, row.blocks.is_empty()) {
+            (false, _) => 0,
+            (true, false) => row.missing_energy().len(),
+            // Which prompts decode alone is known once it is measured; that some do is assumed.
+            (true, true) => energy::phases(row.point),
+        };
+        ENERGY_BLOCK * blocks as f64
     }
 
     /// How long the next block of a point is going to take.
@@ -280,6 +291,12 @@ impl<'a> Ledger<'a> {
 }
 
 impl Row {
+    fn missing_energy(&self) -> Vec<EnergyBlock> {
+        let shown = |runs| self.energy.iter().any(|ran| energy::same_phase(*ran, runs));
+        let blocks = energy::blocks(self.point, self.phases);
+        blocks.filter(|block| !shown(block.runs)).collect()
+    }
+
     fn mean_block(&self, measure: &Measure) -> Seconds {
         match self.blocks.len() {
             0 => measure.min_block_seconds,

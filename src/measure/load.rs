@@ -248,6 +248,13 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
     /// The first point once more. All points are done, so a worker that is lost here costs nothing but
     /// the drift, and takes no result with it.
     fn drift(&mut self, first: PointId, rounds: u32) -> Result<(), Halt> {
+        let ledger = &self.driver.ledger;
+        let ahead = ledger.next_block(first) + ledger.ahead();
+        let drift = Event::Drift {
+            point: first,
+            ahead,
+        };
+        self.driver.outlets.tell(drift);
         let room = self.room_for(first);
         match self.block(first, room, Purpose::Drift)? {
             Ok(seen) => self.keep(first, seen, Role::of(Purpose::Drift, rounds)),
@@ -317,14 +324,18 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         let driver = &mut *self.driver;
         driver.spend(block.cpu.wall_ns);
         driver.ledger.add(&block);
-        driver.outlets.tell(Event::Block {
-            block: &block,
-            repeated: seen.repeated,
-            blocks: driver.ledger.blocks(point),
-            goal: driver.ledger.goal(point, driver.job.measure.launches - 1),
-            estimate: driver.ledger.estimate(point),
-            ahead: driver.ledger.ahead(),
-        });
+        match role.purpose {
+            Purpose::Measure => driver.outlets.tell(Event::Block {
+                block: &block,
+                repeated: seen.repeated,
+                blocks: driver.ledger.blocks(point),
+                goal: driver.ledger.goal(point, driver.job.measure.launches - 1),
+                estimate: driver.ledger.estimate(point),
+                ahead: driver.ledger.ahead(),
+            }),
+            // What they are was told before they began.
+            Purpose::Drift | Purpose::Energy => {}
+        }
         Ok(driver.outlets.record(Record::Block(Box::new(block)))?)
     }
 

@@ -47,6 +47,7 @@ impl Session<'_, '_, '_> {
                 };
                 (next, loss)
             }
+            WorkerError::CardLost { .. } => return Err(Halt::FreshWorker),
             WorkerError::Lost(loss) => (Err(Halt::FreshWorker), loss),
         };
         self.driver.ledger.conclude(point);

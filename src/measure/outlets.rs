@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::MeasureError;
 use crate::clock::Clock;
+use crate::metrics::energy::Phase;
 use crate::metrics::stats::Estimate;
 use crate::record::observation::{Block, Failure, Load, Record, Skip};
 use crate::study::variant::Variant;
@@ -51,7 +52,7 @@ pub enum Event<'a> {
         /// Points that have a block in it.
         points: usize,
     },
-    /// A block was recorded.
+    /// A block that counts for its point was seen.
     Block {
         /// The block.
         block: &'a Block,
@@ -63,7 +64,27 @@ pub enum Event<'a> {
         goal: u32,
         /// Seconds per output token so far.
         estimate: Option<Estimate<f64>>,
-        /// Measured time that is still ahead, as far as known now.
+        /// Time that blocks still need, as far as known now.
+        ahead: Seconds,
+    },
+    /// A block begins that shows how the machine has changed.
+    Drift {
+        /// The point that is measured again.
+        point: PointId,
+        /// Time that blocks still need, this one included.
+        ahead: Seconds,
+    },
+    /// A block begins that shows energy.
+    Energy {
+        /// The point whose energy it shows.
+        point: PointId,
+        /// Of this phase.
+        phase: Phase,
+        /// Which of the load's blocks for energy this is, from 1.
+        block: usize,
+        /// Of how many.
+        blocks: usize,
+        /// Time that blocks still need, this one included.
         ahead: Seconds,
     },
     /// A point or a load failed.

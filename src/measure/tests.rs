@@ -128,6 +128,14 @@ impl Lab {
     }
 
     fn run(&self) -> (Result<EndStatus, MeasureError>, Vec<Record>) {
+        self.run_with(&mut InProcess, &mut |_| {})
+    }
+
+    fn run_with(
+        &self,
+        launcher: &mut dyn Launcher,
+        observer: &mut dyn FnMut(Event<'_>),
+    ) -> (Result<EndStatus, MeasureError>, Vec<Record>) {
         let job = Job {
             points: &self.points,
             target: Target {
@@ -152,11 +160,11 @@ impl Lab {
         };
         let outlets = Outlets {
             sink: &mut sink,
-            observer: &mut |_| {},
+            observer,
             interrupt: &interrupt,
             clock: &clock,
         };
-        let result = run(&job, &mut InProcess, outlets);
+        let result = run(&job, launcher, outlets);
         (result, records)
     }
 
@@ -309,6 +317,46 @@ fn energy_blocks_show_one_phase_each_and_end_the_last_launch() {
     // What is on record is not measured again.
     lab.before = records;
     assert_eq!(lab.complete().len(), 1);
+}
+
+#[test]
+fn what_is_to_go_counts_the_blocks_that_show_energy() {
+    let mut lab = Lab::new("", &[1, 2]);
+    lab.measure.energy = true;
+    let mut told = Vec::new();
+    let (result, _) = lab.run_with(&mut InProcess, &mut |event| match event {
+        Event::Block { ahead, .. } => told.push((String::new(), ahead)),
+        Event::Drift { point, ahead } => told.push((format!("drift b{}", point.batch), ahead)),
+        Event::Energy {
+            point,
+            phase,
+            block,
+            blocks,
+            ahead,
+        } => told.push((
+            format!("{phase:?} b{} {block} of {blocks}", point.batch),
+            ahead,
+        )),
+        _ => {}
+    });
+    result.unwrap();
+    // Of sixteen blocks of 0.514 s fifteen are left of the first, and four of 10.5 s.
+    let (first, rest) = (told[0].1.value(), &told[16..]);
+    assert!((first - (15.0 * 0.514 + 42.0)).abs() < 0.3, "{first}");
+    let names: Vec<&str> = rest.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "drift b1",
+            "Prefill b1 1 of 4",
+            "Decode b1 2 of 4",
+            "Prefill b2 3 of 4",
+            "Decode b2 4 of 4",
+        ]
+    );
+    let to_go: Vec<f64> = rest.iter().map(|(_, ahead)| ahead.value()).collect();
+    assert!((to_go[0] - 42.514).abs() < 0.01, "{to_go:?}");
+    assert_eq!(to_go[1..], [42.0, 31.5, 21.0, 10.5]);
 }
 
 /// What showed the energy of which point.
@@ -664,6 +712,44 @@ fn a_model_that_cannot_be_loaded_is_the_outcome_of_its_precision() {
             "Complete",
         ],
     );
+}
+
+/// Loads once, and then the card is lost.
+struct UntilLost(bool);
+
+impl Launcher for UntilLost {
+    fn launch(&mut self) -> Result<Box<dyn Worker>, WorkerError> {
+        if std::mem::replace(&mut self.0, true) {
+            let cause = "XID 79".to_owned();
+            return Err(WorkerError::CardLost { cause });
+        }
+        InProcess.launch()
+    }
+}
+
+#[test]
+fn what_was_never_tried_on_a_card_that_was_lost_is_skipped() {
+    let mut lab = Lab::new("[[fault]]\nkind = \"panic\"\nbatch_from = 4", &[1, 4]);
+    lab.plan(Precision::F32, &[1, 4]);
+    let (result, records) = lab.run_with(&mut UntilLost(false), &mut |_| {});
+    assert_eq!(result.unwrap(), EndStatus::Complete);
+    assert_eq!(
+        story(&records),
+        [
+            "load 0 launch 0",
+            "Crashed b4 in load 0: worker panicked",
+            "2 × LoadFailed b1",
+            "LoadFailed b4",
+            "Complete",
+        ]
+    );
+    let skips = records.iter().filter_map(|record| match record {
+        Record::Skip(skip) => Some(skip.reason.as_str()),
+        _ => None,
+    });
+    for reason in skips {
+        assert_eq!(reason, "nothing more is tried on this card: XID 79");
+    }
 }
 
 /// Loads once and never again.

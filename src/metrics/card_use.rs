@@ -202,6 +202,10 @@ fn decode(generation: &Generation) -> Window {
 pub struct Timeline {
     /// The point.
     pub point: PointId,
+    /// How many blocks follow one another.
+    pub blocks: usize,
+    /// How often the sensors were to be read.
+    pub period: Nanos,
     /// Lines of power, in watts.
     pub power: Vec<Trace>,
     /// Lines of clocks, in MHz.
@@ -248,8 +252,11 @@ impl Timeline {
                 .filter(|trace| trace.pieces.iter().any(|piece| !piece.is_empty()))
                 .collect()
         };
+        let mut sensors = blocks.iter().filter_map(|block| block.sensors.as_ref());
         Some(Self {
             point: longest,
+            blocks: blocks.len(),
+            period: sensors.next()?.period_ns,
             power: traces(
                 &[
                     (Sensor::PowerInstant.column(), "power now"),

@@ -7,7 +7,7 @@ use super::latency::{Drift, Latency};
 use super::roofline::Roofline;
 use super::sensors;
 use super::verdict::{Verdict, Warning};
-use crate::record::card::CardFacts;
+use crate::record::card::{CardFacts, Sensors};
 use crate::record::machine::DeviceKind;
 use crate::record::observation::{Block, EndStatus};
 use crate::record::sensor::Sensor;
@@ -64,6 +64,8 @@ pub fn of_run(facts: &Facts<'_>) -> Vec<Warning> {
         Some(Others::None) | None => {}
     }
     verdicts.extend(card_changes(facts));
+    let after = facts.sittings.iter().filter_map(|sitting| sitting.after);
+    verdicts.extend(errors_of_the_card(after));
     let causes = facts.ends.iter().filter_map(|end| end.lost.clone());
     verdicts.extend(causes.map(|cause| Verdict::CardLost { cause }));
     let lost: Vec<&String> = facts
@@ -179,7 +181,10 @@ pub fn of_point(facts: &Facts<'_>, latency: &Latency, roofline: Option<&Roofline
             verdicts.extend(of_sensors(facts, &blocks, roofline));
             // What disturbed the blocks that show energy or drift is told where the others were calm.
             let beside: Vec<&Block> = facts.beside(latency.point).collect();
-            verdicts.extend(errors_of_the_card(&[blocks.as_slice(), &beside].concat()));
+            let all = blocks.iter().chain(&beside);
+            verdicts.extend(errors_of_the_card(
+                all.filter_map(|block| block.sensors.as_ref()),
+            ));
             for verdict in of_sensors(facts, &beside, None) {
                 if verdicts.iter().all(|told| told.code() != verdict.code()) {
                     verdicts.push(verdict);
@@ -317,14 +322,18 @@ fn of_sensors(facts: &Facts<'_>, blocks: &[&Block], roofline: Option<&Roofline>)
     }
     verdicts.extend(clocks(facts, blocks));
     verdicts.extend(foreign::beside(blocks).map(Verdict::ForeignUse));
-    let gap = sensors::longest_gap(blocks).filter(|gap| *gap > GAP_PERIODS as f64);
-    verdicts.extend(gap.map(|longest_gap| Verdict::TelemetryDegraded { longest_gap }));
+    let gap = sensors::longest_gap(blocks).filter(|gap| gap.periods > GAP_PERIODS as f64);
+    verdicts.extend(gap.map(|gap| Verdict::TelemetryDegraded {
+        longest_gap: gap.periods,
+        silence: gap.silence,
+    }));
     verdicts
 }
 
 /// Every XID error that the driver reported, once.
-fn errors_of_the_card(blocks: &[&Block]) -> Vec<Verdict> {
-    let mut numbers: Vec<u64> = sensors::readings(blocks, sensors::XID).collect();
+fn errors_of_the_card<'a>(seen: impl Iterator<Item = &'a Sensors>) -> Vec<Verdict> {
+    let numbers = seen.flat_map(|sensors| sensors::of(sensors, sensors::XID));
+    let mut numbers: Vec<u64> = numbers.collect();
     numbers.sort_unstable();
     numbers.dedup();
     let verdicts = numbers.into_iter().map(|number| Verdict::Xid { number });
@@ -356,7 +365,6 @@ mod tests {
     use crate::metrics::fixture::{Script, generation, moment, point};
     use crate::metrics::latency::drifts;
     use crate::metrics::roofline::Ceilings;
-    use crate::record::card::Sensors;
     use crate::record::machine::Limit;
     use crate::record::observation::Purpose;
     use crate::study::workload::PointId;
@@ -609,6 +617,74 @@ mod tests {
         let sensors = script.last_block_mut().sensors.as_mut().unwrap();
         sensors.at_ns[0] = sensors.at_ns[0] + Nanos::new(14 * STEP);
         assert_eq!(codes(&script), ["telemetry_degraded"]);
+    }
+
+    /// What is said of the last block, in which these sensors were absent for these reasons.
+    fn degraded(readings: &[(&str, [u64; 4])], absent: &[(&str, &str)]) -> (String, &'static str) {
+        let mut script = card(&[("power_mw", [1; 4])]);
+        script.block(measured_point(), vec![generation(5 * STEP, &[STEP; 10])]);
+        let sensors = card(readings).last_block_mut().sensors.take().unwrap();
+        let absent = absent
+            .iter()
+            .map(|(sensor, reason)| ((*sensor).to_owned(), (*reason).to_owned()));
+        let mut sensors = Sensors {
+            period_ns: Nanos::new(STEP),
+            absent: absent.collect(),
+            ..sensors
+        };
+        if readings.is_empty() {
+            sensors.at_ns = Vec::new();
+        }
+        script.last_block_mut().sensors = Some(sensors);
+        let facts = script.facts();
+        let latency = Latency::of(&facts, measured_point()).unwrap();
+        let warnings = of_point(&facts, &latency, None);
+        let verdict = &warnings[0].verdict;
+        assert_eq!(verdict.code(), "telemetry_degraded", "{warnings:?}");
+        (verdict.to_string(), verdict.remedy())
+    }
+
+    #[test]
+    fn a_silent_driver_is_not_blamed_on_the_sampler() {
+        let silent = "the driver has been silent for 1.2 s since it was asked for power_mw";
+        let own = ("gpm_sm_activity_permille", "not supported by this card");
+        let words = format!("no reading for 15 periods: {silent}");
+        let whole = degraded(&[], &[("power_mw", silent), ("sm_clock_mhz", silent), own]);
+        assert_eq!(whole.0, words);
+        assert!(whole.1.contains("dmesg"), "{}", whole.1);
+        let part = degraded(&[("power_mw", [1; 4])], &[("power_mw", silent), own]);
+        assert_eq!(part.0, format!("no reading for 4 periods: {silent}"));
+        assert_eq!(part.1, whole.1);
+    }
+
+    #[test]
+    fn a_sampler_that_came_late_is_not_blamed_on_the_driver() {
+        let own = ("gpm_sm_activity_permille", "not supported by this card");
+        let not_read = ("power_mw", "not read within this window");
+        let clock = ("sm_clock_mhz", "not read within this window");
+        let whole = degraded(&[], &[not_read, clock, own]);
+        assert_eq!(whole.0, "no reading for 15 periods");
+        assert!(whole.1.starts_with("free a processor core"), "{}", whole.1);
+        let part = degraded(&[("power_mw", [1; 4])], &[own]);
+        assert_eq!(part, ("no reading for 4 periods".to_owned(), whole.1));
+    }
+
+    #[test]
+    fn an_error_of_the_card_after_the_last_block_is_told_of_the_run() {
+        let mut script = script();
+        script.end(EndStatus::Complete);
+        let sensors = |xid: Option<u64>| Sensors {
+            at_ns: vec![moment(20).monotonic_ns; 2],
+            columns: [("xid".to_owned(), vec![None, xid])].into(),
+            ..Sensors::default()
+        };
+        script.last_end_mut().after = Some(Box::new(sensors(None)));
+        let calm = of_run(&script.facts());
+        script.last_end_mut().after = Some(Box::new(sensors(Some(31))));
+        let mut told = of_run(&script.facts());
+        told.retain(|warning| !calm.contains(warning));
+        assert_eq!(told, [of_the_run(Verdict::Xid { number: 31 })]);
+        assert!(told[0].verdict.invalidates());
     }
 
     #[test]

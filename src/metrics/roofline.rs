@@ -14,7 +14,8 @@
 //! f is the engine's FLOP per token, h the share of the output projection (`2·vocab·hidden`, needed for
 //! the last position only), a its attention FLOP per token and token of context. A limit is the best of
 //! its repetitions (as in STREAM); bandwidth between two buffer sizes is interpolated over the logarithm
-//! of the size. (Williams et al., *Roofline*, CACM 2009; MFU as in Chowdhery et al., *PaLM*, 2022.)
+//! of the size and stays that of the largest beyond it. Below the smallest there is none, no MBU, and a floor
+//! of arithmetic alone. (Williams et al., *Roofline*, CACM 2009; MFU as in Chowdhery et al., *PaLM*, 2022.)
 //!
 //! ```
 //! // 16 GB of weights and 16 · 131072 B · 576 of KV in 10 ms on 3.35 TB/s: 51 % of it.
@@ -22,12 +23,14 @@
 //! assert!((bytes / 0.010 / 3.35e12 - 0.513_67_f64).abs() < 1e-5);
 //! ```
 
-use std::collections::BTreeMap;
+mod ceilings;
+
+pub use ceilings::{Ceilings, DataSheet};
 
 use super::facts::Facts;
 use super::latency::Latency;
 use super::stats::Estimate;
-use crate::record::machine::{DeviceKind, Limit, Peak};
+use crate::record::machine::DeviceKind;
 use crate::record::observation::{EngineFacts, Load};
 use crate::study::model::Precision;
 use crate::study::workload::PointId;
@@ -38,92 +41,6 @@ const CACHES_FOR_MEMORY: f64 = 4.0;
 /// How far a measured limit may be exceeded before the result is impossible: the limit is itself a
 /// measurement.
 const MEASURED_LIMIT_MARGIN: f64 = 1.10;
-
-/// What the maker says the device can do.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct DataSheet {
-    /// Name of the card.
-    pub card: String,
-    /// Memory bandwidth.
-    pub bandwidth: Option<BytesPerSecond>,
-    /// Dense matmul rate by element type.
-    pub matmul: BTreeMap<Precision, FlopPerSecond>,
-}
-
-/// The limits of a device.
-#[derive(Debug, Clone, Copy)]
-pub struct Ceilings<'a> {
-    /// As measured on it.
-    pub peaks: &'a [&'a Peak],
-    /// As its maker says.
-    pub sheet: Option<&'a DataSheet>,
-    /// Size of its last-level cache.
-    pub last_level_cache: Option<Bytes>,
-}
-
-impl<'a> Ceilings<'a> {
-    /// The limits that a record and a data sheet tell.
-    pub fn new(facts: &'a Facts<'_>, sheet: Option<&'a DataSheet>) -> Self {
-        let cache = facts.device.and_then(|d| d.last_level_cache_bytes);
-        Self {
-            peaks: &facts.peaks,
-            sheet,
-            last_level_cache: cache.map(|bytes| Bytes::new(bytes as f64)),
-        }
-    }
-
-    /// Read bandwidth over a buffer of this size.
-    pub fn read(&self, size: Bytes) -> Option<BytesPerSecond> {
-        self.bandwidth(size, |limit| match limit {
-            Limit::Read { buffer_bytes } => Some(buffer_bytes),
-            Limit::Copy { .. } | Limit::Matmul { .. } => None,
-        })
-    }
-
-    /// Copy bandwidth over a buffer of this size, reads and writes both counted.
-    pub fn copy(&self, size: Bytes) -> Option<BytesPerSecond> {
-        self.bandwidth(size, |limit| match limit {
-            Limit::Copy { buffer_bytes } => Some(buffer_bytes),
-            Limit::Read { .. } | Limit::Matmul { .. } => None,
-        })
-    }
-
-    /// Matmul rate of an element type, the best over all sizes.
-    pub fn matmul(&self, dtype: Precision) -> Option<FlopPerSecond> {
-        let of_dtype = self.peaks.iter().filter(
-            |peak| matches!(peak.of, Limit::Matmul { dtype: measured, .. } if measured == dtype),
-        );
-        of_dtype
-            .filter_map(|peak| peak.best_rate())
-            .reduce(f64::max)
-            .map(FlopPerSecond::new)
-    }
-
-    fn bandwidth(
-        &self,
-        size: Bytes,
-        buffer: impl Fn(Limit) -> Option<u64>,
-    ) -> Option<BytesPerSecond> {
-        let mut by_size: BTreeMap<u64, f64> = BTreeMap::new();
-        for peak in self.peaks {
-            if let (Some(bytes), Some(rate)) = (buffer(peak.of), peak.best_rate()) {
-                let entry = by_size.entry(bytes).or_insert(rate);
-                *entry = entry.max(rate);
-            }
-        }
-        let below = by_size.iter().rfind(|(b, _)| **b as f64 <= size.value());
-        let above = by_size.iter().find(|(b, _)| **b as f64 > size.value());
-        let rate = match (below, above) {
-            (Some((&low, &slow)), Some((&high, &fast))) => {
-                let span = (high as f64 / low as f64).ln();
-                slow + (fast - slow) * (size.value() / low as f64).ln() / span
-            }
-            (Some((_, rate)), None) | (None, Some((_, rate))) => *rate,
-            (None, None) => return None,
-        };
-        Some(BytesPerSecond::new(rate))
-    }
-}
 
 /// The work of one point, from what the engine says of itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -140,6 +57,44 @@ pub struct Work {
 
 impl Work {
     /// The work of `point` on a loaded model whose output projection takes `head` per token.
+    ///
+    /// ```
+    /// # use mtok::metrics::roofline::Work;
+    /// # use mtok::record::observation::EngineFacts;
+    /// # use mtok::study::model::Precision;
+    /// # use mtok::study::workload::PointId;
+    /// # use mtok::units::{Flop, FlopPerSecond, Seconds};
+    /// # let count = |n| std::num::NonZeroU32::new(n).unwrap();
+    /// # let point = |batch, isl, osl| PointId {
+    /// #     precision: Precision::Bf16,
+    /// #     kv: None,
+    /// #     batch: count(batch),
+    /// #     isl: count(isl),
+    /// #     osl: count(osl),
+    /// # };
+    /// # let engine = |flop_per_token, weight_bytes_per_step, kv_bytes_per_token| EngineFacts {
+    /// #     weight_type: "bf16".to_owned(),
+    /// #     bits_per_weight: 16.0,
+    /// #     activation_dtype: "bf16".to_owned(),
+    /// #     kv_dtype: "bf16".to_owned(),
+    /// #     weight_bytes: weight_bytes_per_step,
+    /// #     weight_bytes_per_step,
+    /// #     kv_bytes_per_token,
+    /// #     kv_allocated_bytes: 0,
+    /// #     flop_per_token,
+    /// #     flop_per_token_and_context: 0,
+    /// #     resident_bytes: None,
+    /// #     peak_resident_bytes: None,
+    /// # };
+    /// // 1 G parameters in 2 GB: 2 GFLOP per token, and 1 MB of KV.
+    /// let engine = engine(2_000_000_000, 2_000_000_000, 1_000_000);
+    /// let work = Work::new(&engine, point(4, 500, 200), Flop::new(0.0));
+    /// // A step reads the weights once, and 4 · 600 tokens of KV: 2 GB + 2.4 GB.
+    /// assert_eq!(work.step.value(), 4.4e9);
+    /// // 4 · 500 prompt tokens are 4 TFLOP; in 20 ms they are 200 TFLOP/s, half of 400: an MFU of 50 %.
+    /// let rate = work.prefill / Seconds::new(0.020);
+    /// assert_eq!(rate / FlopPerSecond::new(400e12), 0.5);
+    /// ```
     pub fn new(engine: &EngineFacts, point: PointId, head: Flop) -> Self {
         let batch = f64::from(point.batch.get());
         let (isl, osl) = (f64::from(point.isl.get()), f64::from(point.osl.get()));
@@ -207,6 +162,31 @@ pub enum Ceiling {
 }
 
 /// The shortest time of a point at the measured limits.
+///
+/// ```
+/// use mtok::metrics::roofline::{Ceilings, Floor, Work};
+/// use mtok::record::machine::{Limit, Peak};
+/// use mtok::units::{Bytes, Flop, FlopPerSecond, Nanos, Tokens, UsdPerHour};
+/// let work = Work {
+///     weights: Bytes::new(1e9),
+///     step: Bytes::new(2e9),
+///     prefill: Flop::new(1e12),
+///     decode: Flop::new(1e11),
+/// };
+/// // 1 GB in 1 ms: it reads 1 TB/s, and multiplies at 100 TFLOP/s.
+/// let read = Peak {
+///     of: Limit::Read { buffer_bytes: 1_000_000_000 },
+///     work: 1_000_000_000,
+///     times_ns: vec![Nanos::new(1_000_000)],
+/// };
+/// let ceilings = Ceilings { peaks: &[&read], sheet: None, last_level_cache: None };
+/// let floor = Floor::new(&work, &ceilings, FlopPerSecond::new(100e12), 11).unwrap();
+/// // Prefill: 10 ms of arithmetic beat 1 ms of reading. Each of ten steps: 2 ms of reading beat 1 ms.
+/// assert!((floor.whole.value() - 0.030).abs() < 1e-12);
+/// // At 3.60 USD per hour they cost 0.003 cents; over 1000 tokens that is 0.03 USD per Mtok.
+/// let price = UsdPerHour::new(3.6) * floor.whole.hours() / Tokens::new(1000.0);
+/// assert!((price.value() - 0.03).abs() < 1e-12);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Floor {
     /// Of the prefill.
@@ -215,6 +195,34 @@ pub struct Floor {
     pub step: Seconds,
     /// Of the whole generation.
     pub whole: Seconds,
+}
+
+impl Floor {
+    /// The floor of `work` with so many output tokens per sequence; `None` where no bandwidth was measured.
+    /// Where a cache serves what is read, arithmetic alone is the floor, which holds whatever its speed.
+    pub fn new(
+        work: &Work,
+        ceilings: &Ceilings<'_>,
+        matmul: FlopPerSecond,
+        osl: u32,
+    ) -> Option<Self> {
+        if !ceilings.have_read() {
+            return None;
+        }
+        let slower = |flop: Flop, bytes: Bytes| {
+            let arithmetic = flop / matmul;
+            let read = ceilings.read(bytes);
+            read.map_or(arithmetic, |rate| arithmetic.max(bytes / rate))
+        };
+        let prefill = slower(work.prefill, work.weights);
+        let step = slower(work.decode, work.step);
+        let steps = f64::from(osl) - 1.0;
+        Some(Self {
+            prefill,
+            step,
+            whole: prefill + step * steps,
+        })
+    }
 }
 
 impl Roofline {
@@ -249,7 +257,8 @@ impl Roofline {
             dense.then(|| exceeded(Ceiling::Matmul, mfu_of_sheet, mfu))?
         });
         Some(Self {
-            floor: floor(&work, ceilings, matmul, latency.point),
+            floor: matmul
+                .and_then(|rate| Floor::new(&work, ceilings, rate, latency.point.osl.get())),
             copy: ceilings.copy(work.step),
             mfu_dtype: dtype,
             read,
@@ -311,32 +320,13 @@ fn denominator(load: &Load, device: Option<DeviceKind>) -> Precision {
     }
 }
 
-fn floor(
-    work: &Work,
-    ceilings: &Ceilings<'_>,
-    matmul: Option<FlopPerSecond>,
-    point: PointId,
-) -> Option<Floor> {
-    let matmul = matmul?;
-    let compute = |flop: Flop| Seconds::new(flop.value() / matmul.value());
-    let reading = |bytes: Bytes| {
-        let rate = ceilings.read(bytes)?;
-        Some(Seconds::new(bytes.value() / rate.value()))
-    };
-    let prefill = compute(work.prefill).max(reading(work.weights)?);
-    let step = compute(work.decode).max(reading(work.step)?);
-    let steps = f64::from(point.osl.get()) - 1.0;
-    Some(Floor {
-        prefill,
-        step,
-        whole: prefill + step * steps,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::metrics::fixture::{Script, generation, point};
+    use crate::record::machine::Limit;
 
     /// 1 GB of weights and 1 kB · 105 of KV per step in 0.1 s; reads at 20 GB/s.
     fn script() -> Script {
@@ -413,7 +403,7 @@ mod tests {
         // 100 GB/s at 1e8, 20 GB/s at 1e9; halfway in the logarithm 60 GB/s.
         let middle = Bytes::new(1e17_f64.sqrt());
         assert!((ceilings.read(middle).unwrap().value() - 6e10).abs() < 1.0);
-        close(ceilings.read(Bytes::new(1.0)).unwrap().value(), 1e11);
+        close(ceilings.read(Bytes::new(1e8)).unwrap().value(), 1e11);
         close(ceilings.read(Bytes::new(1e12)).unwrap().value(), 2e10);
         assert_eq!(ceilings.copy(Bytes::new(1e9)), None);
     }
@@ -462,6 +452,24 @@ mod tests {
         let roofline = roofline(&script, Some(&sheet));
         assert_eq!(roofline.in_cache, Some(true));
         assert_eq!(roofline.impossible, None);
+    }
+
+    #[test]
+    fn a_working_set_below_the_smallest_buffer_has_no_bandwidth_to_be_held_against() {
+        let mut script = script();
+        script.device_mut().last_level_cache_bytes = Some(300_000_000);
+        for record in &mut script.records {
+            if let crate::record::observation::Record::Load(load) = record {
+                load.engine.weight_bytes_per_step = 50_000_000;
+            }
+        }
+        let roofline = roofline(&script, None);
+        assert!(roofline.work.step.value() < 1e8);
+        assert_eq!((roofline.read, roofline.mbu), (None, None));
+        assert_eq!(roofline.in_cache, Some(true));
+        let step = roofline.floor.unwrap().step;
+        close(step.value(), roofline.work.decode.value() / 1e12);
+        assert!(roofline.mfu.is_some());
     }
 
     #[test]

@@ -3,12 +3,13 @@
 //! Columns are named by sensor with the unit at the end; a column that is missing or silent says
 //! nothing, which is never zero.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::energy::Window;
 use crate::record::card::Sensors;
 use crate::record::observation::Block;
-use crate::record::sensor::{SAMPLER_CPU, Sensor};
+use crate::record::sensor::{NOT_READ, SAMPLER_CPU, Sensor};
 use crate::units::{Nanos, Seconds};
 
 /// Share of time in which a kernel ran.
@@ -186,9 +187,18 @@ impl Throttling {
     }
 }
 
-/// Longest time without a reading in or around a block ÷ the period asked for. A block without a
-/// reading is one long gap where others have some.
-pub(crate) fn longest_gap(blocks: &[&Block]) -> Option<f64> {
+/// A time without a reading.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Gap {
+    /// Its length ÷ the period asked for.
+    pub(crate) periods: f64,
+    /// Why the driver gave none, where it is the cause.
+    pub(crate) silence: Option<String>,
+}
+
+/// Longest time without a reading in or around a block. A block without a reading is one long gap where
+/// others have some.
+pub(crate) fn longest_gap(blocks: &[&Block]) -> Option<Gap> {
     let some = blocks.iter().any(|block| any(block));
     let gap = |block: &&Block| {
         let sensors = block.sensors.as_ref()?;
@@ -198,9 +208,29 @@ pub(crate) fn longest_gap(blocks: &[&Block]) -> Option<f64> {
             block.cpu.wall_ns
         };
         let period = sensors.period_ns.value();
-        (some && period > 0).then(|| widest.value() as f64 / period as f64)
+        (some && period > 0).then(|| Gap {
+            periods: widest.value() as f64 / period as f64,
+            silence: silence(sensors),
+        })
     };
-    blocks.iter().filter_map(gap).reduce(f64::max)
+    let gaps = blocks.iter().filter_map(gap);
+    gaps.max_by(|a, b| a.periods.total_cmp(&b.periods))
+}
+
+/// Why the driver fell silent. It leaves its reason at sensors that were read before; where nothing was
+/// read, the reason that most sensors share is that of the silence, and not one of their own.
+fn silence(sensors: &Sensors) -> Option<String> {
+    let read = |sensor: &str| of(sensors, sensor).next().is_some();
+    let mut columns = sensors.columns.keys();
+    let some = columns.any(|sensor| sensor != SAMPLER_CPU && read(sensor));
+    let mut shares: BTreeMap<&str, usize> = BTreeMap::new();
+    for (sensor, reason) in &sensors.absent {
+        if !some || read(sensor) {
+            *shares.entry(reason).or_default() += 1;
+        }
+    }
+    let (reason, _) = shares.into_iter().max_by_key(|(_, sensors)| *sensors)?;
+    (reason != NOT_READ).then(|| reason.to_owned())
 }
 
 /// The longest pause between readings, and to the ends of the window where none lies beyond them.

@@ -113,6 +113,8 @@ pub enum Verdict {
     TelemetryDegraded {
         /// Longest time without a reading ÷ the period asked for.
         longest_gap: f64,
+        /// Why the driver gave none, where it is the cause.
+        silence: Option<String>,
     },
     /// No sensor could be read on a card.
     TelemetryMissing {
@@ -165,6 +167,8 @@ pub enum Verdict {
         /// Name of the device.
         device: String,
     },
+    /// A price of energy was given and no energy was measured.
+    EnergyPriceUnused,
     /// Not the engine whose speed is on offer.
     StockEngine,
     /// No device was measured.
@@ -204,6 +208,7 @@ impl Verdict {
             Self::PriceUndated => "price_undated",
             Self::PriceMissing => "price_missing",
             Self::PriceOfOther { .. } => "price_of_other",
+            Self::EnergyPriceUnused => "energy_price_unused",
             Self::StockEngine => "stock_engine",
             Self::Simulated => "simulated",
         }
@@ -250,7 +255,14 @@ impl Verdict {
             Self::MemoryNearLimit { .. } => {
                 "leave room for longer prompts: lower the batch size or the precision"
             }
-            Self::TelemetryDegraded { .. } => "free a processor core for the sampler and run again",
+            Self::TelemetryDegraded { silence: None, .. } => {
+                "free a processor core for the sampler and run again; if it comes back, look for driver errors (dmesg | grep NVRM)"
+            }
+            Self::TelemetryDegraded {
+                silence: Some(_), ..
+            } => {
+                "look for driver errors (dmesg | grep NVRM), restart the driver or the machine, and run again"
+            }
             Self::TelemetryMissing { .. } => "see what `mtok doctor` says about NVML",
             Self::LimitsMissing => "free memory of the device; --resume measures them",
             Self::EventTime { .. } => {
@@ -273,6 +285,9 @@ impl Verdict {
             Self::PriceOfOther { .. } => {
                 "leave --gpu (price.gpu) out, or give the rate of the machine with --usd-per-hour"
             }
+            Self::EnergyPriceUnused => {
+                "set measure.energy = true in study.toml and run on a card, or leave --usd-per-kwh and --pue out"
+            }
             Self::StockEngine => "measure with --engine decoder for the speed on offer",
             Self::Simulated => "measure on a device; a simulated result has no price",
         }
@@ -289,7 +304,7 @@ impl Verdict {
             Self::WideInterval { half_width, .. } => *half_width,
             Self::Autocorrelated { lag1 } => *lag1,
             Self::MemoryNearLimit { used_bytes, .. } => *used_bytes as f64,
-            Self::TelemetryDegraded { longest_gap } => *longest_gap,
+            Self::TelemetryDegraded { longest_gap, .. } => *longest_gap,
             Self::EventTime { disagreement } => disagreement.abs(),
             Self::InCache { bytes } => -bytes,
             Self::InvalidGenerations { count, .. } => *count as f64,
@@ -309,6 +324,7 @@ impl Verdict {
             | Self::PriceUndated
             | Self::PriceMissing
             | Self::PriceOfOther { .. }
+            | Self::EnergyPriceUnused
             | Self::StockEngine
             | Self::FellBack { .. }
             | Self::Simulated => 0.0,
@@ -348,6 +364,7 @@ impl Verdict {
             | Self::PriceOld { .. }
             | Self::PriceUndated
             | Self::PriceMissing
+            | Self::EnergyPriceUnused
             | Self::StockEngine
             | Self::FellBack { .. }
             | Self::Simulated => false,
@@ -402,7 +419,10 @@ mod tests {
                 used_bytes: 99,
                 total_bytes: 100,
             },
-            Verdict::TelemetryDegraded { longest_gap: 4.0 },
+            Verdict::TelemetryDegraded {
+                longest_gap: 4.0,
+                silence: None,
+            },
             Verdict::TelemetryMissing { reason: None },
         ];
         for verdict in refused {

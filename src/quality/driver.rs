@@ -271,7 +271,9 @@ impl<'j, 'o> Driver<'j, 'o> {
         let (kind, stderr) = match error {
             WorkerError::Lost(loss) => (loss.kind, loss.stderr),
             WorkerError::Refused(refusal) => (refusal.kind(), Vec::new()),
-            WorkerError::Interrupted => (FailureKind::Crashed, Vec::new()),
+            WorkerError::CardLost { .. } | WorkerError::Interrupted => {
+                (FailureKind::Crashed, Vec::new())
+            }
         };
         let unscored = Unscored {
             precision: variant.precision,
@@ -305,6 +307,7 @@ fn is_memory(error: &WorkerError) -> bool {
             | Refusal::Storage { .. }
             | Refusal::Invalid { .. },
         )
+        | WorkerError::CardLost { .. }
         | WorkerError::Interrupted => false,
     }
 }

@@ -4,6 +4,9 @@
 /// down: what sampling costs this machine, and no sensor of the card.
 pub const SAMPLER_CPU: &str = "sampler_cpu_ns";
 
+/// Why a sensor is absent that was not asked: no fault of the driver.
+pub const NOT_READ: &str = "not read within this window";
+
 /// One sensor; its column carries its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Sensor {

@@ -19,7 +19,7 @@ use crate::metrics::roofline::{Ceilings, DataSheet, Roofline};
 use crate::metrics::verdict::Warning;
 use crate::record::card::CardFacts;
 use crate::record::machine::{DeviceKind, Peak};
-use crate::record::observation::{EndStatus, FailureKind, Load, Record};
+use crate::record::observation::{EndStatus, FailureKind, Load, Record, SkipCause};
 use crate::record::quantizing::Quantizing;
 use crate::study::model::EngineKind;
 use crate::study::questions::{Questions, Utilization};
@@ -96,6 +96,8 @@ pub struct Row {
     pub status: Status,
     /// Why, where it did not end well.
     pub reason: Option<String>,
+    /// Why it was not tried, where it was not.
+    pub skipped: Option<SkipCause>,
     /// How the model sat on the device.
     pub load: Option<Load>,
     /// What was measured; only for points that ended well or were cut off.
@@ -250,6 +252,7 @@ impl Row {
             point,
             status,
             reason,
+            skipped: facts.skips.get(&point).map(|skip| skip.cause),
             load: facts.load_of(point).cloned(),
             measured: shown.map(|latency| Measured::new(facts, ceilings, rate, latency)),
         }

@@ -6,6 +6,7 @@ use super::document::{Document, Measured, Row};
 use super::sentence::capitalized;
 use super::timeline::{Limit, TimeChart};
 use super::unbeaten::unbeaten;
+use crate::metrics::card_use::Timeline;
 use crate::metrics::stats::Estimate;
 use crate::units::TokensPerSecond;
 
@@ -42,15 +43,18 @@ pub(crate) fn all(document: &Document) -> Vec<Picture> {
 fn power(document: &Document) -> Option<Picture> {
     let timeline = document.timeline.as_ref()?;
     let limit = document.card.as_ref().and_then(|card| card.power_limit_mw);
-    over_time(&TimeChart {
-        title: format!("power over the time of {}", timeline.point),
-        y_label: "watts",
-        traces: &timeline.power,
-        limit: limit.map(|limit| Limit {
-            name: "power limit",
-            value: limit as f64 / 1e3,
-        }),
-    })
+    over_time(
+        timeline,
+        &TimeChart {
+            title: format!("power over the time of {}", timeline.point),
+            y_label: "watts",
+            traces: &timeline.power,
+            limit: limit.map(|limit| Limit {
+                name: "power limit",
+                value: limit as f64 / 1e3,
+            }),
+        },
+    )
 }
 
 fn clocks(document: &Document) -> Option<Picture> {
@@ -59,23 +63,32 @@ fn clocks(document: &Document) -> Option<Picture> {
         .card
         .as_ref()
         .and_then(|card| card.max_sm_clock_mhz);
-    over_time(&TimeChart {
-        title: format!("clocks over the time of {}", timeline.point),
-        y_label: "MHz",
-        traces: &timeline.clocks,
-        limit: highest.map(|clock| Limit {
-            name: "highest SM clock",
-            value: clock as f64,
-        }),
-    })
+    over_time(
+        timeline,
+        &TimeChart {
+            title: format!("clocks over the time of {}", timeline.point),
+            y_label: "MHz",
+            traces: &timeline.clocks,
+            limit: highest.map(|clock| Limit {
+                name: "highest SM clock",
+                value: clock as f64,
+            }),
+        },
+    )
 }
 
-fn over_time(chart: &TimeChart<'_>) -> Option<Picture> {
+fn over_time(timeline: &Timeline, chart: &TimeChart<'_>) -> Option<Picture> {
+    let title = capitalized(&chart.title);
+    let blocks = match timeline.blocks {
+        1 => "its one measured block".to_owned(),
+        blocks => format!("its {blocks} measured blocks one after another"),
+    };
+    let period = timeline.period.seconds().value() * 1e3;
     Some(Picture {
         svg: chart.svg()?,
         caption: format!(
-            "{}; a gap is time in which other points were measured.",
-            capitalized(&chart.title)
+            "{title}, the point that was measured the longest: {blocks}, read every {period:.0} ms. A \
+             line breaks where a block ends; what was measured between two blocks takes no room."
         ),
     })
 }

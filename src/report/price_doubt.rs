@@ -8,6 +8,7 @@ use crate::cost::rate::{HourlyPrice, Origin};
 use crate::metrics::facts::Facts;
 use crate::metrics::verdict::{Verdict, Warning};
 use crate::record::machine::{Device, DeviceKind};
+use crate::record::observation::Purpose;
 use crate::study::model::EngineKind;
 
 /// Doubts about the price of what was measured, on `date`; a simulated device has none.
@@ -17,7 +18,11 @@ pub(super) fn of(facts: &Facts<'_>, price: Option<&HourlyPrice>, date: Date) -> 
     if matches!(engine, EngineKind::Sim(_)) || kind == Some(DeviceKind::Sim) {
         return Vec::new();
     }
-    let verdicts = [of_price(price, date), of_card(facts, price)];
+    let verdicts = [
+        of_price(price, date),
+        of_card(facts, price),
+        of_energy(facts),
+    ];
     let warning = |verdict| Warning {
         point: None,
         verdict,
@@ -37,6 +42,15 @@ fn of_price(price: Option<&HourlyPrice>, date: Date) -> Option<Verdict> {
         (None, Origin::Catalog) => Some(Verdict::PriceUndated),
         (None, Origin::User) => None,
     }
+}
+
+/// Energy has a price only where it was measured.
+fn of_energy(facts: &Facts<'_>) -> Option<Verdict> {
+    let price = &facts.session.study.price;
+    let given = price.usd_per_kwh.is_some() || price.pue.is_some();
+    let mut blocks = facts.blocks.values().flatten();
+    let measured = blocks.any(|block| block.purpose == Purpose::Energy);
+    (given && !measured).then_some(Verdict::EnergyPriceUnused)
 }
 
 /// A study that names a card is priced as that card, whatever it ran on.
@@ -64,6 +78,7 @@ fn is_other(device: &Device, id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::fixture::{Script, generation, point};
 
     #[track_caller]
     fn other(kind: DeviceKind, name: &str, expected: bool) {
@@ -82,6 +97,25 @@ mod tests {
             before: None,
         };
         assert_eq!(is_other(&device, "h100-sxm"), expected, "{name}");
+    }
+
+    #[test]
+    fn a_price_of_energy_that_nothing_has_is_doubted() {
+        let mut script = Script::new(&[point(1, 100, 3)]);
+        let told = |script: &Script| -> Vec<Verdict> {
+            let warnings = of(&script.facts(), None, "2026-11-28".parse().unwrap());
+            warnings
+                .into_iter()
+                .map(|warning| warning.verdict)
+                .collect()
+        };
+        assert_eq!(told(&script), [Verdict::PriceMissing]);
+        script.session_mut().study.price.usd_per_kwh = Some("0.10".parse().unwrap());
+        let unused = Verdict::EnergyPriceUnused;
+        assert_eq!(told(&script), [Verdict::PriceMissing, unused]);
+        script.block(point(1, 100, 3), vec![generation(1_000, &[1_000; 2])]);
+        script.last_block_mut().purpose = Purpose::Energy;
+        assert_eq!(told(&script), [Verdict::PriceMissing]);
     }
 
     #[test]

@@ -32,6 +32,15 @@ pub enum DeviceOrder {
     PciBusId,
 }
 
+/// What the environment says of the cards that CUDA shows a program.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Visibility {
+    /// `CUDA_VISIBLE_DEVICES`, when it is set.
+    pub devices: Option<String>,
+    /// `CUDA_DEVICE_ORDER`.
+    pub order: DeviceOrder,
+}
+
 /// How a card is chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
@@ -41,10 +50,8 @@ pub enum Choice {
     Ordinal {
         /// CUDA's number.
         ordinal: usize,
-        /// `CUDA_VISIBLE_DEVICES`, when it is set.
-        visible: Option<String>,
-        /// `CUDA_DEVICE_ORDER`.
-        order: DeviceOrder,
+        /// What it counts.
+        visibility: Visibility,
     },
 }
 
@@ -121,14 +128,44 @@ pub fn place(choice: &Choice, cards: &[Listed]) -> Result<Place, Unmatched> {
         Choice::Identity(identity) => by_identity(identity, cards),
         Choice::Ordinal {
             ordinal,
-            visible: None,
-            order,
-        } => by_number(*ordinal, *order, cards),
-        Choice::Ordinal {
-            ordinal,
-            visible: Some(visible),
-            order,
-        } => by_visibility(*ordinal, visible, *order, cards),
+            visibility,
+        } => {
+            let mut counted = counted(visibility, cards).into_iter();
+            counted.nth(*ordinal).unwrap_or_else(|| {
+                Err(Unmatched::NotVisible {
+                    ordinal: *ordinal,
+                    visible: printable(visibility.devices.as_deref().unwrap_or_default()),
+                })
+            })
+        }
+    }
+}
+
+/// The cards that CUDA shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// In CUDA's order, or all cards where that order is not known.
+    pub places: Vec<Place>,
+    /// Why it is not known which of them CUDA shows, where it shows only some.
+    pub doubt: Option<Unmatched>,
+}
+
+/// Finds the cards that CUDA shows. Where its order is not known, as many numbers as there are cards still
+/// mean all of them.
+pub fn shown(visibility: &Visibility, cards: &[Listed]) -> Shown {
+    let counted = counted(visibility, cards);
+    let numbers = counted.len();
+    match counted.into_iter().collect::<Result<_, _>>() {
+        Ok(places) => Shown {
+            places,
+            doubt: None,
+        },
+        Err(ambiguous) => Shown {
+            places: (0..cards.len())
+                .map(|card| whole_or_only_slice(card, &cards[card]))
+                .collect(),
+            doubt: (numbers < cards.len()).then_some(ambiguous),
+        },
     }
 }
 
@@ -196,16 +233,16 @@ fn by_number(number: usize, order: DeviceOrder, cards: &[Listed]) -> Result<Plac
     Ok(whole_or_only_slice(card, &cards[card]))
 }
 
-/// `CUDA_VISIBLE_DEVICES`: numbers, starts of UUIDs or MIG UUIDs; the first one that names nothing
-/// ends the list.
-fn by_visibility(
-    ordinal: usize,
-    visible: &str,
-    order: DeviceOrder,
-    cards: &[Listed],
-) -> Result<Place, Unmatched> {
+/// What CUDA counts. `CUDA_VISIBLE_DEVICES` holds numbers, starts of UUIDs or MIG UUIDs, and the first one
+/// that names nothing ends the list; without it every card counts.
+fn counted(visibility: &Visibility, cards: &[Listed]) -> Vec<Result<Place, Unmatched>> {
+    let order = visibility.order;
+    let Some(devices) = &visibility.devices else {
+        let numbers = 0..cards.len();
+        return numbers.map(|n| by_number(n, order, cards)).collect();
+    };
     let mut places = Vec::new();
-    for entry in visible.split(',').map(str::trim) {
+    for entry in devices.split(',').map(str::trim) {
         let place = match entry.parse::<usize>() {
             Ok(number) => by_number(number, order, cards),
             Err(_) => by_start_of_uuid(entry, cards).ok_or_else(|| Unmatched::NotFound {
@@ -220,12 +257,7 @@ fn by_visibility(
             }
         }
     }
-    places.into_iter().nth(ordinal).unwrap_or_else(|| {
-        Err(Unmatched::NotVisible {
-            ordinal,
-            visible: printable(visible),
-        })
-    })
+    places
 }
 
 fn by_start_of_uuid(start: &str, cards: &[Listed]) -> Option<Place> {
@@ -330,7 +362,13 @@ mod tests {
     fn ordinal(ordinal: usize, visible: Option<&str>, order: DeviceOrder) -> Choice {
         Choice::Ordinal {
             ordinal,
-            visible: visible.map(str::to_owned),
+            visibility: visibility(visible, order),
+        }
+    }
+
+    fn visibility(devices: Option<&str>, order: DeviceOrder) -> Visibility {
+        Visibility {
+            devices: devices.map(str::to_owned),
             order,
         }
     }
@@ -401,6 +439,40 @@ mod tests {
                 "{hidden}"
             );
         }
+    }
+
+    #[track_caller]
+    fn shows(devices: Option<&str>, order: DeviceOrder, expected: &[(usize, Option<usize>)]) {
+        let Shown { places, doubt } = shown(&visibility(devices, order), &machine());
+        let places: Vec<_> = places.iter().map(|at| (at.card, at.slice)).collect();
+        assert_eq!((places.as_slice(), doubt), (expected, None));
+    }
+
+    #[test]
+    fn all_cards_are_shown_where_nothing_hides_one_whatever_the_order() {
+        let unordered = [(0, None), (1, None), (2, None)];
+        shows(None, DeviceOrder::FastestFirst, &unordered);
+        shows(Some("2,0,1"), DeviceOrder::FastestFirst, &unordered);
+        let along_the_bus = [(1, None), (0, None), (2, None)];
+        shows(None, DeviceOrder::PciBusId, &along_the_bus);
+    }
+
+    #[test]
+    fn what_the_environment_hides_is_not_shown() {
+        let order = DeviceOrder::FastestFirst;
+        shows(Some("GPU-aa"), order, &[(1, None)]);
+        shows(Some("MIG-c2,GPU-bb"), order, &[(2, Some(1)), (0, None)]);
+        shows(Some("1"), DeviceOrder::PciBusId, &[(0, None)]);
+        shows(Some(""), order, &[]);
+    }
+
+    #[test]
+    fn some_numbers_in_an_unknown_order_may_mean_any_card() {
+        let some = visibility(Some("0"), DeviceOrder::FastestFirst);
+        let Shown { places, doubt } = shown(&some, &machine());
+        assert_eq!(places.len(), 3);
+        let (cards, number) = (3, 0);
+        assert_eq!(doubt, Some(Unmatched::Ambiguous { cards, number }));
     }
 
     #[test]

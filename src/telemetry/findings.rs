@@ -1,8 +1,9 @@
 //! What can be watched on this machine, what cannot, and what helps: the telemetry of `mtok doctor`.
 
-use super::Probe;
-use super::card::Choice;
-use super::nvml::{self, Access};
+use std::time::Duration;
+
+use super::card::{Unmatched, Visibility, printable};
+use super::nvml::{self, Access, Seen, Surroundings, Versions};
 use super::sensor::{Absence, Reading};
 use super::unavailable::Unavailable;
 use crate::record::card::CardFacts;
@@ -13,18 +14,28 @@ use crate::record::sensor::Sensor;
 pub struct Finding {
     /// What was looked at.
     pub what: &'static str,
+    /// Which card or MIG instance it is about, if one.
+    pub card: Option<String>,
     /// How it is.
     pub state: String,
     /// What would make it better for a measurement; `None` when it is as it should be.
     pub remedy: Option<String>,
 }
 
-/// Asks the driver about the chosen card and judges what it says.
-pub fn examine(access: &Access, choice: &Choice) -> Vec<Finding> {
-    match nvml::open(access, choice) {
-        Ok(mut probe) => {
-            let reading = probe.read(None);
-            of_card(probe.facts(), &reading)
+/// Asks the driver about every card that CUDA shows and judges what it says. `waiting` hears, once, that the
+/// driver takes its time, and how much it has.
+pub fn examine(
+    access: &Access,
+    visibility: &Visibility,
+    waiting: &dyn Fn(Duration),
+) -> Vec<Finding> {
+    match nvml::look_around(access, visibility, waiting) {
+        Ok(seen) => {
+            let mut findings = of_driver(&seen.versions);
+            findings.push(of_visibility(&seen, visibility));
+            findings.extend(seen.silent.iter().map(of_silence));
+            findings.extend(seen.cards.iter().flat_map(of_seen));
+            findings
         }
         Err(unavailable) => of_absence(&unavailable),
     }
@@ -34,20 +45,76 @@ pub fn examine(access: &Access, choice: &Choice) -> Vec<Finding> {
 pub fn of_absence(unavailable: &Unavailable) -> Vec<Finding> {
     let lacking =
         "a report lacks what the card did: utilization, power, energy, clocks, throttling, memory";
-    vec![Finding {
-        what: "NVML",
-        state: format!("{unavailable}; {lacking}"),
-        remedy: Some(unavailable.remedy()),
-    }]
+    let state = format!("{unavailable}; {lacking}");
+    vec![finding("NVML", state, Some(unavailable.remedy()))]
+}
+
+fn of_driver(versions: &Versions) -> Vec<Finding> {
+    let driver = shown(versions.driver.as_deref());
+    let cuda = shown(versions.cuda.as_deref());
+    vec![
+        finding("driver", format!("{driver} (CUDA {cuda})"), None),
+        finding("NVML", shown(versions.nvml.as_deref()), None),
+    ]
+}
+
+/// How many cards there are for a run.
+fn of_visibility(seen: &Surroundings, visibility: &Visibility) -> Finding {
+    let setting = visibility
+        .devices
+        .as_ref()
+        .map_or(String::new(), |devices| {
+            format!(" (CUDA_VISIBLE_DEVICES={:?})", printable(devices))
+        });
+    let listed = seen.listed;
+    if let Some(doubt) = &seen.doubt {
+        let state = format!("only some of these are visible{setting}: {doubt}");
+        return finding("cards", state, Some(doubt.remedy().to_owned()));
+    }
+    let visible = seen.cards.len();
+    let state = format!("{visible} visible of {listed}{setting}");
+    match (listed, visible) {
+        (0, _) => finding("cards", state, Some(Unmatched::NoCards.remedy().to_owned())),
+        (_, 0) => {
+            let remedy = "unset CUDA_VISIBLE_DEVICES, or set it to the UUID of a card";
+            finding("cards", state, Some(remedy.to_owned()))
+        }
+        (1, _) | (_, 1) => finding("cards", state, None),
+        _ => {
+            let order = "a run finds its own by PCI id, in whatever order CUDA counts";
+            finding("cards", format!("{state}; {order}"), None)
+        }
+    }
+}
+
+fn of_silence(reason: &Unavailable) -> Finding {
+    finding("card", format!("— ({reason})"), Some(reason.remedy()))
+}
+
+/// The diagnosis of one card of the machine.
+fn of_seen(seen: &Seen) -> Vec<Finding> {
+    let facts = &seen.facts;
+    let mut findings = of_card(facts, &seen.reading);
+    let bus = shown(facts.pci_bus_id.as_deref());
+    let instances = match (&facts.mig_uuid, seen.instances.as_slice()) {
+        (Some(instance), _) => format!(", MIG instance {instance}"),
+        (None, []) => String::new(),
+        (None, all) => format!(", MIG instances {}", all.join(", ")),
+    };
+    let name = shown(facts.name.as_deref());
+    let uuid = shown(facts.uuid.as_deref());
+    let state = format!("{name} ({uuid}) at {bus}{instances}");
+    findings.insert(0, finding("card", state, None));
+    for finding in &mut findings {
+        finding.card = facts.mig_uuid.clone().or_else(|| facts.uuid.clone());
+    }
+    findings
 }
 
 /// The diagnosis of a card that answers, before anything runs on it.
 pub fn of_card(facts: &CardFacts, reading: &Reading) -> Vec<Finding> {
     let judge = Judge { facts, reading };
     vec![
-        judge.card(),
-        judge.driver(),
-        judge.library(),
         judge.energy(),
         judge.gpm(),
         judge.clocks(),
@@ -67,16 +134,6 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn card(&self) -> Finding {
-        let name = self.facts.name.as_deref();
-        let uuid = self
-            .facts
-            .mig_uuid
-            .as_deref()
-            .or(self.facts.uuid.as_deref());
-        finding("card", format!("{} ({})", shown(name), shown(uuid)), None)
-    }
-
     fn memory(&self) -> Finding {
         let gigabytes = |bytes: Option<u64>| {
             bytes.map_or("—".to_owned(), |bytes| {
@@ -122,24 +179,6 @@ impl Judge<'_> {
         let remedy = "they stay — in a report; a newer driver or card, MIG off, or more permissions \
                       bring them where the reason says so";
         finding("sensors", state, Some(remedy.to_owned()))
-    }
-
-    fn driver(&self) -> Finding {
-        let driver = self.facts.driver.as_deref();
-        let cuda = self.facts.cuda.as_deref();
-        Finding {
-            what: "driver",
-            state: format!("{} (CUDA {})", shown(driver), shown(cuda)),
-            remedy: None,
-        }
-    }
-
-    fn library(&self) -> Finding {
-        Finding {
-            what: "NVML",
-            state: shown(self.facts.nvml.as_deref()),
-            remedy: None,
-        }
     }
 
     fn energy(&self) -> Finding {
@@ -300,6 +339,7 @@ const fn speaks_later(absence: Absence) -> bool {
 fn finding(what: &'static str, state: String, remedy: Option<String>) -> Finding {
     Finding {
         what,
+        card: None,
         state,
         remedy,
     }

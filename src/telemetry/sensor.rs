@@ -1,6 +1,6 @@
 //! The questions that answer the sensors, and one reading of all.
 
-use crate::record::sensor::Sensor;
+use crate::record::sensor::{NOT_READ, Sensor};
 use crate::units::Nanos;
 
 /// One question to the driver; some answer several sensors.
@@ -118,7 +118,7 @@ impl Question {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Absence {
     /// It was not asked in this reading.
-    #[error("not read within this window")]
+    #[error("{}", NOT_READ)]
     NotAsked,
     /// It speaks only when something happens.
     #[error("nothing happened")]

@@ -293,6 +293,12 @@ pub enum WorkerError {
     /// It is gone.
     #[error("{}", .0.reason)]
     Lost(Loss),
+    /// It was not started: the card was lost before.
+    #[error("nothing more is tried on this card: {cause}")]
+    CardLost {
+        /// How.
+        cause: String,
+    },
     /// It was told to stop because the user wants to.
     #[error("interrupted")]
     Interrupted,

@@ -82,14 +82,10 @@ impl Launcher for Prompted {
 impl Processes {
     /// Nothing is started on a card that was lost.
     fn permit(&self) -> Result<(), WorkerError> {
-        let Some(cause) = self.escort.lost() else {
-            return Ok(());
-        };
-        Err(WorkerError::Lost(Loss {
-            kind: FailureKind::Crashed,
-            reason: format!("nothing more is tried on this card: {cause}"),
-            stderr: Vec::new(),
-        }))
+        match self.escort.lost() {
+            Some(cause) => Err(WorkerError::CardLost { cause }),
+            None => Ok(()),
+        }
     }
 
     /// Starts a child.

@@ -135,7 +135,7 @@ fn dispatch(host: &mut Host, request: Request) -> Reply {
             WorkerError::Lost(loss) => Refusal::Invalid {
                 reason: loss.reason,
             },
-            WorkerError::Interrupted => Refusal::Invalid {
+            WorkerError::CardLost { .. } | WorkerError::Interrupted => Refusal::Invalid {
                 reason: error.to_string(),
             },
         })

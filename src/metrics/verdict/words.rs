@@ -83,8 +83,15 @@ impl fmt::Display for Verdict {
                 "{} of the memory was used",
                 percent(*used_bytes as f64 / *total_bytes as f64)
             ),
-            Self::TelemetryDegraded { longest_gap } => {
-                write!(f, "no reading for {longest_gap:.0} periods")
+            Self::TelemetryDegraded {
+                longest_gap,
+                silence,
+            } => {
+                write!(f, "no reading for {longest_gap:.0} periods")?;
+                match silence {
+                    Some(reason) => write!(f, ": {reason}"),
+                    None => Ok(()),
+                }
             }
             Self::TelemetryMissing { reason: None } => {
                 f.write_str("no sensor of the card could be read")
@@ -123,6 +130,9 @@ impl fmt::Display for Verdict {
             Self::PriceMissing => f.write_str("no price of the device is known"),
             Self::PriceOfOther { card, device } => {
                 write!(f, "priced as {card}, but measured on {device}")
+            }
+            Self::EnergyPriceUnused => {
+                f.write_str("a price of energy was given, but no energy was measured")
             }
             Self::StockEngine => {
                 f.write_str("the stock engine is a yardstick, not the fastest this program has")

@@ -1,5 +1,7 @@
 //! The sections about the card: what it did in each phase, and what energy its tokens took.
 
+use std::collections::BTreeMap;
+
 use super::{Align, Section, Table};
 use crate::metrics::card_use::{CardUse, PhaseUse};
 use crate::metrics::energy::{NoEnergy, Phase, PointEnergy};
@@ -131,21 +133,26 @@ fn cost(document: &Document) -> Option<String> {
     ))
 }
 
-/// Each reason for which sensors are absent, once.
+/// Each reason for which sensors are absent, and at how many points; at the others the table shows them.
 fn absent(document: &Document) -> Vec<String> {
-    let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
+    let mut points: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for (sensor, reason) in watched(document).flat_map(|(_, card_use)| &card_use.absent) {
-        let known = reasons.iter_mut().find(|(other, _)| other == reason);
-        match known {
-            Some((_, sensors)) if sensors.contains(sensor) => {}
-            Some((_, sensors)) => sensors.push(sensor.clone()),
-            None => reasons.push((reason.clone(), vec![sensor.clone()])),
-        }
+        *points.entry((reason, sensor)).or_default() += 1;
     }
-    let sentence = |(reason, sensors): (String, Vec<String>)| {
-        format!("Absent: {}; {reason}.", sensors.join(", "))
+    let mut alike: BTreeMap<(&str, usize), Vec<&str>> = BTreeMap::new();
+    for ((reason, sensor), points) in points {
+        alike.entry((reason, points)).or_default().push(sensor);
+    }
+    let all = watched(document).count();
+    let sentence = |((reason, points), sensors): ((&str, usize), Vec<&str>)| {
+        let at = if points < all {
+            format!(" at {points} of {all} points")
+        } else {
+            String::new()
+        };
+        format!("Absent{at}: {}; {reason}.", sensors.join(", "))
     };
-    reasons.into_iter().map(sentence).collect()
+    alike.into_iter().map(sentence).collect()
 }
 
 pub(super) fn energy(document: &Document) -> Option<Section> {
@@ -260,4 +267,40 @@ fn without(reason: &NoEnergy) -> Vec<String> {
     let mut cells = vec![number::ABSENT.to_owned(); 7];
     cells[4] = format!("{} ({reason})", number::ABSENT);
     cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::card_use::SamplingCost;
+    use crate::report::example::{document, script};
+
+    #[test]
+    fn what_only_some_points_lack_is_not_absent_from_all() {
+        let mut document = document(&script());
+        let lacking = |sensors: &[&str]| CardUse {
+            prefill: PhaseUse::default(),
+            decode: PhaseUse::default(),
+            absent: sensors
+                .iter()
+                .map(|&sensor| (sensor.to_owned(), "not read".to_owned()))
+                .collect(),
+            cost: SamplingCost::default(),
+        };
+        let lacks = [lacking(&["pcie_rx_kbps", "xid"]), lacking(&["xid"])];
+        let measured = document
+            .rows
+            .iter_mut()
+            .filter_map(|row| row.measured.as_mut());
+        for (measured, card_use) in measured.zip(lacks) {
+            measured.card_use = Some(card_use);
+        }
+        assert_eq!(
+            absent(&document),
+            [
+                "Absent at 1 of 2 points: pcie_rx_kbps; not read.",
+                "Absent: xid; not read."
+            ]
+        );
+    }
 }

@@ -66,10 +66,14 @@ pub(super) fn warnings(document: &Document) -> Option<Section> {
 
 /// The points that warnings of one code concern.
 fn places(alike: &[&Warning]) -> String {
-    let points: Vec<String> = alike
-        .iter()
-        .filter_map(|warning| Some(warning.point?.to_string()))
-        .collect();
+    let mut points: Vec<String> = Vec::new();
+    for point in alike.iter().filter_map(|warning| warning.point) {
+        let name = point.to_string();
+        // One point may have several, such as a drift in each load.
+        if !points.contains(&name) {
+            points.push(name);
+        }
+    }
     if points.is_empty() {
         return "the run".to_owned();
     }
@@ -264,6 +268,19 @@ mod tests {
         let table = warnings(&document).unwrap().table.unwrap();
         assert!(table.rows[0][1].starts_with(&point(2, 10, 2).to_string()));
         assert!(table.rows[0][2].contains("40.0 %"), "{}", table.rows[0][2]);
+    }
+
+    #[test]
+    fn a_point_is_named_once_however_often_it_is_doubted() {
+        let mut document = document(&script());
+        let wide = |batch| Warning {
+            point: Some(point(batch, 10, 2)),
+            verdict: Verdict::NoInterval { blocks: 3 },
+        };
+        document.warnings = vec![wide(1), wide(2), wide(1)];
+        let table = warnings(&document).unwrap().table.unwrap();
+        let (one, two) = (point(1, 10, 2), point(2, 10, 2));
+        assert_eq!(table.rows[0][1], format!("{one}, {two}"));
     }
 
     #[test]

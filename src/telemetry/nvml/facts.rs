@@ -12,9 +12,26 @@ use crate::record::card::CardFacts;
 use crate::telemetry::card::printable;
 use crate::telemetry::sensor::Absence;
 
+/// Versions of the driver and what belongs to it; each may be absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versions {
+    /// The driver.
+    pub driver: Option<String>,
+    /// NVML.
+    pub nvml: Option<String>,
+    /// The highest CUDA that the driver runs.
+    pub cuda: Option<String>,
+}
+
+/// Reads the versions.
+pub(super) fn versions(nvml: &Nvml) -> Versions {
+    Reasons::default().versions(nvml)
+}
+
 /// Reads every fact of `card`, or of the MIG `slice` of it that is watched.
 pub(super) fn read(nvml: &Nvml, card: &Device<'_>, slice: Option<&Device<'_>>) -> CardFacts {
     let mut absent = Reasons::default();
+    let versions = absent.versions(nvml);
     let mut facts = CardFacts {
         name: absent.note("name", card.name().map(|name| printable(&name))),
         uuid: absent.note("uuid", card.uuid().map(|uuid| printable(&uuid))),
@@ -23,9 +40,9 @@ pub(super) fn read(nvml: &Nvml, card: &Device<'_>, slice: Option<&Device<'_>>) -
             card.pci_info().map(|pci| printable(&pci.bus_id)),
         ),
         mig_uuid: slice.and_then(|slice| absent.note("mig_uuid", slice.uuid())),
-        driver: absent.note("driver", nvml.sys_driver_version()),
-        nvml: absent.note("nvml", nvml.sys_nvml_version()),
-        cuda: absent.note("cuda", nvml.sys_cuda_driver_version().map(cuda_version)),
+        driver: versions.driver,
+        nvml: versions.nvml,
+        cuda: versions.cuda,
         memory_bytes: absent.keep(
             "memory_bytes",
             checked(
@@ -66,6 +83,14 @@ fn cuda_version(version: i32) -> String {
 struct Reasons(BTreeMap<String, String>);
 
 impl Reasons {
+    fn versions(&mut self, nvml: &Nvml) -> Versions {
+        Versions {
+            driver: self.note("driver", nvml.sys_driver_version()),
+            nvml: self.note("nvml", nvml.sys_nvml_version()),
+            cuda: self.note("cuda", nvml.sys_cuda_driver_version().map(cuda_version)),
+        }
+    }
+
     fn note<T>(&mut self, field: &str, answer: Result<T, NvmlError>) -> Option<T> {
         self.keep(field, answer.map_err(|error| fault::absence(&error)))
     }

@@ -4,6 +4,7 @@
 //! unloading it under that call would crash the program that the hang was kept away from.
 
 mod answer;
+mod cards;
 mod facts;
 mod fault;
 
@@ -25,8 +26,9 @@ use nvml_wrapper::sys_exports::field_id::{NVML_FI_DEV_POWER_AVERAGE, NVML_FI_DEV
 use nvml_wrapper::{Device, EventSet, GpmSample, Nvml};
 
 use self::answer::{checked, count_of, field, memory_of, number, percent, permille};
+use self::cards::Cards;
 use super::Probe;
-use super::card::{Choice, Listed, place};
+use super::card::{Choice, place};
 use super::sensor::{Absence, Process, Question, Reading};
 use super::unavailable::Unavailable;
 use crate::record::card::CardFacts;
@@ -38,6 +40,9 @@ const LIBRARY: &str = "libnvidia-ml.so.1";
 /// XID 999 stands for an error that the driver itself cannot name.
 const XID_UNKNOWN: u64 = 999;
 
+/// A driver that starts within this time is not worth a word.
+const UNREMARKED: Duration = Duration::from_secs(3);
+
 /// The GPM metrics that are read, and their sensors.
 const GPM: [(GpmMetricId, Sensor); 4] = [
     (GpmMetricId::SmUtil, Sensor::GpmSmActivity),
@@ -45,6 +50,9 @@ const GPM: [(GpmMetricId, Sensor); 4] = [
     (GpmMetricId::AnyTensorUtil, Sensor::GpmTensorActivity),
     (GpmMetricId::DramBwUtil, Sensor::GpmDramBandwidth),
 ];
+
+pub use cards::{Seen, Surroundings, look_around};
+pub use facts::Versions;
 
 /// How the driver is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,24 +85,42 @@ pub struct NvmlProbe {
     earlier: Option<GpmSample<'static>>,
 }
 
-/// Loads NVML and finds the chosen card; a driver that hangs meanwhile is left behind.
-pub fn open(access: &Access, choice: &Choice) -> Result<NvmlProbe, Unavailable> {
+/// Loads NVML and finds the chosen card. A driver that takes its time is told of once, to `waiting`, with
+/// how long it has in all.
+pub fn open(
+    access: &Access,
+    choice: &Choice,
+    waiting: &dyn Fn(Duration),
+) -> Result<NvmlProbe, Unavailable> {
+    let choice = choice.clone();
+    within(access, waiting, move |nvml| find(nvml, &choice))
+}
+
+/// Asks the driver on a thread of its own, which is left behind when the driver hangs.
+fn within<T: Send + 'static>(
+    access: &Access,
+    waiting: &dyn Fn(Duration),
+    ask: impl FnOnce(&'static Nvml) -> Result<T, Unavailable> + Send + 'static,
+) -> Result<T, Unavailable> {
     let (sender, receiver) = mpsc::channel();
-    let (library, choice) = (access.library.clone(), choice.clone());
+    let library = access.library.clone();
     std::thread::Builder::new()
         .name("nvml-open".to_owned())
         .spawn(move || {
             // Nobody listens any more after the limit.
-            drop(sender.send(load(library).and_then(|nvml| find(nvml, &choice))));
+            drop(sender.send(load(library).and_then(ask)));
         })
         .map_err(|error| Unavailable::Failed {
             detail: format!("no thread to ask the driver: {error}"),
         })?;
-    receiver
-        .recv_timeout(access.limit)
-        .unwrap_or(Err(Unavailable::Silent {
-            waited: access.limit,
-        }))
+    let mut answer = receiver.recv_timeout(access.limit.min(UNREMARKED));
+    if let (Err(_), Some(more)) = (&answer, access.limit.checked_sub(UNREMARKED)) {
+        waiting(access.limit);
+        answer = receiver.recv_timeout(more);
+    }
+    answer.unwrap_or(Err(Unavailable::Silent {
+        waited: access.limit,
+    }))
 }
 
 fn load(library: Option<PathBuf>) -> Result<&'static Nvml, Unavailable> {
@@ -107,61 +133,12 @@ fn load(library: Option<PathBuf>) -> Result<&'static Nvml, Unavailable> {
 }
 
 fn find(nvml: &'static Nvml, choice: &Choice) -> Result<NvmlProbe, Unavailable> {
-    let failed = |error: NvmlError| fault::unavailable(&error, LIBRARY);
-    let mut cards = Vec::new();
-    let mut list = Vec::new();
-    let mut first_error = None;
-    for index in 0..nvml.device_count().map_err(failed)? {
-        match nvml.device_by_index(index) {
-            Ok(card) => {
-                let slices = slices(&card);
-                list.push(Listed {
-                    uuid: card.uuid().ok(),
-                    pci_bus_id: card.pci_info().ok().map(|pci| pci.bus_id),
-                    slices: slices
-                        .iter()
-                        .filter_map(|slice| slice.uuid().ok())
-                        .collect(),
-                });
-                cards.push((card, slices));
-            }
-            Err(error) => first_error = first_error.or(Some(error)),
-        }
-    }
-    let place = place(choice, &list).map_err(|unmatched| match first_error {
+    let cards = Cards::of(nvml)?;
+    match place(choice, &cards.listed) {
+        Ok(place) => cards.probe(place),
         // The card that is missing from the list is one that did not answer.
-        Some(error) => failed(error),
-        None => Unavailable::Unmatched(unmatched),
-    })?;
-    let (card, slices) = cards.swap_remove(place.card);
-    let slice = place.slice.and_then(|slice| slices.into_iter().nth(slice));
-    Ok(NvmlProbe {
-        facts: facts::read(nvml, &card, slice.as_ref()),
-        events: listen(nvml, &card),
-        gpm: match card.gpm_support() {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Absence::NotSupported),
-            Err(error) => Err(fault::absence(&error)),
-        },
-        nvml,
-        card,
-        slice,
-        earlier: None,
-    })
-}
-
-/// The slices of a card that MIG is on for; places without one answer `NotFound`.
-fn slices(card: &Device<'static>) -> Vec<Device<'static>> {
-    let divided = card.mig_mode().is_ok_and(|mode| mode.current != 0);
-    let places = if divided {
-        card.mig_device_count().unwrap_or(0)
-    } else {
-        0
-    };
-    (0..places)
-        .filter_map(|index| card.mig_device_by_index(index).ok())
-        .filter(|slice| slice.uuid().is_ok())
-        .collect()
+        Err(unmatched) => Err(cards.silent.into_iter().next().unwrap_or(unmatched.into())),
+    }
 }
 
 fn listen(nvml: &'static Nvml, card: &Device<'static>) -> Result<EventSet<'static>, Absence> {
@@ -242,6 +219,22 @@ impl Probe for NvmlProbe {
 }
 
 impl NvmlProbe {
+    fn new(nvml: &'static Nvml, card: Device<'static>, slice: Option<Device<'static>>) -> Self {
+        Self {
+            facts: facts::read(nvml, &card, slice.as_ref()),
+            events: listen(nvml, &card),
+            gpm: match card.gpm_support() {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Absence::NotSupported),
+                Err(error) => Err(fault::absence(&error)),
+            },
+            nvml,
+            card,
+            slice,
+            earlier: None,
+        }
+    }
+
     /// Whether the answer would be about all slices together while the engine has one of them.
     fn is_shared(&self, question: Question) -> bool {
         self.facts.mig == Some(true)

@@ -4,6 +4,9 @@
 /// down: what sampling costs this machine, and no sensor of the card.
 pub const SAMPLER_CPU: &str = "sampler_cpu_ns";
 
+/// No board draws as much.
+pub const MOST_WATTS: u64 = 3_000;
+
 /// One sensor; its column carries its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Sensor {

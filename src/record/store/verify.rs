@@ -5,7 +5,7 @@ use std::path::Path;
 use super::StoreError;
 use super::line::{NOTHING_BEFORE, Place, Unreadable};
 use super::lines::{Chain, Line, Lines};
-use super::readings::UnsoundReadings;
+use super::readings::{Holder, UnsoundReadings};
 use super::structure::Structure;
 use crate::record::observation::{Purpose, Record};
 use crate::study::variant::Variant;
@@ -101,6 +101,14 @@ pub enum Problem {
         /// What was loaded.
         variant: Variant,
     },
+    /// A block that begins before an earlier one of its load has ended, as a copy of one does.
+    #[error("a block of {point} begins before the one before it in load {load} has ended")]
+    Again {
+        /// The point.
+        point: PointId,
+        /// The load.
+        load: u32,
+    },
     /// A block without a generation.
     #[error("a block without a generation")]
     EmptyBlock,
@@ -168,8 +176,13 @@ pub enum Problem {
         window: u32,
     },
     /// Sensor readings that cannot be.
-    #[error("{0}")]
-    Sensors(UnsoundReadings),
+    #[error("{holder}: {unsound}")]
+    Sensors {
+        /// Whose they are.
+        holder: Holder,
+        /// What is wrong.
+        unsound: UnsoundReadings,
+    },
     /// An energy block serves no point of its load's precision and batch size, or another block does.
     #[error("a block of {point} {purpose:?} does not serve the point that it names")]
     Serves {

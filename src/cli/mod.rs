@@ -9,6 +9,7 @@ mod decide;
 mod doctor;
 mod doctor_hub;
 mod download;
+mod examination;
 mod exit;
 mod folder;
 mod host;

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{StudyArgs, read_study};
+use super::examination::identity;
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
 use super::plan::Prepared;
 use super::signals::Interrupts;
-use super::{host, output, reports};
+use super::{host, output};
 use crate::catalog;
 use crate::clock::Monotonic;
 use crate::engine::worker::{Processes, Unescorted, WorkerCommand};
@@ -147,7 +148,7 @@ pub(super) fn begin(
     more: impl Iterator<Item = Record>,
 ) -> Result<(), CliError> {
     let session = session(prepared)?;
-    if let (Some(session_before), Some(device_before)) = reports::identity(before) {
+    if let (Some(session_before), Some(device_before)) = identity(before) {
         check_resume((session_before, device_before), (&session, device))
             .map_err(|difference| CliError::new(Exit::Input, difference))?;
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::StoreError;
 use super::line::{NOTHING_BEFORE, Place, Unreadable};
 use super::lines::{Chain, Line, Lines};
+use super::reader::Entry;
 use super::readings::{Holder, UnsoundReadings};
 use super::structure::Structure;
 use crate::record::observation::{Purpose, Record};
@@ -12,10 +13,10 @@ use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 
 /// What [`verify`] saw.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Verification {
-    /// Records that could be read.
-    pub records: u64,
+    /// Records that could be read, with their lines.
+    pub entries: Vec<Entry>,
     /// Length of a torn last line, which is what a crash leaves and no fault.
     pub torn_bytes: Option<u64>,
     /// Everything that is wrong; empty when the file is intact.
@@ -217,6 +218,10 @@ pub fn verify(file: &Path) -> Result<Verification, StoreError> {
             }
             Err(Unreadable::Incomplete(_)) => check.torn(&line),
         }
+        if let Ok((_, record)) = line.parsed {
+            let line = line.number;
+            check.seen.entries.push(Entry { line, record });
+        }
     }
     check.condemn_doubtful();
     Ok(check.seen)
@@ -238,7 +243,7 @@ impl Default for Check {
     fn default() -> Self {
         Self {
             seen: Verification {
-                records: 0,
+                entries: Vec::new(),
                 torn_bytes: None,
                 findings: Vec::new(),
             },
@@ -308,7 +313,6 @@ impl Check {
         self.sum(line);
         self.expected_seq = place.seq.saturating_add(1);
         self.prev.clone_from(&line.fingerprint);
-        self.seen.records += 1;
         for problem in self.structure.problems(record) {
             self.find(number, problem);
         }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::args::{StudyArgs, read_study};
 use super::examination::identity;
 use super::exit::{CliError, Exit};
-use super::folder::{StudyFolder, write_whole};
+use super::folder::{StudyFolder, make_sure_are_new, write_whole};
 use super::plan::Prepared;
 use super::signals::Interrupts;
-use super::{host, output};
+use super::{host, output, reports};
 use crate::catalog;
 use crate::clock::Monotonic;
 use crate::engine::worker::{Processes, Unescorted, WorkerCommand};
@@ -44,9 +44,12 @@ pub(super) fn folder(args: &StudyArgs, source: &ModelSource) -> Result<StudyFold
     })
 }
 
-/// Refuses a folder that cannot be written or holds a run, before a model is fetched for it.
+/// Refuses a folder that cannot be written, holds a run or somebody else's reports, before a model is
+/// fetched for it.
 pub(super) fn make_sure_of_room(folder: &StudyFolder, resume: bool) -> Result<(), CliError> {
-    if !resume && folder.record().exists() {
+    if !folder.record().exists() {
+        make_sure_are_new(folder, &reports::NAMES)?;
+    } else if !resume {
         Writer::create(&folder.record())?;
     }
     let ancestors = folder.root().ancestors();
@@ -189,6 +192,33 @@ mod tests {
         folder.create().unwrap();
         make_sure_of_room(&folder, false).unwrap();
         assert!(folder.root().exists());
+    }
+
+    #[test]
+    fn reports_without_a_record_beside_them_are_somebody_elses() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = StudyFolder::new(root.path().to_owned());
+        for name in reports::NAMES {
+            let report = folder.generated(name);
+            std::fs::write(&report, "a thesis").unwrap();
+            for resume in [false, true] {
+                let refused = make_sure_of_room(&folder, resume).unwrap_err();
+                assert_eq!(refused.exit, Exit::Storage);
+                let told = output::with_causes(&refused.error);
+                assert!(told.contains(name), "{told}");
+                assert!(
+                    refused
+                        .hint
+                        .is_some_and(|hint| hint.contains("another --out"))
+                );
+            }
+            // Beside a record they are what follows from it.
+            std::fs::write(folder.record(), "a run").unwrap();
+            make_sure_of_room(&folder, true).unwrap();
+            std::fs::remove_file(folder.record()).unwrap();
+            std::fs::remove_file(&report).unwrap();
+        }
+        make_sure_of_room(&folder, false).unwrap();
     }
 
     #[test]

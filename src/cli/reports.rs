@@ -33,16 +33,20 @@ pub(super) fn tell(folder: &StudyFolder, args: &StudyArgs) -> Result<Document, C
     Ok(document)
 }
 
+/// Names of the generated files.
+pub(super) const NAMES: [&str; 3] = ["report.md", "report.html", "points.csv"];
+
 /// A generated file: its name and its text.
 type Report = (&'static str, String);
 
 /// Every report of a study.
 fn rendered(document: &Document) -> Vec<Report> {
-    vec![
-        ("report.md", markdown::render(document)),
-        ("report.html", html::render(document)),
-        ("points.csv", csv::render(document)),
-    ]
+    let texts = [
+        markdown::render(document),
+        html::render(document),
+        csv::render(document),
+    ];
+    NAMES.into_iter().zip(texts).collect()
 }
 
 fn write_all(folder: &StudyFolder, reports: &[Report]) -> Result<(), CliError> {

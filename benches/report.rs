@@ -16,6 +16,7 @@ use std::process::{Command, Stdio};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mtok::record::observation::{Block, Record};
 use mtok::record::store;
+use mtok::units::Nanos;
 use tempfile::TempDir;
 
 /// Blocks of a record.
@@ -35,9 +36,8 @@ fn folder_with(blocks: usize) -> TempDir {
         })
         .collect();
     let repeated = (0..blocks).map(|number| {
-        let mut block = templates[number % templates.len()].clone();
-        block.round += u32::try_from(number / templates.len()).unwrap();
-        Record::Block(Box::new(block))
+        let again = (number / templates.len()) as u64;
+        Record::Block(Box::new(later(templates[number % templates.len()], again)))
     });
     // Loads and failures between the blocks come before them all.
     let before = records[..=last]
@@ -54,6 +54,20 @@ fn folder_with(blocks: usize) -> TempDir {
         std::fs::copy(study.join("study.toml"), folder.path().join("study.toml")).unwrap();
     }
     folder
+}
+
+/// The same block so many rounds and days later: a block that begins before the one before it has ended is
+/// no other block.
+fn later(block: &Block, again: u64) -> Block {
+    const DAY: Nanos = Nanos::new(86_400_000_000_000);
+    let shift = |at: &mut Nanos| *at = Nanos::new(at.value() + again * DAY.value());
+    let mut block = block.clone();
+    block.round += u32::try_from(again).unwrap();
+    shift(&mut block.started.monotonic_ns);
+    for generation in &mut block.generations {
+        shift(&mut generation.t0_ns);
+    }
+    block
 }
 
 /// Writes the reports of a study again.

@@ -600,6 +600,33 @@ fn reports_are_written_where_asked_and_a_failure_is_a_storage_error() {
 }
 
 #[test]
+fn an_earlier_answer_is_written_again_and_somebody_elses_page_is_kept() {
+    let desk = Desk::new(GUIDE);
+    let folder = desk.path("report");
+    let out = ["--out", folder.to_str().unwrap()];
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("breakeven.md"), "a thesis").unwrap();
+    let said = desk.breakeven(&out);
+    assert_eq!((said.code, said.out.as_str()), (9, ""));
+    assert!(said.talk.contains("breakeven.md: "), "{}", said.talk);
+    assert!(
+        said.talk.contains("hint: it is not of mtok"),
+        "{}",
+        said.talk
+    );
+    let kept = std::fs::read_to_string(folder.join("breakeven.md")).unwrap();
+    assert_eq!(kept, "a thesis");
+    assert!(!folder.join("breakeven.csv").exists());
+
+    std::fs::remove_file(folder.join("breakeven.md")).unwrap();
+    assert_eq!(desk.breakeven(&out).code, 0);
+    std::fs::write(folder.join("breakeven.md"), "an older answer").unwrap();
+    assert_eq!(desk.breakeven(&out).code, 0);
+    let page = std::fs::read_to_string(folder.join("breakeven.md")).unwrap();
+    assert!(page.starts_with("# "), "{page}");
+}
+
+#[test]
 fn a_refusal_is_one_line_and_its_hint_another() {
     let said = Desk::new("[traffic]\nrequests_per_dya = 1\n").breakeven(&[]);
     assert_eq!((said.code, said.out.as_str()), (3, ""));

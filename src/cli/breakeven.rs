@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::catalog_files;
+use super::examination::{Examination, Sound, identity};
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
 use super::output::with_causes;
-use super::reports;
 use crate::catalog::{Catalog, gpus};
 use crate::cost::answer::Answer;
 use crate::cost::measured::{Estimate, Measured, MeasuredPoint};
@@ -18,7 +18,6 @@ use crate::cost::trace::Trace;
 use crate::engine::cards;
 use crate::metrics::stats;
 use crate::record::machine::DeviceKind;
-use crate::record::store;
 use crate::report::document;
 use crate::report::escape::inert;
 use crate::study::model::ModelCard;
@@ -166,10 +165,8 @@ impl Evidence for Files<'_> {
 /// Whether a variant keeps the budget that a study of quality states for its loss.
 fn quality(folder: &Path, variant: Variant) -> Result<MeetsQuality, String> {
     let name = folder.display();
-    let records = store::read(&StudyFolder::new(folder.to_owned()).record())
-        .map_err(|error| error.to_string())?;
-    let document = reports::conclude(&records, None).map_err(|error| with_causes(&error.error))?;
-    let Some(precisions) = document.precisions else {
+    let sound = sound(folder).map_err(|error| with_causes(&error.error))?;
+    let Some(precisions) = sound.document.precisions else {
         return Err(format!(
             "{name}: quality was not asked for there; run mtok quality, or state \
              decision.self_hosted_meets_quality"
@@ -184,11 +181,15 @@ fn quality(folder: &Path, variant: Variant) -> Result<MeetsQuality, String> {
     }
 }
 
+/// A study whose record verifies.
+fn sound(folder: &Path) -> Result<Sound, CliError> {
+    Examination::of(&StudyFolder::new(folder.to_owned()))?.sound()
+}
+
 /// A study folder as the break-even sees it.
 fn measured(folder: &Path) -> Result<Measured, CliError> {
-    let records = store::read(&StudyFolder::new(folder.to_owned()).record())?;
-    let document = reports::conclude(&records, None)?;
-    let (session, device) = reports::identity(&records);
+    let Sound { records, document } = sound(folder)?;
+    let (session, device) = identity(&records);
     let asked = session.and_then(|session| session.study.price.gpu.clone());
     let recognised = device.and_then(|device| gpus::recognise(&device.name, device.memory_bytes));
     Ok(Measured {

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::baseline::BaselineName;
+use super::examination::Examination;
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
 use super::output;
 use crate::metrics::comparison::{Change, Comparison, Settings};
 use crate::metrics::facts::Facts;
-use crate::record::store;
 use crate::report::comparison;
 
 /// `mtok compare`
@@ -44,8 +44,8 @@ pub(super) fn run(args: &CompareArgs) -> Result<Exit, CliError> {
         None => Exit::Success,
     };
     if let Some(name) = &args.save_baseline {
-        // Only what can be read is worth comparing with.
-        store::read(&new.record())?;
+        // Only what verifies is worth comparing with.
+        Examination::of(&new)?.sound()?;
         let kept = name.save(&new)?;
         output::say(&format!("baseline {name}: {}", kept.record().display()));
     }
@@ -80,7 +80,8 @@ fn usage(message: &'static str) -> CliError {
 }
 
 fn compare(args: &CompareArgs, base: &StudyFolder, new: &StudyFolder) -> Result<Exit, CliError> {
-    let (base, new) = (store::read(&base.record())?, store::read(&new.record())?);
+    let records = |folder| Ok::<_, CliError>(Examination::of(folder)?.sound()?.records);
+    let (base, new) = (records(base)?, records(new)?);
     let facts = |records| Facts::new(records).map_err(|error| CliError::new(Exit::NotValid, error));
     let settings = Settings {
         noise_threshold: args.noise_threshold,

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use super::args::BreakevenVerb;
 use super::breakeven::{Imported, solve};
 use super::exit::{CliError, Exit};
-use super::folder::{StudyFolder, write_whole};
+use super::folder::{StudyFolder, make_sure_are_new, write_whole};
 use super::{catalog_files, host, output};
 use crate::catalog::age::{STALE_AFTER_DAYS, age_days};
 use crate::cost::answer::Answer;
@@ -16,6 +16,9 @@ use crate::report::escape::inert;
 /// Answers a scenario.
 pub(super) fn run(args: &BreakevenVerb) -> Result<Exit, CliError> {
     let asked = &args.scenario;
+    if let Some(folder) = &asked.out {
+        make_sure_of_room(&StudyFolder::new(folder.clone()))?;
+    }
     let mut catalog = catalog_files::beside(&asked.scenario)?;
     let mut imported = Imported::AsLastResort;
     if args.user_prices {
@@ -48,15 +51,31 @@ pub(super) fn rendered(scenario: &Path) -> Result<Vec<(&'static str, String)>, C
     Ok(reports_of(&answer))
 }
 
+/// Names of the generated files.
+const NAMES: [&str; 3] = ["breakeven.md", "breakeven.html", CURVES];
+/// The one of them with the curves.
+const CURVES: &str = "breakeven.csv";
+/// The first of its columns.
+const FIRST_COLUMN: &str = "requests_per_month,";
+
 fn reports_of(answer: &Answer) -> Vec<(&'static str, String)> {
-    vec![
-        (
-            "breakeven.md",
-            crate::report::breakeven::to_markdown(answer),
-        ),
-        ("breakeven.html", crate::report::breakeven::to_html(answer)),
-        ("breakeven.csv", crate::report::breakeven::to_csv(answer)),
-    ]
+    let texts = [
+        crate::report::breakeven::to_markdown(answer),
+        crate::report::breakeven::to_html(answer),
+        crate::report::breakeven::to_csv(answer),
+    ];
+    NAMES.into_iter().zip(texts).collect()
+}
+
+/// Refuses a folder with somebody else's reports. Those of an earlier answer lie beside its scenario or,
+/// where that is elsewhere, beside its curves.
+fn make_sure_of_room(folder: &StudyFolder) -> Result<(), CliError> {
+    let curves = std::fs::read(folder.generated(CURVES));
+    let answered = curves.is_ok_and(|text| text.starts_with(FIRST_COLUMN.as_bytes()));
+    if answered || folder.generated("scenario.toml").exists() {
+        return Ok(());
+    }
+    make_sure_are_new(folder, &NAMES)
 }
 
 fn write_reports(answer: &Answer, folder: &Path) -> Result<(), CliError> {

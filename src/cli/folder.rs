@@ -121,6 +121,17 @@ pub(super) fn make_sure_is_new(path: &Path) -> Result<(), CliError> {
     Err(CliError::storage(path, error).hint("remove it, or name another file"))
 }
 
+/// Refuses to write over reports that this program has not written: its own lie beside what they follow
+/// from, which the caller looks for.
+pub(super) fn make_sure_are_new(folder: &StudyFolder, reports: &[&str]) -> Result<(), CliError> {
+    for name in reports {
+        make_sure_is_new(&folder.generated(name)).map_err(|refused| {
+            refused.hint("it is not of mtok: move it away, or choose another --out")
+        })?;
+    }
+    Ok(())
+}
+
 fn replace(path: &Path, fresh: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut file = std::fs::File::create(fresh)?;

@@ -10,6 +10,7 @@ mod device;
 mod doctor;
 mod doctor_hub;
 mod download;
+mod examination;
 mod exit;
 mod folder;
 mod host;

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{StudyArgs, read_study};
+use super::examination::identity;
 use super::exit::{CliError, Exit};
-use super::folder::{StudyFolder, write_whole};
+use super::folder::{StudyFolder, make_sure_are_new, write_whole};
 use super::hub::Need;
 use super::plan::{Asked, Prepared};
 use super::signals::Interrupts;
@@ -72,9 +73,11 @@ pub(super) fn prepare(args: &StudyArgs, asked: Asked) -> Result<(StudyFolder, Pr
     Ok((folder, asked.prepare(Need::Files)?))
 }
 
-/// Refuses a folder that cannot be written or holds a run.
+/// Refuses a folder that cannot be written, holds a run or somebody else's reports.
 fn make_sure_of_room(folder: &StudyFolder, resume: bool) -> Result<(), CliError> {
-    if !resume && folder.record().exists() {
+    if !folder.record().exists() {
+        make_sure_are_new(folder, &reports::NAMES)?;
+    } else if !resume {
         Writer::create(&folder.record())?;
     }
     let ancestors = folder.root().ancestors();
@@ -176,7 +179,7 @@ pub(super) fn begin(
     more: impl Iterator<Item = Record>,
 ) -> Result<(), CliError> {
     let session = session(prepared)?;
-    if let (Some(session_before), Some(device_before)) = reports::identity(before) {
+    if let (Some(session_before), Some(device_before)) = identity(before) {
         check_resume((session_before, device_before), (&session, device))
             .map_err(|difference| CliError::new(Exit::Input, difference))?;
     }
@@ -217,6 +220,33 @@ mod tests {
         folder.create().unwrap();
         make_sure_of_room(&folder, false).unwrap();
         assert!(folder.root().exists());
+    }
+
+    #[test]
+    fn reports_without_a_record_beside_them_are_somebody_elses() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = StudyFolder::new(root.path().to_owned());
+        for name in reports::NAMES {
+            let report = folder.generated(name);
+            std::fs::write(&report, "a thesis").unwrap();
+            for resume in [false, true] {
+                let refused = make_sure_of_room(&folder, resume).unwrap_err();
+                assert_eq!(refused.exit, Exit::Storage);
+                let told = output::with_causes(&refused.error);
+                assert!(told.contains(name), "{told}");
+                assert!(
+                    refused
+                        .hint
+                        .is_some_and(|hint| hint.contains("another --out"))
+                );
+            }
+            // Beside a record they are what follows from it.
+            std::fs::write(folder.record(), "a run").unwrap();
+            make_sure_of_room(&folder, true).unwrap();
+            std::fs::remove_file(folder.record()).unwrap();
+            std::fs::remove_file(&report).unwrap();
+        }
+        make_sure_of_room(&folder, false).unwrap();
     }
 
     #[test]

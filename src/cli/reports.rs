@@ -1,69 +1,29 @@
 //! Writing the reports of a study from its facts, and `mtok report`.
 
 use super::args::{ReportArgs, StudyArgs};
+use super::examination::{Examination, answer, conclude};
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
-use super::pricing;
 use super::{decide, host, output};
-use crate::catalog::Catalog;
-use crate::record::machine::Device;
-use crate::record::observation::{Record, Session};
-use crate::record::store;
-use crate::report::document::{Document, Inputs};
+use crate::report::document::Document;
 use crate::report::{csv, html, json, markdown, terminal};
 use crate::study::questions::Questions;
 
-/// The last session of a record and the device it ran on.
-pub(super) fn identity(records: &[Record]) -> (Option<&Session>, Option<&Device>) {
-    let mut last = (None, None);
-    for record in records {
-        if let Record::Session(session) = record {
-            last.0 = Some(session.as_ref());
-        } else if let Record::Device(device) = record {
-            last.1 = Some(device.as_ref());
-        }
-    }
-    last
-}
-
-/// Concludes what a record says, with prices of the bundled catalog aged against `date`, or against
-/// the date of the run where none is given.
-pub(super) fn conclude(
-    records: &[Record],
-    date: Option<jiff::civil::Date>,
-) -> Result<Document, CliError> {
-    answer(records, date, Questions::default())
-}
-
-/// The same, with answers to `asked` where the study asks otherwise.
-fn answer(
-    records: &[Record],
-    date: Option<jiff::civil::Date>,
-    asked: Questions,
-) -> Result<Document, CliError> {
-    let (session, device) = identity(records);
-    let session = session.ok_or_else(|| {
-        CliError::new(
-            Exit::NotValid,
-            anyhow::anyhow!("the record holds no session"),
-        )
-    })?;
-    let priced = pricing::look_up(&session.study.price, device, &Catalog::bundled())?;
-    let inputs = Inputs {
-        records,
-        price: priced.price.as_ref(),
-        sheet: priced.sheet.as_ref(),
-        date: date.unwrap_or(session.run_date),
-        questions: &session.study.report.clone().overlaid(asked),
-    };
-    Document::new(&inputs).map_err(|error| CliError::new(Exit::NotValid, error))
-}
-
 /// Reads the facts back from the disk, writes the reports and prints what follows.
+///
+/// What was just measured is told even where something is wrong with it, such as a sensor that reads what
+/// no card gives: a later report refuses it, but the rest was paid for.
 pub(super) fn tell(folder: &StudyFolder, args: &StudyArgs) -> Result<Document, CliError> {
-    let records = store::read(&folder.record())?;
-    write(folder, &records)?;
-    let document = conclude(&records, Some(host::today()))?;
+    let seen = Examination::of(folder)?;
+    if let Some(first) = seen.problems.first() {
+        output::say(&format!("warning: the record does not verify: {first}"));
+        output::say(&format!("hint: {}", seen.remedy()));
+    }
+    let concluded = seen
+        .document
+        .map_or_else(|| conclude(&seen.records, None), Ok)?;
+    write_all(folder, &rendered(&concluded))?;
+    let document = conclude(&seen.records, Some(host::today()))?;
     if args.json {
         output::data(&json::render(&document))?;
     } else {
@@ -74,21 +34,20 @@ pub(super) fn tell(folder: &StudyFolder, args: &StudyArgs) -> Result<Document, C
     Ok(document)
 }
 
+/// Names of the generated files.
+pub(super) const NAMES: [&str; 3] = ["report.md", "report.html", "points.csv"];
+
 /// A generated file: its name and its text.
 type Report = (&'static str, String);
 
 /// Every report of a study.
 fn rendered(document: &Document) -> Vec<Report> {
-    vec![
-        ("report.md", markdown::render(document)),
-        ("report.html", html::render(document)),
-        ("points.csv", csv::render(document)),
-    ]
-}
-
-/// Writes the reports of a record into its folder.
-pub(super) fn write(folder: &StudyFolder, records: &[Record]) -> Result<(), CliError> {
-    write_all(folder, &rendered(&conclude(records, None)?))
+    let texts = [
+        markdown::render(document),
+        html::render(document),
+        csv::render(document),
+    ];
+    NAMES.into_iter().zip(texts).collect()
 }
 
 fn write_all(folder: &StudyFolder, reports: &[Report]) -> Result<(), CliError> {
@@ -107,16 +66,16 @@ pub(super) fn run(args: &ReportArgs) -> Result<Exit, CliError> {
         refuse_questions(&asked, "a scenario has no points")?;
         decide::rendered(&scenario)?
     } else {
-        let records = store::read(&folder.record())?;
+        let sound = Examination::of(&folder)?.sound()?;
         if args.json || !asked.is_usual() {
             if args.check {
                 refuse_questions(&asked, "files answer the study's own")?;
             }
-            return print(args, &answer(&records, Some(host::today()), asked)?);
+            return print(args, &answer(&sound.records, Some(host::today()), asked)?);
         }
-        let reports = rendered(&conclude(&records, None)?);
+        let reports = rendered(&sound.document);
         // The process is about to end: giving back millions of small pieces first would take a tenth of its time.
-        std::mem::forget(records);
+        std::mem::forget(sound);
         reports
     };
     if args.check {

@@ -1,12 +1,15 @@
 //! `mtok verify`: whether a record is intact and every number derivable.
 
 use super::args::VerifyArgs;
+use super::examination::Examination;
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
-use super::{output, reports};
+use super::output;
+use crate::metrics::energy::PhaseEnergy;
+use crate::metrics::facts::Facts;
 use crate::record::observation::Record;
-use crate::record::store::{self, StoreError};
-use crate::units::Watts;
+use crate::record::store::StoreError;
+use crate::report::document::Document;
 
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
@@ -28,94 +31,54 @@ impl From<StoreError> for CliError {
     }
 }
 
-/// A card may exceed its limit for moments, but not over a block of 10 s.
-const BEYOND_LIMIT: f64 = 1.2;
-
 /// Prints what was found.
 pub(super) fn run(args: &VerifyArgs) -> Result<Exit, CliError> {
-    let file = StudyFolder::new(args.folder.clone()).record();
-    let verification = store::verify(&file)?;
-    for finding in &verification.findings {
-        output::say(&format!(
-            "{}:{}: {}",
-            file.display(),
-            finding.line,
-            finding.problem
-        ));
+    let folder = StudyFolder::new(args.folder.clone());
+    let seen = Examination::of(&folder)?;
+    for problem in &seen.problems {
+        output::say(problem);
     }
-    if let Some(bytes) = verification.torn_bytes {
+    if let Some(bytes) = seen.torn_bytes {
         output::say(&format!(
             "{}: the last line is torn ({bytes} bytes), as a crash leaves it; nothing before it is lost",
-            file.display()
+            folder.record().display()
         ));
     }
-    if verification.records == 0 {
-        output::say(&format!("{}: holds no record", file.display()));
+    let Some(document) = &seen.document else {
         return Ok(Exit::NotValid);
-    }
-    if !verification.findings.is_empty() {
-        return Ok(Exit::NotValid);
-    }
-    let energies = energies(&store::read(&file)?)?;
-    for problem in &energies.impossible {
-        output::say(&format!("{}: {problem}", file.display()));
-    }
-    if !energies.impossible.is_empty() {
-        return Ok(Exit::NotValid);
-    }
-    let derived = if energies.asked == 0 {
-        String::new()
-    } else {
-        format!(
-            ", {} of {} energies derivable",
-            energies.derived, energies.asked
-        )
     };
     output::data(&format!(
-        "{} records, intact{derived}\n",
-        verification.records
+        "{} records, intact{}{}\n",
+        seen.records.len(),
+        energies(document),
+        ending(&seen.records)
     ))?;
     Ok(Exit::Success)
 }
 
-/// What the energy blocks of a record give.
-#[derive(Default)]
-struct Energies {
-    asked: usize,
-    derived: usize,
-    impossible: Vec<String>,
+/// How many of the energies that a study asks for its blocks show.
+fn energies(document: &Document) -> String {
+    let rows = document.rows.iter().filter_map(|row| row.measured.as_ref());
+    let points = rows.filter_map(|measured| measured.energy.as_ref());
+    let phases: Vec<_> = points.flat_map(|it| [&it.prefill, &it.decode]).collect();
+    if phases.is_empty() {
+        return String::new();
+    }
+    let shown = |phase: &&PhaseEnergy| phase.power().is_ok();
+    let derived = phases.iter().filter_map(|phase| phase.as_ref().ok());
+    format!(
+        ", {} of {} energies derivable",
+        derived.filter(shown).count(),
+        phases.len()
+    )
 }
 
-/// Derives every energy again, and holds it against what the card may draw.
-fn energies(records: &[Record]) -> Result<Energies, CliError> {
-    let asks = reports::identity(records)
-        .0
-        .is_some_and(|session| session.study.measure.energy);
-    if !asks {
-        return Ok(Energies::default());
+/// A record without an end is that of a run that was killed.
+fn ending(records: &[Record]) -> &'static str {
+    let ended = Facts::new(records).is_ok_and(|facts| facts.end.is_some());
+    if ended {
+        ""
+    } else {
+        "; its last session has no end: interrupted, still valid"
     }
-    let document = reports::conclude(records, None)?;
-    let limit = document.card.as_ref().and_then(|card| card.power_limit_mw);
-    let limit = limit.map(|milliwatts| Watts::new(milliwatts as f64 / 1e3));
-    let mut energies = Energies::default();
-    for row in &document.rows {
-        let Some(energy) = row.measured.as_ref().and_then(|m| m.energy.as_ref()) else {
-            continue;
-        };
-        for phase in [&energy.prefill, &energy.decode] {
-            energies.asked += 1;
-            let Ok(seen) = phase else { continue };
-            let Ok(power) = seen.power() else { continue };
-            energies.derived += 1;
-            if limit.is_some_and(|limit| power > limit * BEYOND_LIMIT) {
-                energies.impossible.push(format!(
-                    "{}: {:.0} W in {:?} are more than the card's limit allows",
-                    row.point,
-                    power.value(),
-                    seen.phase
-                ));
-            }
-        }
-    }
-    Ok(energies)
 }

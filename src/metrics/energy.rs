@@ -5,11 +5,13 @@
 //! counter is absent or cannot be trusted, the integral takes its place and says so.
 
 mod no_energy;
+mod plausible;
 mod point;
 mod readings;
 mod window;
 
 pub use no_energy::NoEnergy;
+pub use plausible::{Implausible, implausible};
 pub use point::PointEnergy;
 pub(crate) use window::GAP_PERIODS;
 pub use window::{Window, gaps};
@@ -551,6 +553,52 @@ mod tests {
         let energy = PhaseEnergy::of_block(&block(1, &[500; 20], steady(10_000, 400))).unwrap();
         assert_eq!(energy.phase, Phase::Decode);
         is_close(energy.gross().unwrap().value(), 4_000.0 / 80.0);
+    }
+
+    /// What is wrong with 10 s at 400 W on a card of 700 W, its counter and its power so many times too high.
+    fn wrong_with(counter_times: f64, power_times: f64) -> Option<String> {
+        let mut sensors = steady(10_000, 400);
+        for (sensor, times) in [(COUNTER, counter_times), ("power_instant_mw", power_times)] {
+            for value in sensors.columns.get_mut(sensor).unwrap() {
+                *value = value.map(|value| (value as f64 * times) as u64);
+            }
+        }
+        let block = block(10, &[1_000], sensors);
+        implausible(&block, Some(Watts::new(700.0))).map(|wrong| wrong.to_string())
+    }
+
+    #[test]
+    fn counter_and_power_stay_within_the_cards_limit() {
+        assert_eq!(wrong_with(1.0, 1.0), None);
+        // A fifth above the limit of 700 W is let through: 836 W, and 840 W.
+        assert_eq!(wrong_with(2.09, 2.1), None);
+        let beyond = |sensor: &str| {
+            let told = "comes to 880 W in the mean, and the card's limit is 700 W";
+            Some(format!("{sensor} {told}"))
+        };
+        assert_eq!(wrong_with(2.2, 1.0), beyond("energy_mj"));
+        assert_eq!(wrong_with(1.0, 2.2), beyond("power_instant_mw"));
+    }
+
+    #[test]
+    fn counter_and_power_are_of_the_same_card() {
+        // A counter that shows two fifths of what power comes to is one that power has missed, or the like.
+        assert_eq!(wrong_with(0.4, 1.0), None);
+        assert_eq!(wrong_with(1.0, 0.4), None);
+        let apart = "energy_mj rises by 40.0 J, but power_instant_mw comes to 4000.0 J";
+        assert_eq!(wrong_with(0.01, 1.0).unwrap(), apart);
+        let apart = "energy_mj rises by 4000.0 J, but power_instant_mw comes to 40.0 J";
+        assert_eq!(wrong_with(1.0, 0.01).unwrap(), apart);
+    }
+
+    #[test]
+    fn a_short_block_or_one_without_a_counter_is_not_held_against_power() {
+        let mut sensors = steady(10_000, 400);
+        sensors.columns.remove(COUNTER);
+        let limit = Some(Watts::new(700.0));
+        assert_eq!(implausible(&block(10, &[1_000], sensors), limit), None);
+        let short = block(9, &[1_000], steady(10_000, 4_000));
+        assert_eq!(implausible(&short, limit), None);
     }
 
     #[test]

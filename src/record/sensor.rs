@@ -6,6 +6,8 @@ pub const SAMPLER_CPU: &str = "sampler_cpu_ns";
 
 /// Why a sensor is absent that was not asked: no fault of the driver.
 pub const NOT_READ: &str = "not read within this window";
+/// No board draws as much.
+pub const MOST_WATTS: u64 = 3_000;
 
 /// One sensor; its column carries its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

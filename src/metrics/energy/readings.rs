@@ -3,7 +3,7 @@
 use super::no_energy::NoEnergy;
 use super::window::{Window, gap_limit};
 use crate::record::card::Sensors;
-use crate::record::sensor::Sensor;
+use crate::record::sensor::{MOST_WATTS, Sensor};
 use crate::units::{Joules, Nanos, Watts};
 
 /// The energy counter's column.
@@ -17,8 +17,6 @@ const POWER: [&str; 3] = [
 
 /// A counter that stands still for this long is stuck: a card that is on always draws power.
 const STUCK_NS: u64 = 2_000_000_000;
-/// No board draws as much; a counter that says so has jumped.
-const CEILING_WATTS: u64 = 3_000;
 /// Some counters have 32 bits.
 const WRAP: u64 = 1 << 32;
 
@@ -50,11 +48,15 @@ fn column(sensors: &Sensors, sensor: &'static str) -> Result<Vec<Point>, NoEnerg
         .collect())
 }
 
-pub(super) fn power(sensors: &Sensors) -> Result<(&'static str, Vec<Point>), NoEnergy> {
+/// The best column of power that is there, else the one that every driver should have.
+pub(super) fn power_column(sensors: &Sensors) -> &'static str {
     let mut there = POWER.into_iter();
     let sensor = there.find(|sensor| sensors.columns.contains_key(*sensor));
-    // The reason of the one that every driver should have.
-    let sensor = sensor.unwrap_or(Sensor::Power.column());
+    sensor.unwrap_or(Sensor::Power.column())
+}
+
+pub(super) fn power(sensors: &Sensors) -> Result<(&'static str, Vec<Point>), NoEnergy> {
+    let sensor = power_column(sensors);
     Ok((sensor, column(sensors, sensor)?))
 }
 
@@ -124,11 +126,12 @@ pub(super) fn counted(sensors: &Sensors, window: Window) -> Result<Counted, NoEn
     })
 }
 
-/// How much the counter rose between two readings, over the end of its 32 bits if need be.
+/// How much the counter rose between two readings, over the end of its 32 bits if need be; one that rose
+/// by more than any board draws has jumped.
 fn rise(before: Point, after: Point) -> Result<u64, NoEnergy> {
     let (from_mj, to_mj) = (before.value, after.value);
     // One second more, because a counter may owe what it has not shown yet.
-    let ceiling = CEILING_WATTS * 1_000 * (pause(before, after).value() / 1_000_000_000 + 1);
+    let ceiling = MOST_WATTS * 1_000 * (pause(before, after).value() / 1_000_000_000 + 1);
     if let Some(rise) = to_mj.checked_sub(from_mj) {
         return (rise <= ceiling)
             .then_some(rise)

@@ -69,7 +69,32 @@ pub(super) enum Unreadable {
 
 /// The start of the SHA-256 of a line without its line end.
 pub(super) fn fingerprint(line: &[u8]) -> String {
-    hex::encode(&Sha256::digest(line)[..FINGERPRINT_DIGITS / 2])
+    digits(Sha256::new_with_prefix(line))
+}
+
+/// The fingerprint of a line, and the sum at its end: the fingerprint of the same line without it, `None`
+/// for a line of an older program, which has none. What the two have in common is hashed once.
+pub(super) fn seals(line: &[u8]) -> (String, Option<Sum>) {
+    let Some((body, stated)) = split_at_sum(line) else {
+        return (fingerprint(line), None);
+    };
+    let shared = Sha256::new_with_prefix(body);
+    let sum = Sum {
+        stated: String::from_utf8_lossy(stated).into_owned(),
+        actual: digits(shared.clone().chain_update(b"}")),
+    };
+    (digits(shared.chain_update(&line[body.len()..])), Some(sum))
+}
+
+/// What a line holds before its sum, and the sum that it states.
+fn split_at_sum(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = line.strip_suffix(SUM_END.as_bytes())?;
+    let (rest, stated) = rest.split_at_checked(rest.len().checked_sub(FINGERPRINT_DIGITS)?)?;
+    Some((rest.strip_suffix(SUM.as_bytes())?, stated))
+}
+
+fn digits(hash: Sha256) -> String {
+    hex::encode(&hash.finalize()[..FINGERPRINT_DIGITS / 2])
 }
 
 /// What a line says of itself.
@@ -79,21 +104,6 @@ pub(super) struct Sum {
     pub(super) stated: String,
     /// The sum of what it holds.
     pub(super) actual: String,
-}
-
-impl Sum {
-    /// The sum at the end of a line: the fingerprint of the same line without it. `None` for a line that
-    /// has none, as those of older programs.
-    pub(super) fn of(line: &[u8]) -> Option<Self> {
-        let rest = line.strip_suffix(SUM_END.as_bytes())?;
-        let (rest, stated) = rest.split_at_checked(rest.len().checked_sub(FINGERPRINT_DIGITS)?)?;
-        let mut without = rest.strip_suffix(SUM.as_bytes())?.to_vec();
-        without.push(b'}');
-        Some(Self {
-            stated: String::from_utf8_lossy(stated).into_owned(),
-            actual: fingerprint(&without),
-        })
-    }
 }
 
 /// The line of a record, without its line end.

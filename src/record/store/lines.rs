@@ -42,19 +42,17 @@ pub(super) struct Line {
 impl Line {
     fn new(bytes: &[u8], number: u64, chain: Chain) -> Self {
         let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let (fingerprint, sum) = match chain {
+            Chain::Hashed => line::seals(line),
+            Chain::Ignored => (String::new(), None),
+        };
         Self {
             number,
             length: line.len() as u64,
             terminated: line.len() < bytes.len(),
             parsed: line::parse(line),
-            fingerprint: match chain {
-                Chain::Hashed => line::fingerprint(line),
-                Chain::Ignored => String::new(),
-            },
-            sum: match chain {
-                Chain::Hashed => Sum::of(line),
-                Chain::Ignored => None,
-            },
+            fingerprint,
+            sum,
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::readings;
+use super::readings::{self, Holder};
 use super::verify::Problem;
+use crate::record::card::{CardFacts, Sensors};
 use crate::record::observation::{Block, Generation, Purpose, Record};
 use crate::record::scoring::{Text, Window};
 use crate::study::variant::Variant;
@@ -14,8 +15,12 @@ use crate::study::workload::PointId;
 pub(super) struct Structure {
     points: Option<HashSet<PointId>>,
     loads: BTreeMap<u32, Variant>,
+    /// When the last block of each load ended, on the clock of its worker.
+    busy_until: BTreeMap<u32, u64>,
     /// Texts of the comparisons, with the windows seen of each.
     texts: BTreeMap<u32, (Text, HashSet<u32>)>,
+    /// What the driver says of the card that is watched.
+    card: Option<CardFacts>,
     ended: bool,
 }
 
@@ -39,8 +44,8 @@ impl Structure {
         match record {
             Record::Session(_) | Record::Peak(_) => {}
             Record::Device(device) => {
-                let before = device.before.as_deref();
-                problems.extend(before.and_then(readings::unsound).map(Problem::Sensors));
+                self.card = device.card.as_deref().cloned();
+                problems.extend(self.unsound(Holder::Before, device.before.as_deref()));
             }
             Record::Load(load) => {
                 if self.loads.insert(load.load, load.variant()).is_some() {
@@ -50,7 +55,10 @@ impl Structure {
             Record::Block(block) => {
                 problems.extend(self.in_study(block));
                 problems.extend(self.in_load(block));
+                problems.extend(self.again(block));
                 problems.extend(block_problems(block));
+                let sensors = block.sensors.as_ref();
+                problems.extend(self.unsound(Holder::of(block), sensors));
             }
             Record::Failure(failure) => {
                 problems.extend(failure.load.and_then(|load| self.known_load(load)));
@@ -68,8 +76,7 @@ impl Structure {
             Record::Unscored(_) => {}
             Record::End(end) => {
                 self.ended = true;
-                let after = end.after.as_deref();
-                problems.extend(after.and_then(readings::unsound).map(Problem::Sensors));
+                problems.extend(self.unsound(Holder::After, end.after.as_deref()));
             }
         }
         problems
@@ -98,6 +105,14 @@ impl Structure {
         let possible = sums.iter().all(|sum| sum.is_finite() && *sum >= 0.0)
             && seen.delta_p.abs() <= f64::from(expected);
         (!possible).then_some(Problem::Sums { scoring, window })
+    }
+
+    /// What is wrong with readings of the card.
+    fn unsound(&self, holder: Holder, sensors: Option<&Sensors>) -> Vec<Problem> {
+        let unsound = sensors.map(|sensors| readings::unsound(sensors, self.card.as_ref()));
+        let all = unsound.into_iter().flatten();
+        all.map(|unsound| Problem::Sensors { holder, unsound })
+            .collect()
     }
 
     fn known_load(&self, load: u32) -> Option<Problem> {
@@ -135,6 +150,18 @@ impl Structure {
             Some(_) => None,
         }
     }
+
+    /// A worker runs one block after the other: one that begins earlier is no other block, but one of them
+    /// once more, which would count twice.
+    fn again(&mut self, block: &Block) -> Option<Problem> {
+        let (point, load) = (block.point, block.load);
+        let start = block.started.monotonic_ns.value();
+        let end = block.generations.last().and_then(end_of).unwrap_or(start);
+        let before = self.busy_until.insert(load, end);
+        before
+            .is_some_and(|before| start < before)
+            .then_some(Problem::Again { point, load })
+    }
 }
 
 /// What is wrong with a block in itself.
@@ -164,10 +191,12 @@ fn block_problems(block: &Block) -> Vec<Problem> {
     if wall_end.is_none() || before.is_none() || wall_end < before {
         problems.push(Problem::Wall);
     }
-    if let Some(sensors) = &block.sensors {
-        let of_block = readings::unsound(sensors).or(readings::outside(block, sensors));
-        problems.extend(of_block.map(Problem::Sensors));
-    }
+    let sensors = block.sensors.as_ref();
+    let outside = sensors.and_then(|sensors| readings::outside(block, sensors));
+    problems.extend(outside.map(|unsound| Problem::Sensors {
+        holder: Holder::of(block),
+        unsound,
+    }));
     let hash = block.output_sha256.as_bytes();
     if hash.len() != 64 || !hash.iter().all(u8::is_ascii_hexdigit) {
         problems.push(Problem::OutputHash);

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::record::card::Sensors;
+use crate::record::card::{CardFacts, Sensors};
 use crate::record::machine::Device;
 use crate::record::observation::{Block, Purpose, Record, Session};
+use crate::record::sensor::Sensor;
 use crate::study::workload::PointId;
 use crate::units::Nanos;
 
@@ -344,15 +345,14 @@ fn readings(block: &Block, after: &[i64]) -> Sensors {
 
 #[test]
 fn readings_that_cannot_be_are_found() {
-    let with = |after: &[i64]| problems_of(|b| b.sensors = Some(readings(b, after)));
+    let with = |after: &[i64]| unsound_of(|b| b.sensors = Some(readings(b, after)));
     // The block lasts 320 ms; the nearest reading on either side belongs to it.
     assert_eq!(with(&[-9, 0, 100, 400_000_000]), []);
-    let unsound = |problem| [Problem::Sensors(problem)];
-    assert_eq!(with(&[-9, -8, 100]), unsound(UnsoundReadings::Elsewhere));
+    assert_eq!(with(&[-9, -8, 100]), [UnsoundReadings::Elsewhere]);
     let late = [5, 400_000_000, 450_000_000];
-    assert_eq!(with(&late), unsound(UnsoundReadings::Elsewhere));
-    assert_eq!(with(&[5, 5]), unsound(UnsoundReadings::Order));
-    let short = problems_of(|block| {
+    assert_eq!(with(&late), [UnsoundReadings::Elsewhere]);
+    assert_eq!(with(&[5, 5]), [UnsoundReadings::Order]);
+    let short = unsound_of(|block| {
         let mut sensors = readings(block, &[1, 2, 3]);
         sensors.columns.get_mut("power_mw").unwrap().pop();
         block.sensors = Some(sensors);
@@ -361,12 +361,138 @@ fn readings_that_cannot_be_are_found() {
     let (expected, found) = (3, 2);
     assert_eq!(
         short,
-        unsound(UnsoundReadings::Length {
+        [UnsoundReadings::Length {
             sensor,
             expected,
             found
-        })
+        }]
     );
+}
+
+/// What is wrong with the readings of a block that is changed before it is written.
+fn unsound_of(change: impl FnOnce(&mut Block)) -> Vec<UnsoundReadings> {
+    let expected = Holder::of(&sample::block(0, 1));
+    let problems = problems_of(change).into_iter();
+    let unsound = |problem| match problem {
+        Problem::Sensors { holder, unsound } => {
+            assert_eq!(holder, expected);
+            unsound
+        }
+        other => panic!("{other} is no problem of sensors"),
+    };
+    problems.map(unsound).collect()
+}
+
+/// What is wrong with one reading of a sensor on a card of 80 GB, 700 W and 2 GHz.
+fn problem_of(sensor: Sensor, value: u64) -> Option<String> {
+    let (_folder, file) = folder();
+    let mut records = sample::run(1);
+    let Record::Device(device) = &mut records[1] else {
+        panic!("the second record is a device")
+    };
+    device.card = Some(Box::new(CardFacts {
+        memory_bytes: Some(80_000_000_000),
+        max_sm_clock_mhz: Some(2_000),
+        max_memory_clock_mhz: Some(2_600),
+        power_limit_mw: Some(400_000),
+        power_limit_default_mw: Some(700_000),
+        ..CardFacts::default()
+    }));
+    let Record::Block(block) = &mut records[3] else {
+        panic!("the fourth record is a block")
+    };
+    let mut sensors = readings(block, &[0, 50_000_000]);
+    let column = vec![None, Some(value)];
+    sensors.columns.insert(sensor.column().to_owned(), column);
+    block.sensors = Some(sensors);
+    write(&file, &records);
+    let findings = verify(&file).unwrap().findings;
+    assert!(findings.len() <= 1, "{findings:?}");
+    findings.first().map(|finding| {
+        assert_eq!(finding.line, 4);
+        finding.problem.to_string()
+    })
+}
+
+#[test]
+fn a_reading_stays_within_what_the_card_can_do() {
+    for (sensor, most) in [
+        (Sensor::GpuUtilization, 100),
+        (Sensor::MemoryUtilization, 100),
+        (Sensor::Temperature, 150),
+        (Sensor::GpmSmActivity, 1_010),
+        (Sensor::GpmSmOccupancy, 1_010),
+        (Sensor::GpmTensorActivity, 1_010),
+        (Sensor::GpmDramBandwidth, 1_010),
+        (Sensor::EccEnabled, 1),
+        (Sensor::MigEnabled, 1),
+        (Sensor::MemoryUsed, 80_000_000_000),
+        (Sensor::ProcessMemory, 80_000_000_000),
+        (Sensor::SmClock, 2_100),
+        (Sensor::MemoryClock, 2_730),
+        (Sensor::Power, 2_100_000),
+        (Sensor::PowerAverage, 2_100_000),
+        (Sensor::PowerInstant, 2_100_000),
+    ] {
+        assert_eq!(problem_of(sensor, most), None, "{sensor:?}");
+        let block = sample::block(0, 0).point;
+        let expected = format!(
+            "block of {block} Measure in round 0: {} reads {}, and {most} is the most that can be",
+            sensor.column(),
+            most + 1
+        );
+        assert_eq!(problem_of(sensor, most + 1), Some(expected));
+    }
+    // Nothing bounds these.
+    assert_eq!(problem_of(Sensor::ThrottleReasons, u64::MAX), None);
+}
+
+#[test]
+fn an_energy_counter_may_begin_anew_but_not_fall() {
+    let with = |values: [u64; 3]| {
+        unsound_of(|block| {
+            let mut sensors = readings(block, &[0, 50_000_000, 100_000_000]);
+            let column = values.map(Some).to_vec();
+            sensors.columns.insert("energy_mj".to_owned(), column);
+            block.sensors = Some(sensors);
+        })
+    };
+    assert_eq!(with([9_000_000, 9_020_000, 9_020_000]), []);
+    // The driver was loaded anew, and drew 20 J since.
+    assert_eq!(with([9_000_000, 9_020_000, 20_000]), []);
+    // Three kilowatts for a second are the most that a new beginning can show.
+    let fell = |from, to| {
+        let sensor = "energy_mj";
+        [UnsoundReadings::Fell { sensor, from, to }]
+    };
+    assert_eq!(with([9_000_000, 3_000_000, 3_000_001]), []);
+    assert_eq!(
+        with([9_000_000, 3_000_001, 4_000_000]),
+        fell(9_000_000, 3_000_001)
+    );
+}
+
+#[test]
+fn a_block_that_is_there_twice_is_found() {
+    let (_folder, file) = folder();
+    let mut records = sample::run(3);
+    records.insert(5, records[4].clone());
+    write(&file, &records);
+    let findings = verify(&file).unwrap().findings;
+    let point = sample::block(0, 0).point;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].line, 6);
+    assert_eq!(findings[0].problem, Problem::Again { point, load: 0 });
+    fs::remove_file(&file).unwrap();
+
+    // Another load is another worker, whose clock may be a script of its own.
+    let mut records = sample::run(1);
+    let end = records.pop().unwrap();
+    records.push(Record::Load(Box::new(sample::load(1))));
+    records.push(Record::Block(Box::new(sample::block(1, 0))));
+    records.push(end);
+    write(&file, &records);
+    assert_intact(&file);
 }
 
 #[test]

@@ -5,17 +5,18 @@ use std::path::Path;
 use super::StoreError;
 use super::line::{NOTHING_BEFORE, Place, Unreadable};
 use super::lines::{Chain, Line, Lines};
-use super::readings::UnsoundReadings;
+use super::reader::Entry;
+use super::readings::{Holder, UnsoundReadings};
 use super::structure::Structure;
 use crate::record::observation::{Purpose, Record};
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 
 /// What [`verify`] saw.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Verification {
-    /// Records that could be read.
-    pub records: u64,
+    /// Records that could be read, with their lines.
+    pub entries: Vec<Entry>,
     /// Length of a torn last line, which is what a crash leaves and no fault.
     pub torn_bytes: Option<u64>,
     /// Everything that is wrong; empty when the file is intact.
@@ -101,6 +102,14 @@ pub enum Problem {
         /// What was loaded.
         variant: Variant,
     },
+    /// A block that begins before an earlier one of its load has ended, as a copy of one does.
+    #[error("a block of {point} begins before the one before it in load {load} has ended")]
+    Again {
+        /// The point.
+        point: PointId,
+        /// The load.
+        load: u32,
+    },
     /// A block without a generation.
     #[error("a block without a generation")]
     EmptyBlock,
@@ -168,8 +177,13 @@ pub enum Problem {
         window: u32,
     },
     /// Sensor readings that cannot be.
-    #[error("{0}")]
-    Sensors(UnsoundReadings),
+    #[error("{holder}: {unsound}")]
+    Sensors {
+        /// Whose they are.
+        holder: Holder,
+        /// What is wrong.
+        unsound: UnsoundReadings,
+    },
     /// An energy block serves no point of its load's precision and batch size, or another block does.
     #[error("a block of {point} {purpose:?} does not serve the point that it names")]
     Serves {
@@ -204,6 +218,10 @@ pub fn verify(file: &Path) -> Result<Verification, StoreError> {
             }
             Err(Unreadable::Incomplete(_)) => check.torn(&line),
         }
+        if let Ok((_, record)) = line.parsed {
+            let line = line.number;
+            check.seen.entries.push(Entry { line, record });
+        }
     }
     check.condemn_doubtful();
     Ok(check.seen)
@@ -225,7 +243,7 @@ impl Default for Check {
     fn default() -> Self {
         Self {
             seen: Verification {
-                records: 0,
+                entries: Vec::new(),
                 torn_bytes: None,
                 findings: Vec::new(),
             },
@@ -295,7 +313,6 @@ impl Check {
         self.sum(line);
         self.expected_seq = place.seq.saturating_add(1);
         self.prev.clone_from(&line.fingerprint);
-        self.seen.records += 1;
         for problem in self.structure.problems(record) {
             self.find(number, problem);
         }

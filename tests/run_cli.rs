@@ -211,6 +211,23 @@ fn a_disk_that_is_full_in_mid_run_is_9_and_the_run_goes_on_later() {
 }
 
 #[test]
+fn a_record_that_was_altered_is_not_gone_on_with() {
+    let place = Place::new();
+    place.ask_for(2);
+    ends_with(&place.run(&[]), 0);
+    let facts = std::fs::read_to_string(place.path("out/run.jsonl")).unwrap();
+    let altered = facts.replacen("\"round\":0", "\"round\":1", 1);
+    assert_ne!(altered, facts);
+    place.write("out/run.jsonl", &altered);
+    let ran = place.run(&["--resume"]);
+    ends_with(&ran, 6);
+    assert!(ran.said.contains("run.jsonl:"), "{}", ran.said);
+    assert!(ran.said.contains("hint: "), "{}", ran.said);
+    let after = std::fs::read_to_string(place.path("out/run.jsonl")).unwrap();
+    assert_eq!(after, altered);
+}
+
+#[test]
 fn a_device_whose_limits_cannot_be_measured_is_measured_all_the_same() {
     let place = Place::new();
     place.ask_for(2);

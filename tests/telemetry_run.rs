@@ -624,8 +624,9 @@ fn an_xid_that_ends_a_program_is_doubted() {
 
 #[test]
 fn an_xid_before_the_first_block_is_doubted_in_it() {
+    // While the card is read at rest, and late enough for a busy machine to be listening.
     let events = vec![Event {
-        at_ms: 500,
+        at_ms: 1_200,
         xid: 31,
     }];
     let script = with(|card| card.events = events);
@@ -863,7 +864,9 @@ fn energy_is_shown_per_phase_gross_and_net() {
         "simulated"
     );
     let report = bench.report();
-    assert!(report.contains("the card drew 100.0 W"), "{report}");
+    let idle = point["idle_watts"].as_f64().unwrap();
+    let drew = format!("the card drew {idle:.1} W");
+    assert!(report.contains(&drew), "{drew}: {report}");
     let html = std::fs::read_to_string(bench.out().join("report.html")).unwrap();
     let caption = "Power over the time of bf16 b2 16/32, the point that was measured the longest: its 2 \
                    measured blocks one after another, read every 50 ms.";

@@ -1,11 +1,11 @@
-//! Going through the record of a study before anything is told from it: what verifies can be reported,
-//! and nothing else is.
+//! Going through the record of a study before anything is told from it: nothing is told from one that was
+//! altered, and one whose sensors read what cannot be is told with a warning.
 
 use std::path::{Path, PathBuf};
 
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
-use super::output::with_causes;
+use super::output::{self, with_causes};
 use super::pricing;
 use crate::catalog::Catalog;
 use crate::metrics::energy;
@@ -23,13 +23,16 @@ pub(super) struct Examination {
     pub(super) records: Vec<Record>,
     /// Length of a torn last line, which is what a crash leaves and no fault.
     pub(super) torn_bytes: Option<u64>,
-    /// Everything that is wrong, a line each.
+    /// Why nothing can be told from it, a line each.
     pub(super) problems: Vec<String>,
-    /// What follows as of the date of the run; only where nothing is wrong.
+    /// What sensors have read that cannot be, a line each. A faulty sensor costs its readings, not the hour
+    /// that was paid for.
+    pub(super) implausible: Vec<String>,
+    /// What follows as of the date of the run; only where nothing is wrong with the record itself.
     pub(super) document: Option<Document>,
 }
 
-/// A record in which nothing is wrong.
+/// A record in which nothing is wrong but what sensors may have read.
 pub(super) struct Sound {
     /// What it holds.
     pub(super) records: Vec<Record>,
@@ -43,15 +46,20 @@ impl Examination {
         let file = folder.record();
         let seen = store::verify(&file)?;
         let name = file.display();
-        let findings = seen.findings.iter();
-        let mut problems: Vec<String> = findings
-            .map(|finding| format!("{name}:{}: {}", finding.line, finding.problem))
-            .collect();
+        let (mut problems, mut implausible) = (Vec::new(), Vec::new());
+        for finding in &seen.findings {
+            let told = format!("{name}:{}: {}", finding.line, finding.problem);
+            if finding.problem.is_implausible() {
+                implausible.push(told);
+            } else {
+                problems.push(told);
+            }
+        }
         if seen.entries.is_empty() {
             problems.push(format!("{name}: holds no record"));
         }
-        if problems.is_empty() {
-            problems = energies_that_cannot_be(&file, &seen.entries);
+        if problems.is_empty() && implausible.is_empty() {
+            implausible = energies_that_cannot_be(&file, &seen.entries);
         }
         let records: Vec<Record> = seen.entries.into_iter().map(|entry| entry.record).collect();
         let mut document = None;
@@ -69,19 +77,30 @@ impl Examination {
             records,
             torn_bytes: seen.torn_bytes,
             problems,
+            implausible,
             document,
         })
     }
 
-    /// Refuses a record in which anything is wrong.
+    /// Says the first thing that is wrong, and where to read of the rest.
+    pub(super) fn warn(&self) {
+        if let Some(first) = self.problems.iter().chain(&self.implausible).next() {
+            output::say(&format!("warning: the record does not verify: {first}"));
+            output::say(&format!("hint: {}", self.remedy()));
+        }
+    }
+
+    /// Refuses a record from which nothing can be told.
     pub(super) fn sound(self) -> Result<Sound, CliError> {
+        if self.document.is_some() {
+            self.warn();
+        }
         let Some(document) = self.document else {
             let remedy = self.remedy();
             let first = self.problems.into_iter().next();
             let error = anyhow::anyhow!(first.unwrap_or_default());
-            return Err(CliError::new(Exit::NotValid, error).hint(format!(
-                "nothing is told from a record that does not verify; {remedy}"
-            )));
+            return Err(CliError::new(Exit::NotValid, error)
+                .hint(format!("nothing is told from such a record; {remedy}")));
         };
         Ok(Sound {
             records: self.records,
@@ -90,7 +109,7 @@ impl Examination {
     }
 
     /// Where to read of everything that is wrong.
-    pub(super) fn remedy(&self) -> String {
+    fn remedy(&self) -> String {
         let folder = self.file.parent().unwrap_or(Path::new("."));
         format!("mtok verify {} lists all that is wrong", folder.display())
     }

@@ -146,19 +146,10 @@ impl From<EngineError> for CliError {
     }
 }
 
-/// What to do about a model file, unless the reason says so itself.
+/// What to do about a model file whose reason does not say so itself, behind a semicolon.
 fn remedy(place: &str, reason: &str) -> Option<&'static str> {
     if reason.contains("; ") {
         return None;
-    }
-    let elsewhere = ["No such file", "not a folder", "not a file"];
-    if elsewhere
-        .iter()
-        .any(|beginning| reason.starts_with(beginning))
-    {
-        return Some(
-            "check the path: dir: takes a folder with config.json and safetensors, gguf: a file",
-        );
     }
     Some(if place.contains(".gguf") {
         "download the file again, or convert the model again with a current llama.cpp"
@@ -182,19 +173,20 @@ impl From<ParseError> for CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::weights::files;
 
     #[test]
     fn a_path_that_leads_nowhere_is_no_reason_to_download_again() {
-        let hint = |place: &str, reason: &str| {
-            let error = EngineError::Model {
-                place: place.to_owned(),
-                reason: reason.to_owned(),
-            };
-            CliError::from(error).hint.unwrap_or_default()
-        };
-        assert!(hint("/nope", "not a folder").starts_with("check the path"));
-        let missing = "No such file or directory (os error 2)";
-        assert!(hint("/nope.gguf", missing).starts_with("check the path"));
-        assert!(hint("x/model.safetensors", "too short").starts_with("download"));
+        let refused = |error: EngineError| (error.to_string(), CliError::from(error).hint);
+        let nowhere = std::path::Path::new("/nope/model.gguf");
+        let (message, hint) = refused(files::read(nowhere, 1).unwrap_err());
+        assert!(message.ends_with("; check the path"), "{message}");
+        assert_eq!(hint, None);
+        let short = EngineError::model("x/model.safetensors", "too short");
+        assert!(
+            refused(short)
+                .1
+                .is_some_and(|hint| hint.starts_with("download"))
+        );
     }
 }

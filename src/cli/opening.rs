@@ -17,7 +17,7 @@ use crate::engine::worker::{Processes, Unescorted, WorkerCommand};
 use crate::record::machine::Device;
 use crate::record::observation::{Moment, Record, Session};
 use crate::record::schema;
-use crate::record::store::{StoreError, Writer, check_resume};
+use crate::record::store::{self, StoreError, Writer, check_resume};
 use crate::study::file::StudyFile;
 use crate::study::model::ModelSource;
 use crate::units::Seconds;
@@ -129,9 +129,22 @@ pub(super) fn open(folder: &StudyFolder, resume: bool) -> Result<(Writer, Vec<Re
     folder.create()?;
     if resume {
         let resumed = Writer::resume(&folder.record())?;
+        make_sure_is_intact(folder)?;
         return Ok((resumed.writer, resumed.records));
     }
     Ok((Writer::create(&folder.record())?, Vec::new()))
+}
+
+/// Refuses to add to a record that was altered: nothing would be told from it.
+fn make_sure_is_intact(folder: &StudyFolder) -> Result<(), CliError> {
+    let file = folder.record();
+    let mut findings = store::verify(&file)?.findings.into_iter();
+    let Some(wrong) = findings.find(|finding| !finding.problem.is_implausible()) else {
+        return Ok(());
+    };
+    let error = anyhow::anyhow!("{}:{}: {}", file.display(), wrong.line, wrong.problem);
+    Err(CliError::new(Exit::NotValid, error)
+        .hint("measure into another folder: nothing is told from such a record"))
 }
 
 /// Keeps what was asked beside what is seen. A study that lies there already stays; if it asks for something

@@ -11,14 +11,10 @@ use crate::study::questions::Questions;
 
 /// Reads the facts back from the disk, writes the reports and prints what follows.
 ///
-/// What was just measured is told even where something is wrong with it, such as a sensor that reads what
-/// no card gives: a later report refuses it, but the rest was paid for.
+/// What was just measured is told even where something is wrong with it: it was paid for.
 pub(super) fn tell(folder: &StudyFolder, args: &StudyArgs) -> Result<Document, CliError> {
     let seen = Examination::of(folder)?;
-    if let Some(first) = seen.problems.first() {
-        output::say(&format!("warning: the record does not verify: {first}"));
-        output::say(&format!("hint: {}", seen.remedy()));
-    }
+    seen.warn();
     let concluded = seen
         .document
         .map_or_else(|| conclude(&seen.records, None), Ok)?;

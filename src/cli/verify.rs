@@ -35,7 +35,7 @@ impl From<StoreError> for CliError {
 pub(super) fn run(args: &VerifyArgs) -> Result<Exit, CliError> {
     let folder = StudyFolder::new(args.folder.clone());
     let seen = Examination::of(&folder)?;
-    for problem in &seen.problems {
+    for problem in seen.problems.iter().chain(&seen.implausible) {
         output::say(problem);
     }
     if let Some(bytes) = seen.torn_bytes {
@@ -44,7 +44,7 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Exit, CliError> {
             folder.record().display()
         ));
     }
-    let Some(document) = &seen.document else {
+    let (Some(document), []) = (&seen.document, seen.implausible.as_slice()) else {
         return Ok(Exit::NotValid);
     };
     output::data(&format!(

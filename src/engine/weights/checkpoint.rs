@@ -47,7 +47,8 @@ impl Checkpoint {
     /// Opens a folder and checks its files against each other, without reading weights.
     pub(crate) fn open(folder: &Path) -> Result<Self, EngineError> {
         if !folder.is_dir() {
-            return Err(EngineError::model(folder.display(), "not a folder"));
+            let reason = "not a folder; dir: takes one with config.json and safetensors";
+            return Err(EngineError::model(folder.display(), reason));
         }
         let architecture = config::of_folder(folder)?;
         let mut files = vec![CONFIG.to_owned()];

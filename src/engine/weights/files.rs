@@ -1,7 +1,7 @@
 //! Model files: found, read within bounds, mapped, hashed.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::ops::{Deref, Range};
 use std::path::Path;
 
@@ -18,9 +18,18 @@ const HASH_BUFFER: usize = 1 << 20;
 
 /// Opens a regular file; anything else (a folder, a pipe that would block) is refused.
 fn open(path: &Path) -> Result<File, EngineError> {
-    let failed = |error: std::io::Error| EngineError::model(path.display(), error.to_string());
+    let failed = |error: std::io::Error| {
+        let reason = match error.kind() {
+            ErrorKind::NotFound => format!("{error}; check the path"),
+            _ => error.to_string(),
+        };
+        EngineError::model(path.display(), reason)
+    };
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(EngineError::model(path.display(), "not a file"));
+        return Err(EngineError::model(
+            path.display(),
+            "not a file; check the path",
+        ));
     }
     File::open(path).map_err(failed)
 }

@@ -104,6 +104,16 @@ pub enum UnsoundReadings {
     },
 }
 
+impl UnsoundReadings {
+    /// Whether the record is in order and a sensor has read what cannot be, as a faulty one does.
+    pub(super) fn is_implausible(&self) -> bool {
+        match self {
+            Self::Beyond { .. } | Self::Fell { .. } => true,
+            Self::Length { .. } | Self::Order | Self::Elsewhere => false,
+        }
+    }
+}
+
 /// What is wrong with readings in themselves.
 pub(super) fn unsound(sensors: &Sensors, card: Option<&CardFacts>) -> Vec<UnsoundReadings> {
     if let Some(misshapen) = misshapen(sensors) {

@@ -197,6 +197,13 @@ pub enum Problem {
     OutputHash,
 }
 
+impl Problem {
+    /// Whether the record is in order and a sensor has read what cannot be, as a faulty one does.
+    pub fn is_implausible(&self) -> bool {
+        matches!(self, Self::Sensors { unsound, .. } if unsound.is_implausible())
+    }
+}
+
 /// Checks chain, schema and derivability of a file.
 pub fn verify(file: &Path) -> Result<Verification, StoreError> {
     let mut lines = Lines::open(file, Chain::Hashed).map_err(StoreError::io(file))?;

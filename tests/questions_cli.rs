@@ -164,3 +164,14 @@ fn what_cannot_be_asked_is_refused_with_place_value_and_remedy() {
         "{said}"
     );
 }
+
+#[test]
+fn a_scenario_is_not_reported_as_json() {
+    let bench = Bench::new("");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/guide-chatbot");
+    let output = bench.mtok(&["report", folder.to_str().unwrap(), "--json"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(output.stdout.is_empty());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("hint: mtok breakeven "), "{said}");
+}

@@ -248,6 +248,43 @@ fn a_device_whose_limits_cannot_be_measured_is_measured_all_the_same() {
 }
 
 #[test]
+fn a_reader_that_goes_away_does_not_hide_how_the_run_ended() {
+    let place = Place::new();
+    place.ask_for(2);
+    let fault = "[[fault]]\nkind = \"oom\"\nat = \"generate\"\n";
+    place.write("engine.toml", &format!("{ENGINE}{fault}"));
+    let mut shell = Command::new("bash");
+    let piped = "\"$0\" \"$@\" | true; exit \"${PIPESTATUS[0]}\"";
+    shell.args(["-c", piped, env!("CARGO_BIN_EXE_mtok")]);
+    shell.args(place.arguments(&[])).stdin(Stdio::null());
+    let ran = Ran::from(shell.current_dir(place.folder.path()).output().unwrap());
+    ends_with(&ran, 8);
+}
+
+#[test]
+fn a_plan_looks_at_the_price_before_the_model() {
+    let place = Place::new();
+    let plan = |line: &str| {
+        let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        Ran::from(place.mtok(&arguments))
+    };
+    ends_with(&plan("plan --gpu nope --model dir:/nope"), 3);
+    ends_with(&plan("plan --gpu h100-sxm --model dir:/nope"), 4);
+}
+
+#[test]
+fn a_plan_for_a_card_is_the_same_where_the_device_is_left_to_mtok() {
+    let place = Place::new();
+    let plan = |more: &str| {
+        let line = format!("plan --model tiny --gpu h100-sxm{more}");
+        let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        String::from_utf8(place.mtok(&arguments).stdout).unwrap()
+    };
+    assert!(plan("").contains("bf16 b1 "));
+    assert_eq!(plan(" --device auto"), plan(""));
+}
+
+#[test]
 fn a_run_that_cannot_begin_leaves_no_folder() {
     let place = Place::new();
     let run = |more: &str| {

@@ -9,7 +9,7 @@ use crate::catalog::book::GpuCard;
 use crate::catalog::gpus;
 use crate::engine::device;
 use crate::record::card::CardFacts;
-use crate::study::model::DeviceChoice;
+use crate::study::model::{DeviceChoice, EngineKind};
 use crate::study::plan::Machine;
 use crate::study::spec::{Price, Study, Target};
 use crate::telemetry::Probe as _;
@@ -20,17 +20,30 @@ use crate::units::{Bytes, FlopPerSecond};
 /// The machine that `study` is planned for and what an hour of it costs: the card that is asked for, else
 /// the card that the driver shows, else this host. Nothing is opened but the driver's library.
 pub(super) fn planned(study: &Study, catalog: &Catalog) -> Result<(Machine, Priced), CliError> {
-    let machine = match (&study.price.gpu, args::target(Some(study.device))) {
-        (Some(id), _) => of_sheet(&pricing::card(id, catalog)?),
-        (None, Target::Cuda) => return of_driver(study, catalog),
-        (None, Target::Cpu) => Machine {
-            target: Target::Cpu,
-            memory: Bytes::new(device::host::memory_bytes() as f64),
-            bandwidth: None,
-            arithmetic: None,
-        },
+    match (&study.price.gpu, args::target(Some(study.device))) {
+        (Some(id), _) => {
+            let machine = of_sheet(&pricing::card(id, catalog)?);
+            Ok((machine, pricing::look_up(&study.price, None, catalog)?))
+        }
+        (None, Target::Cuda) => of_driver(study, catalog),
+        (None, Target::Cpu) => of_host(study, catalog),
+    }
+}
+
+/// This machine without a card: its memory, and what a run on it is priced at.
+fn of_host(study: &Study, catalog: &Catalog) -> Result<(Machine, Priced), CliError> {
+    let host = device::facts(&device::open(DeviceChoice::Cpu)?)?;
+    let machine = Machine {
+        target: Target::Cpu,
+        memory: Bytes::new(host.memory_bytes as f64),
+        bandwidth: None,
+        arithmetic: None,
     };
-    Ok((machine, pricing::look_up(&study.price, None, catalog)?))
+    let runs_here = match study.engine {
+        EngineKind::Decoder | EngineKind::Stock => Some(&host),
+        EngineKind::Sim(_) => None,
+    };
+    Ok((machine, pricing::look_up(&study.price, runs_here, catalog)?))
 }
 
 fn of_sheet(card: &GpuCard) -> Machine {

@@ -5,7 +5,8 @@ use std::io::{ErrorKind, Write as _};
 use super::exit::{CliError, Exit};
 use crate::report::escape::harmless;
 
-/// Writes data to stdout. A reader that went away (`| head`) ends the program quietly.
+/// Writes data to stdout. A reader that went away (`| head`) is no error: what is left to do is done, and
+/// the exit code is that of the work.
 pub(super) fn data(text: &str) -> Result<(), CliError> {
     let mut stdout = std::io::stdout().lock();
     match stdout
@@ -13,7 +14,7 @@ pub(super) fn data(text: &str) -> Result<(), CliError> {
         .and_then(|()| stdout.flush())
     {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(CliError::new(
             Exit::Storage,
             anyhow::Error::new(error).context("standard output"),

@@ -8,7 +8,7 @@ use super::args::{RunArgs, StudyArgs, target};
 use super::exit::{CliError, Exit};
 use super::hub::{self, Need};
 use super::plan_text::Told;
-use super::{machine, output, text};
+use super::{machine, output, pricing, text};
 use crate::catalog::Catalog;
 use crate::engine::config;
 use crate::engine::gguf::GgufFile;
@@ -21,7 +21,7 @@ use crate::record::observation::Model;
 use crate::record::prompts::PromptFacts;
 use crate::study::check::StudyError;
 use crate::study::file::StudyFile;
-use crate::study::model::{EngineKind, ModelSource};
+use crate::study::model::{DeviceChoice, EngineKind, ModelSource};
 use crate::study::plan::weights::{self as tensors, TensorMemory};
 use crate::study::plan::{Plan, Subject};
 use crate::study::spec::{Study, Target};
@@ -196,8 +196,14 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
 
 /// A plan for a card that is not there takes a card's defaults.
 fn prepare_for_plan(args: &RunArgs) -> Result<Prepared, CliError> {
-    let mut prepared = ask(args)?.prepare(Need::Outline)?;
-    if prepared.study.price.gpu.is_some() && prepared.written.model.device.is_none() {
+    let asked = ask(args)?;
+    pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
+    let mut prepared = asked.prepare(Need::Outline)?;
+    let anywhere = matches!(
+        prepared.written.model.device,
+        None | Some(DeviceChoice::Auto)
+    );
+    if prepared.study.price.gpu.is_some() && anywhere {
         prepared.study = resolve(&prepared.written, &prepared.files, Target::Cuda)?;
     }
     Ok(prepared)

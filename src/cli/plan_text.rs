@@ -91,7 +91,7 @@ impl<'a> Told<'a> {
         };
         let mut text = format!("expected: {} ({basis})\n", minutes(self.plan.duration));
         if let Some(price) = &self.priced.price {
-            let cost = |hours: Hours| format!("{:.2}", (price.usd_per_hour * hours).value());
+            let cost = |hours: Hours| dollars((price.usd_per_hour * hours).value());
             text += &format!(
                 "          {} USD at {} USD per hour, {}\n",
                 range(&cost(low), &cost(high)),
@@ -123,6 +123,15 @@ fn minutes(Span { low, high }: Span) -> String {
     let count = range(&whole(low), &whole(high));
     let unit = if count == "1" { "minute" } else { "minutes" };
     format!("{count} {unit}")
+}
+
+/// Dollars to the cent; less than one to a hundredth of it.
+fn dollars(amount: f64) -> String {
+    if amount < 0.01 {
+        format!("{amount:.4}")
+    } else {
+        format!("{amount:.2}")
+    }
 }
 
 /// A range, or one number where both its ends show the same.
@@ -226,5 +235,11 @@ mod tests {
         assert_eq!(between(10.0, 50.0), "1 minute");
         assert_eq!(between(61.0, 119.0), "2 minutes");
         assert_eq!(between(61.0, 121.0), "2 to 3 minutes");
+    }
+
+    #[test]
+    fn a_run_for_less_than_a_cent_is_not_free() {
+        assert_eq!(dollars(0.001_65), "0.0017");
+        assert_eq!(dollars(0.294), "0.29");
     }
 }

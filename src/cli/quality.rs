@@ -107,7 +107,7 @@ pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
     prepared.study.sweep.batch.clear();
     let interrupts = Interrupts::listen()?;
     let mut processes = opening::processes(&args.study, &interrupts);
-    let judging = prepare(&prepared, &mut processes)?;
+    let judging = prepare(&prepared, &mut processes).map_err(|error| interrupts.name(error))?;
     let traces = opening::Traces::before(&folder);
     let (mut writer, before) = opening::open(&folder, args.study.resume)?;
     opening::write_study(&folder, &prepared)?;
@@ -119,7 +119,10 @@ pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
     let device = processes
         .launch()
         .and_then(|mut worker| worker.identify(&target.order(first, seed)))
-        .inspect_err(|_| traces.remove(&folder))?;
+        .map_err(|error| {
+            traces.remove(&folder);
+            interrupts.name(error.into())
+        })?;
     opening::begin(
         &mut writer,
         (&prepared, &before),

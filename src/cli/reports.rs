@@ -60,6 +60,11 @@ pub(super) fn run(args: &ReportArgs) -> Result<Exit, CliError> {
     let scenario = folder.generated("scenario.toml");
     let reports = if scenario.exists() && !folder.record().exists() {
         refuse_questions(&asked, "a scenario has no points")?;
+        if args.json {
+            let error = anyhow::anyhow!("--json: {} holds a scenario", folder.root().display());
+            let hint = format!("mtok breakeven {} --json", scenario.display());
+            return Err(CliError::new(Exit::Usage, error).hint(hint));
+        }
         decide::rendered(&scenario)?
     } else {
         let sound = Examination::of(&folder)?.sound()?;

@@ -16,6 +16,7 @@ use super::{quality, reports};
 use crate::clock::{Clock as _, Monotonic};
 use crate::engine::worker::{Escort as _, Holding, Prompted, Refusal, WorkerError};
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
+use crate::quality::Ended;
 use crate::record::observation::{EndStatus, Record, SkipCause};
 use crate::record::store::Writer;
 use crate::report::document::{Document, Status};
@@ -36,7 +37,8 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         processes: opening::processes(&args.study, &interrupts),
         passages: prepared.passages(),
     };
-    let judging = quality::prepare(&prepared, &mut processes.processes)?;
+    let judging = quality::prepare(&prepared, &mut processes.processes)
+        .map_err(|error| interrupts.name(error))?;
     let traces = opening::Traces::before(&folder);
     let (mut writer, before) = opening::open(&folder, args.study.resume)?;
     opening::write_study(&folder, &prepared)?;
@@ -64,7 +66,8 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         writer,
         progress,
     };
-    let status = match work.judge(judging.as_ref(), &folder, &mut outward)? {
+    let judged = work.judge(judging.as_ref(), &folder, &mut outward)?;
+    let status = match judged.status {
         EndStatus::Complete => work.measure(&args.study, outward)?,
         EndStatus::Interrupted => outward.seal(EndStatus::Interrupted)?,
     };
@@ -74,6 +77,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     match (status, requirement(args), failing) {
         (EndStatus::Interrupted, _, _) => Ok(interrupts.exit()),
         (EndStatus::Complete, Requirement::Required, Some(error)) => Err(error),
+        (EndStatus::Complete, _, _) if judged.unscored > 0 => Ok(Exit::Partial),
         (EndStatus::Complete, _, _) => Ok(verdict(&document, args)),
     }
 }
@@ -103,8 +107,8 @@ impl Work<'_> {
         judging: Option<&quality::Judging>,
         folder: &StudyFolder,
         outward: &mut Outward,
-    ) -> Result<EndStatus, CliError> {
-        let judged = quality::judge(
+    ) -> Result<Ended, CliError> {
+        quality::judge(
             (self.prepared, judging),
             quality::room(&self.found.device, quality::Passes::AsFits),
             quality::Around {
@@ -116,8 +120,7 @@ impl Work<'_> {
                 interrupts: self.interrupts,
                 progress: &outward.progress,
             },
-        )?;
-        Ok(judged.status)
+        )
     }
 
     /// Measures what is missing.

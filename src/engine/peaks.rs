@@ -302,7 +302,7 @@ mod tests {
     fn every_limit_of_a_cpu_is_measured_with_its_work() {
         let dtypes = [Precision::F32, Precision::Q4K];
         let progress = Progress::default();
-        let mut peaks = Peaks::new(Device::Cpu);
+        let peaks = Peaks::new(Device::Cpu);
         let timing: (&dyn Clock, &Progress) = (&Monotonic, &progress);
         let read = peaks.read(1 << 20, timing).unwrap();
         assert_eq!(read.work % (1 << 20), 0);
@@ -315,7 +315,6 @@ mod tests {
             assert!(peak.times_ns.iter().all(|time| time.value() > 0));
         }
         assert!(progress.steps() > 0);
-        let _ = &mut peaks;
     }
 
     #[test]

@@ -247,7 +247,7 @@ impl Verdict {
             Self::Drift(_) => "let the machine settle, raise measure.warmup_seconds and run again",
             Self::TooFewSamples { .. } => "raise measure.max_seconds or --max-minutes",
             Self::NoInterval { .. } | Self::WideInterval { .. } => {
-                "raise measure.max_blocks and measure.max_seconds"
+                "raise measure.max_blocks and measure.max_seconds, or measure.launches where processes differ"
             }
             Self::Autocorrelated { .. } => {
                 "raise measure.min_block_seconds so that one block outlasts the disturbance"

@@ -93,7 +93,7 @@ pub fn lead(document: &Document) -> Vec<String> {
         );
     }
     lines.push(format!(
-        "Engine {}, {CONDITION}. Intervals are 95 %, over n blocks; — is unknown, never zero.",
+        "Engine {}, {CONDITION}. Intervals are 95 %, over n blocks or over the processes they ran in, whichever is wider; — is unknown, never zero.",
         document.engine
     ));
     lines.extend(price_line(document));

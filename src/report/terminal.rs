@@ -109,7 +109,7 @@ mod tests {
     fn the_table_of_a_small_study() {
         insta::assert_snapshot!(render(&document(&script())), @r#"
 tiny on Test CPU
-Engine decoder, closed static batch, equal lengths. Intervals are 95 %, over n blocks; — is unknown, never zero.
+Engine decoder, closed static batch, equal lengths. Intervals are 95 %, over n blocks or over the processes they ran in, whichever is wider; — is unknown, never zero.
 Prices: 0.36 USD per hour, the rate that the user gave for this CPU machine (--usd-per-hour); engine decoder, closed static batch, equal lengths, full load.
 
 point           status   n      ±  prefill tok/s  decode tok/s  TTFT ms  TPOT ms  $/Mtok in  $/Mtok out  blended   floor

@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_run_for_less_than_a_cent_is_not_free() {
-        assert_eq!(dollars(0.001_65), "0.0017");
+        assert_eq!(dollars(0.001_68), "0.0017");
         assert_eq!(dollars(0.294), "0.29");
     }
 }

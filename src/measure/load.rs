@@ -316,6 +316,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
             round: role.round,
             started: seen.started,
             generations: seen.generations,
+            repeated: seen.repeated,
             output_sha256: seen.output_sha256,
             cpu: seen.cpu,
             peak_memory_bytes: seen.peak_memory_bytes,

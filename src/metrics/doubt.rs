@@ -20,6 +20,8 @@ const MIN_CPU_SHARE: f64 = 0.97;
 const MAX_STEAL_SHARE: f64 = 0.005;
 /// Above this correlation of neighbours, blocks are no independent observations.
 const MAX_AUTOCORRELATION: f64 = 0.3;
+/// Above this share of generations left out it was more than a moment in which the host was late.
+const MAX_LEFT_OUT: f64 = 0.05;
 /// Host and device clocks of the same work may differ by this much.
 const MAX_EVENT_DISAGREEMENT: f64 = 0.01;
 /// Above this share of the memory the next longer prompt may not fit.
@@ -220,11 +222,10 @@ fn of_statistics(facts: &Facts<'_>, latency: &Latency) -> Vec<Verdict> {
     if let Some(lag1) = latency.autocorrelation.filter(|r| *r > MAX_AUTOCORRELATION) {
         verdicts.push(Verdict::Autocorrelated { lag1 });
     }
-    if latency.invalid_generations > 0 {
-        verdicts.push(Verdict::InvalidGenerations {
-            count: latency.invalid_generations,
-            of: latency.invalid_generations + latency.generations,
-        });
+    let count = latency.invalid_generations;
+    let of = count + latency.generations;
+    if count as f64 > MAX_LEFT_OUT * of as f64 {
+        verdicts.push(Verdict::InvalidGenerations { count, of });
     }
     verdicts
 }

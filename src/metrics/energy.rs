@@ -523,6 +523,7 @@ mod tests {
                 realtime_ns: zero,
             },
             generations: (0..generations).map(generation).collect(),
+            repeated: 0,
             output_sha256: String::new(),
             cpu: CpuUse {
                 wall_ns: zero,

@@ -151,6 +151,7 @@ impl Script {
             round: self.round,
             started: moment(10),
             generations,
+            repeated: 0,
             output_sha256: "00".repeat(32),
             cpu: CpuUse {
                 wall_ns: busy,

@@ -174,6 +174,7 @@ impl<'a> Phases<'a> {
     /// or took the place of one that was lost or stopped.
     pub(crate) fn take(&mut self, block: &'a Block) {
         let (mut valid, mut first, mut rest) = (0_u32, 0_u64, 0_u64);
+        self.invalid += block.repeated as usize;
         for generation in &block.generations {
             let Some(times) = PhaseTimes::of(generation, self.point) else {
                 self.invalid += 1;
@@ -402,8 +403,13 @@ mod tests {
         quiet.tail_ns = Nanos::new(3);
         let mut script = Script::new(&[point]);
         script.block(point, vec![good, short, timeless, tail, quiet]);
-        let latency = Latency::of(&script.facts(), point).unwrap();
-        assert_eq!((latency.generations, latency.invalid_generations), (2, 3));
+        let left_out = |script: &Script| {
+            let latency = Latency::of(&script.facts(), point).unwrap();
+            (latency.generations, latency.invalid_generations)
+        };
+        assert_eq!(left_out(&script), (2, 3));
+        script.last_block_mut().repeated = 4;
+        assert_eq!(left_out(&script), (2, 7));
     }
 
     #[test]

@@ -272,7 +272,7 @@ impl Verdict {
                 "take a larger model or batch before concluding anything about memory bandwidth"
             }
             Self::InvalidGenerations { .. } => {
-                "run again; if they come back, the engine breaks its timing contract: report the study"
+                "stop other programs and run again; if they come back, the engine breaks its timing contract: report the study"
             }
             Self::Interrupted => "finish it with --resume",
             Self::PriceOld { .. } | Self::PriceUndated => {

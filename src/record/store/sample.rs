@@ -152,6 +152,7 @@ pub(super) fn block(load: u32, round: u32) -> Block {
         round,
         started: moment(start),
         generations,
+        repeated: 0,
         output_sha256: "0f".repeat(32),
         cpu: CpuUse {
             wall_ns: Nanos::new(320_000_000),

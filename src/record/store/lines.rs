@@ -7,6 +7,8 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::line::{self, Place, Sum, Unreadable};
+use super::structure;
+use super::verify::Problem;
 use crate::record::observation::Record;
 
 /// Bytes that are read and understood together: some hundred blocks, so that no core waits long for
@@ -16,7 +18,7 @@ const BATCH_BYTES: u64 = 4 << 20;
 /// Whether the chain of hashes is of interest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Chain {
-    /// Each line comes with its fingerprint.
+    /// Each line comes with its fingerprint, and with what is wrong with its record in itself.
     Hashed,
     /// The records are all.
     Ignored,
@@ -37,22 +39,32 @@ pub(super) struct Line {
     pub(super) fingerprint: String,
     /// What the line says of itself; `None` too where the chain is ignored.
     pub(super) sum: Option<Sum>,
+    /// What is wrong with its record in itself; not looked for where the chain is ignored.
+    pub(super) problems: Vec<Problem>,
 }
 
 impl Line {
     fn new(bytes: &[u8], number: u64, chain: Chain) -> Self {
         let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let (fingerprint, sum) = match chain {
-            Chain::Hashed => line::seals(line),
-            Chain::Ignored => (String::new(), None),
-        };
+        let parsed = line::parse(line);
+        let (mut fingerprint, mut sum, mut problems) = (String::new(), None, Vec::new());
+        match chain {
+            Chain::Hashed => {
+                (fingerprint, sum) = line::seals(line);
+                problems = parsed
+                    .as_ref()
+                    .map_or(Vec::new(), |(_, record)| structure::within(record));
+            }
+            Chain::Ignored => {}
+        }
         Self {
             number,
             length: line.len() as u64,
             terminated: line.len() < bytes.len(),
-            parsed: line::parse(line),
+            parsed,
             fingerprint,
             sum,
+            problems,
         }
     }
 }

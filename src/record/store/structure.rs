@@ -56,7 +56,6 @@ impl Structure {
                 problems.extend(self.in_study(block));
                 problems.extend(self.in_load(block));
                 problems.extend(self.again(block));
-                problems.extend(block_problems(block));
                 let sensors = block.sensors.as_ref();
                 problems.extend(self.unsound(Holder::of(block), sensors));
             }
@@ -164,8 +163,16 @@ impl Structure {
     }
 }
 
-/// What is wrong with a block in itself.
-fn block_problems(block: &Block) -> Vec<Problem> {
+/// What is wrong with a record in itself, whatever came before it.
+pub(super) fn within(record: &Record) -> Vec<Problem> {
+    if let Record::Block(block) = record {
+        within_block(block)
+    } else {
+        Vec::new()
+    }
+}
+
+fn within_block(block: &Block) -> Vec<Problem> {
     let mut problems = Vec::new();
     if block.generations.is_empty() {
         problems.push(Problem::EmptyBlock);

@@ -320,7 +320,8 @@ impl Check {
         self.sum(line);
         self.expected_seq = place.seq.saturating_add(1);
         self.prev.clone_from(&line.fingerprint);
-        for problem in self.structure.problems(record) {
+        let together = self.structure.problems(record);
+        for problem in together.into_iter().chain(line.problems.iter().cloned()) {
             self.find(number, problem);
         }
     }

@@ -4,7 +4,7 @@ use super::energy::{self, EnergyBlock};
 use super::stopping;
 use super::{Job, Planned};
 use crate::metrics::stats::Estimate;
-use crate::record::observation::{Block, Failure, Purpose, Record, SkipCause};
+use crate::record::observation::{Block, Purpose, Record, SkipCause};
 use crate::study::plan::duration::ENERGY_BLOCK;
 use crate::study::spec::Measure;
 use crate::study::variant::Variant;
@@ -73,19 +73,18 @@ impl<'a> Ledger<'a> {
         ledger
     }
 
-    /// What a record of an earlier session means for its point. A point for which there was no time is
-    /// what a resumed run is for; every other outcome stands.
+    /// What a record of an earlier session means for its point. A point for which there was no time, no
+    /// card or no model is what a resumed run is for; every other outcome stands.
     fn recall(&mut self, record: &Record) {
         match record {
             Record::Block(block) => self.add(block),
-            Record::Failure(failure) => self.recall_failure(failure),
+            Record::Failure(failure) => failure.point.into_iter().for_each(|it| self.conclude(it)),
             Record::Skip(skip) => match skip.cause {
-                SkipCause::OutOfTime => {}
+                SkipCause::OutOfTime | SkipCause::LoadFailed => {}
                 SkipCause::DoesNotFit
                 | SkipCause::BeyondContext
                 | SkipCause::OomDominated
-                | SkipCause::Unsupported
-                | SkipCause::LoadFailed => self.settle(skip.point),
+                | SkipCause::Unsupported => self.settle(skip.point),
             },
             Record::Session(_)
             | Record::Device(_)
@@ -95,17 +94,6 @@ impl<'a> Ledger<'a> {
             | Record::Window(_)
             | Record::Unscored(_)
             | Record::End(_) => {}
-        }
-    }
-
-    fn recall_failure(&mut self, failure: &Failure) {
-        match failure.point {
-            Some(point) => self.conclude(point),
-            None => {
-                for point in self.untouched(failure.variant()) {
-                    self.settle(point);
-                }
-            }
         }
     }
 

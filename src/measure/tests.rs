@@ -809,6 +809,34 @@ fn when_no_worker_can_be_had_any_more_points_keep_what_they_have() {
 }
 
 #[test]
+fn what_was_never_tried_is_tried_when_a_run_goes_on() {
+    let mut lab = Lab::new("", &[1]);
+    lab.plan(Precision::F32, &[1, 4]);
+    let cases: [(&mut dyn Launcher, &[&str]); 2] = [
+        (&mut UntilLost(false), &["LoadFailed b1", "LoadFailed b4"]),
+        (&mut Once(false), &["Crashed all in no load: no second worker"]),
+    ];
+    for (launcher, left) in cases {
+        lab.before = Vec::new();
+        let (result, records) = lab.run_with(launcher, &mut |_| {});
+        assert_eq!(result.unwrap(), EndStatus::Complete);
+        let told = story(&records);
+        assert_eq!(told[3..told.len() - 1], *left);
+
+        lab.before = records;
+        assert_story(
+            &lab,
+            &[
+                "load 1 launch 0",
+                "16 × block in 1",
+                "drift b1 in 1",
+                "Complete",
+            ],
+        );
+    }
+}
+
+#[test]
 fn a_model_that_is_broken_ends_the_run_by_name() {
     let (result, records) = Lab::new("[time]\nstep_su = 1.0", &[1]).run();
     let error = result.unwrap_err();

@@ -47,7 +47,7 @@ struct Row {
     energy: Vec<PointId>,
     /// Whether nothing more is to be found out.
     settled: bool,
-    /// Whether a worker has tried it.
+    /// Whether a worker has tried it, or its model.
     tried: bool,
 }
 
@@ -140,7 +140,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// A worker has tried a point, and that is all there is to be found out.
+    /// A worker has tried a point, or its model, and that is all there is to be found out.
     pub(super) fn conclude(&mut self, point: PointId) {
         if let Some(row) = self.row_mut(point) {
             row.settled = true;
@@ -185,6 +185,11 @@ impl<'a> Ledger<'a> {
     pub(super) fn has_tried(&self, variant: Variant) -> bool {
         let mut rows = self.rows.iter();
         rows.any(|row| row.point.variant() == variant && row.tried)
+    }
+
+    /// Whether anything was found out of any point.
+    pub(super) fn has_outcome(&self) -> bool {
+        self.rows.iter().any(|row| row.tried)
     }
 
     /// Unsettled points of the same variant that are at least as large as `point` in every respect.

@@ -12,8 +12,8 @@ use super::*;
 use crate::clock::Manual;
 use crate::engine::Capacity;
 use crate::engine::worker::{
-    BlockOrder, BlockSeen, CheckOrder, Host, Loaded, Loss, ScoreOrder, StoreOrder, TextOrder,
-    Tokenized, WindowSeen, Worker, WorkerError,
+    BlockOrder, BlockSeen, CheckOrder, Host, Loaded, Loss, Refusal, ScoreOrder, StoreOrder,
+    TextOrder, Tokenized, WindowSeen, Worker, WorkerError,
 };
 use crate::record::machine::{Device, Peak};
 use crate::record::observation::SkipCause;
@@ -808,13 +808,90 @@ fn when_no_worker_can_be_had_any_more_points_keep_what_they_have() {
     );
 }
 
+/// Answers one launch, counted from 0, with this.
+struct Refusing {
+    at: u32,
+    refusal: Refusal,
+    launches: u32,
+}
+
+impl Refusing {
+    fn new(at: u32, refusal: Refusal) -> Self {
+        Self {
+            at,
+            refusal,
+            launches: 0,
+        }
+    }
+}
+
+impl Launcher for Refusing {
+    fn launch(&mut self) -> Result<Box<dyn Worker>, WorkerError> {
+        self.launches += 1;
+        if self.launches == self.at + 1 {
+            return Err(self.refusal.clone().into());
+        }
+        InProcess.launch()
+    }
+}
+
+fn refusals() -> [(Refusal, &'static str); 2] {
+    let (place, reason) = ("model.gguf".to_owned(), "no such tensor".to_owned());
+    let model = Refusal::Model { place, reason };
+    let reason = "no stream can be had".to_owned();
+    let device = Refusal::Device { reason };
+    [
+        (model, "model.gguf: no such tensor"),
+        (device, "no stream can be had"),
+    ]
+}
+
+#[test]
+fn a_refusal_of_a_later_variant_is_its_outcome_and_the_others_are_measured() {
+    let mut lab = Lab::new("", &[1]);
+    lab.plan(Precision::F32, &[1, 4]);
+    lab.plan(Precision::Q4_0, &[1]);
+    for (refusal, reason) in refusals() {
+        let (result, records) = lab.run_with(&mut Refusing::new(1, refusal), &mut |_| {});
+        assert_eq!(result.unwrap(), EndStatus::Complete);
+        let told = story(&records);
+        assert!(told[3].contains("all in no load: "), "{}", told[3]);
+        assert!(told[3].contains(reason), "{}", told[3]);
+        let rest = [
+            "load 1 launch 0",
+            "8 × block in 1",
+            "drift b1 in 1",
+            "Complete",
+        ];
+        assert_eq!(told[4..], rest);
+    }
+}
+
+#[test]
+fn a_refusal_ends_the_run_only_while_nothing_was_found_out() {
+    let mut lab = Lab::new("[[fault]]\nkind = \"oom\"\nat = \"load\"", &[1]);
+    lab.plan(Precision::F32, &[1]);
+    for (refusal, _) in refusals() {
+        let (result, records) = lab.run_with(&mut Refusing::new(0, refusal.clone()), &mut |_| {});
+        result.unwrap_err();
+        assert_eq!(records, []);
+        // That a model needs too much memory is something.
+        let (result, records) = lab.run_with(&mut Refusing::new(1, refusal), &mut |_| {});
+        assert_eq!(result.unwrap(), EndStatus::Complete);
+        assert_eq!(records.len(), 3);
+    }
+}
+
 #[test]
 fn what_was_never_tried_is_tried_when_a_run_goes_on() {
     let mut lab = Lab::new("", &[1]);
     lab.plan(Precision::F32, &[1, 4]);
     let cases: [(&mut dyn Launcher, &[&str]); 2] = [
         (&mut UntilLost(false), &["LoadFailed b1", "LoadFailed b4"]),
-        (&mut Once(false), &["Crashed all in no load: no second worker"]),
+        (
+            &mut Once(false),
+            &["Crashed all in no load: no second worker"],
+        ),
     ];
     for (launcher, left) in cases {
         lab.before = Vec::new();

@@ -234,10 +234,16 @@ impl<'j, 'o> Driver<'j, 'o> {
         Ok(())
     }
 
+    /// Points that were never tried are left out; of those that have too few blocks, the rest is.
     fn skip_for_want_of_time(&mut self) -> Result<(), MeasureError> {
         for variant in self.variants() {
             for point in self.ledger.untouched(variant) {
                 let reason = "the time asked for was used up before it".to_owned();
+                self.skip(point, SkipCause::OutOfTime, reason)?;
+            }
+            for point in self.ledger.cut_short(variant) {
+                let blocks = self.ledger.blocks(point);
+                let reason = format!("the time asked for was used up after {blocks} blocks");
                 self.skip(point, SkipCause::OutOfTime, reason)?;
             }
         }

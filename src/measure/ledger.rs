@@ -181,6 +181,14 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
+    /// Points of a variant that want more blocks and have some, but fewer than every point is to have.
+    pub(super) fn cut_short(&self, variant: Variant) -> Vec<PointId> {
+        let few = 1..self.measure.min_blocks;
+        let mut points = self.wanted(variant, self.measure.launches - 1);
+        points.retain(|point| few.contains(&self.blocks(*point)));
+        points
+    }
+
     /// Whether a worker has tried any point of a variant.
     pub(super) fn has_tried(&self, variant: Variant) -> bool {
         let mut rows = self.rows.iter();

@@ -1035,6 +1035,48 @@ fn when_time_is_up_the_rest_is_skipped_and_a_resumed_run_measures_it() {
     assert_story(&lab, &["Complete"]);
 }
 
+#[test]
+fn a_point_that_time_cuts_short_says_so_and_a_resumed_run_completes_it() {
+    let mut lab = Lab::new("", &[1, 4]);
+    // A load, its warm-up of 2 s and five blocks of 0.51 s, of eight for each point.
+    lab.budget = Some(Seconds::new(5.0));
+    let mut records = lab.complete();
+    let told = story(&records);
+    assert_eq!(
+        told[1..],
+        ["5 × block in 0", "OutOfTime b1", "OutOfTime b4", "Complete"]
+    );
+    let reasons = records.iter().filter_map(|record| match record {
+        Record::Skip(skip) => Some(skip.reason.as_str()),
+        _ => None,
+    });
+    let mut reasons: Vec<_> = reasons.collect();
+    reasons.sort_unstable();
+    assert_eq!(
+        reasons,
+        [
+            "the time asked for was used up after 2 blocks",
+            "the time asked for was used up after 3 blocks"
+        ]
+    );
+    lab.budget = None;
+    lab.before = records.clone();
+    records.extend(lab.complete());
+    assert_eq!(blocks(&records).len(), 16);
+}
+
+#[test]
+fn a_point_with_its_least_number_of_blocks_is_not_cut_short() {
+    let mut lab = Lab::new("[time]\nnoise = 0.1", &[1]);
+    lab.measure.target_ci = 0.001;
+    lab.budget = Some(Seconds::new(8.0));
+    let records = lab.complete();
+    let told = story(&records);
+    assert_eq!(told.len(), 3, "{told:?}");
+    let seen = blocks(&records).len() as u32;
+    assert!((lab.measure.min_blocks..lab.measure.max_blocks).contains(&seen));
+}
+
 mod properties {
     use proptest::prelude::*;
 

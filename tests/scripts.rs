@@ -363,6 +363,51 @@ fn acceptance_tries_a_stage_again_that_found_no_device() {
 }
 
 #[test]
+fn acceptance_leaves_a_stage_that_could_not_be_gone_on_with_and_says_what_to_do() {
+    for (code, remedy) in [
+        (3, "its record is of another card, program or study: move "),
+        (5, "the device is not there"),
+        (9, "something could not be written or read"),
+        (75, "another run writes the same folder"),
+    ] {
+        let machine = Machine::ready();
+        acceptance(&machine, FAKE_MTOK, "decoder");
+        let refused = format!("case \"$*\" in *\"/decoder --resume\"*) exit {code} ;; esac");
+        let second = acceptance(&machine, &format!("{refused}\n{FAKE_MTOK}"), "nowhere");
+        let text = String::from_utf8(second.stdout).unwrap();
+        assert_eq!(second.status.code(), Some(1), "{text}");
+        let told = format!("== decoder: left for the next time; {remedy}");
+        assert!(text.contains(&told), "{text}");
+        assert!(
+            text.trim_end().ends_with("failed or left: decoder"),
+            "{text}"
+        );
+        let third = acceptance(&machine, FAKE_MTOK, "nowhere");
+        let text = String::from_utf8(third.stdout).unwrap();
+        assert_eq!(third.status.code(), Some(0), "{text}");
+    }
+}
+
+#[test]
+fn acceptance_leaves_a_stage_whose_points_time_cut_short() {
+    let machine = Machine::ready();
+    let skip = r#"{"seq":2,"type":"skip","cause":"out_of_time"}"#;
+    let cut_short = format!(
+        "{FAKE_MTOK}\ncase \"$*\" in *\"/decoder \"*) echo '{skip}' >>\"$folder/run.jsonl\" ;; esac"
+    );
+    let first = acceptance(&machine, &cut_short, "nowhere");
+    let text = String::from_utf8(first.stdout).unwrap();
+    assert_eq!(first.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("== decoder: points left for the next time"),
+        "{text}"
+    );
+    let second = acceptance(&machine, FAKE_MTOK, "nowhere");
+    let text = String::from_utf8(second.stdout).unwrap();
+    assert_eq!(second.status.code(), Some(0), "{text}");
+}
+
+#[test]
 fn acceptance_stops_at_a_signal_and_goes_on_from_there() {
     let machine = Machine::ready();
     // The script's own shell is the parent of `timeout`, which is the program's. SIGINT would do as well, but what

@@ -174,9 +174,11 @@ impl<'j, 'o> Driver<'j, 'o> {
     }
 
     /// The model cannot be loaded. If nothing was found out about the variant yet, that is the outcome
-    /// of all its points; else those that have none are skipped and the others keep what they have.
+    /// of all its points; else those that have none are skipped and the others keep what they have. A model
+    /// or device that is refused before anything was found out at all is no outcome but ends the run.
     fn no_worker(&mut self, variant: Variant, error: WorkerError) -> Result<(), Stop> {
         let first = !self.ledger.has_tried(variant);
+        let nothing_yet = !self.ledger.has_outcome();
         let reason = error.to_string();
         let (kind, stderr) = match error {
             WorkerError::Interrupted => return Err(Stop::Interrupted),
@@ -187,10 +189,10 @@ impl<'j, 'o> Driver<'j, 'o> {
             WorkerError::Refused(Refusal::Unsupported { .. }) => {
                 return self.give_up(variant, SkipCause::Unsupported, &reason);
             }
-            WorkerError::Refused(Refusal::Model { place, reason }) if first => {
+            WorkerError::Refused(Refusal::Model { place, reason }) if nothing_yet => {
                 return Err(MeasureError::Model { place, reason }.into());
             }
-            WorkerError::Refused(Refusal::Device { reason }) if first => {
+            WorkerError::Refused(Refusal::Device { reason }) if nothing_yet => {
                 return Err(MeasureError::Device { reason }.into());
             }
             WorkerError::Refused(refusal) => (refusal.kind(), Vec::new()),
@@ -200,7 +202,7 @@ impl<'j, 'o> Driver<'j, 'o> {
             return self.give_up(variant, SkipCause::LoadFailed, &reason);
         }
         for point in self.ledger.untouched(variant) {
-            self.ledger.settle(point);
+            self.ledger.conclude(point);
         }
         let failure = Failure {
             load: None,
@@ -232,10 +234,16 @@ impl<'j, 'o> Driver<'j, 'o> {
         Ok(())
     }
 
+    /// Points that were never tried are left out; of those that have too few blocks, the rest is.
     fn skip_for_want_of_time(&mut self) -> Result<(), MeasureError> {
         for variant in self.variants() {
             for point in self.ledger.untouched(variant) {
                 let reason = "the time asked for was used up before it".to_owned();
+                self.skip(point, SkipCause::OutOfTime, reason)?;
+            }
+            for point in self.ledger.cut_short(variant) {
+                let blocks = self.ledger.blocks(point);
+                let reason = format!("the time asked for was used up after {blocks} blocks");
                 self.skip(point, SkipCause::OutOfTime, reason)?;
             }
         }

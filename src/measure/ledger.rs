@@ -4,7 +4,7 @@ use super::energy::{self, EnergyBlock};
 use super::stopping;
 use super::{Job, Planned};
 use crate::metrics::stats::Estimate;
-use crate::record::observation::{Block, Failure, Purpose, Record, SkipCause};
+use crate::record::observation::{Block, Purpose, Record, SkipCause};
 use crate::study::plan::duration::ENERGY_BLOCK;
 use crate::study::spec::Measure;
 use crate::study::variant::Variant;
@@ -47,7 +47,7 @@ struct Row {
     energy: Vec<PointId>,
     /// Whether nothing more is to be found out.
     settled: bool,
-    /// Whether a worker has tried it.
+    /// Whether a worker has tried it, or its model.
     tried: bool,
 }
 
@@ -73,19 +73,18 @@ impl<'a> Ledger<'a> {
         ledger
     }
 
-    /// What a record of an earlier session means for its point. A point for which there was no time is
-    /// what a resumed run is for; every other outcome stands.
+    /// What a record of an earlier session means for its point. A point for which there was no time, no
+    /// card or no model is what a resumed run is for; every other outcome stands.
     fn recall(&mut self, record: &Record) {
         match record {
             Record::Block(block) => self.add(block),
-            Record::Failure(failure) => self.recall_failure(failure),
+            Record::Failure(failure) => failure.point.into_iter().for_each(|it| self.conclude(it)),
             Record::Skip(skip) => match skip.cause {
-                SkipCause::OutOfTime => {}
+                SkipCause::OutOfTime | SkipCause::LoadFailed => {}
                 SkipCause::DoesNotFit
                 | SkipCause::BeyondContext
                 | SkipCause::OomDominated
-                | SkipCause::Unsupported
-                | SkipCause::LoadFailed => self.settle(skip.point),
+                | SkipCause::Unsupported => self.settle(skip.point),
             },
             Record::Session(_)
             | Record::Device(_)
@@ -95,17 +94,6 @@ impl<'a> Ledger<'a> {
             | Record::Window(_)
             | Record::Unscored(_)
             | Record::End(_) => {}
-        }
-    }
-
-    fn recall_failure(&mut self, failure: &Failure) {
-        match failure.point {
-            Some(point) => self.conclude(point),
-            None => {
-                for point in self.untouched(failure.variant()) {
-                    self.settle(point);
-                }
-            }
         }
     }
 
@@ -152,7 +140,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// A worker has tried a point, and that is all there is to be found out.
+    /// A worker has tried a point, or its model, and that is all there is to be found out.
     pub(super) fn conclude(&mut self, point: PointId) {
         if let Some(row) = self.row_mut(point) {
             row.settled = true;
@@ -193,10 +181,23 @@ impl<'a> Ledger<'a> {
             .collect()
     }
 
+    /// Points of a variant that want more blocks and have some, but fewer than every point is to have.
+    pub(super) fn cut_short(&self, variant: Variant) -> Vec<PointId> {
+        let few = 1..self.measure.min_blocks;
+        let mut points = self.wanted(variant, self.measure.launches - 1);
+        points.retain(|point| few.contains(&self.blocks(*point)));
+        points
+    }
+
     /// Whether a worker has tried any point of a variant.
     pub(super) fn has_tried(&self, variant: Variant) -> bool {
         let mut rows = self.rows.iter();
         rows.any(|row| row.point.variant() == variant && row.tried)
+    }
+
+    /// Whether anything was found out of any point.
+    pub(super) fn has_outcome(&self) -> bool {
+        self.rows.iter().any(|row| row.tried)
     }
 
     /// Unsettled points of the same variant that are at least as large as `point` in every respect.

@@ -12,8 +12,8 @@ use super::*;
 use crate::clock::Manual;
 use crate::engine::Capacity;
 use crate::engine::worker::{
-    BlockOrder, BlockSeen, CheckOrder, Host, Loaded, Loss, ScoreOrder, StoreOrder, TextOrder,
-    Tokenized, WindowSeen, Worker, WorkerError,
+    BlockOrder, BlockSeen, CheckOrder, Host, Loaded, Loss, Refusal, ScoreOrder, StoreOrder,
+    TextOrder, Tokenized, WindowSeen, Worker, WorkerError,
 };
 use crate::record::machine::{Device, Peak};
 use crate::record::observation::SkipCause;
@@ -808,6 +808,111 @@ fn when_no_worker_can_be_had_any_more_points_keep_what_they_have() {
     );
 }
 
+/// Answers one launch, counted from 0, with this.
+struct Refusing {
+    at: u32,
+    refusal: Refusal,
+    launches: u32,
+}
+
+impl Refusing {
+    fn new(at: u32, refusal: Refusal) -> Self {
+        Self {
+            at,
+            refusal,
+            launches: 0,
+        }
+    }
+}
+
+impl Launcher for Refusing {
+    fn launch(&mut self) -> Result<Box<dyn Worker>, WorkerError> {
+        self.launches += 1;
+        if self.launches == self.at + 1 {
+            return Err(self.refusal.clone().into());
+        }
+        InProcess.launch()
+    }
+}
+
+fn refusals() -> [(Refusal, &'static str); 2] {
+    let (place, reason) = ("model.gguf".to_owned(), "no such tensor".to_owned());
+    let model = Refusal::Model { place, reason };
+    let reason = "no stream can be had".to_owned();
+    let device = Refusal::Device { reason };
+    [
+        (model, "model.gguf: no such tensor"),
+        (device, "no stream can be had"),
+    ]
+}
+
+#[test]
+fn a_refusal_of_a_later_variant_is_its_outcome_and_the_others_are_measured() {
+    let mut lab = Lab::new("", &[1]);
+    lab.plan(Precision::F32, &[1, 4]);
+    lab.plan(Precision::Q4_0, &[1]);
+    for (refusal, reason) in refusals() {
+        let (result, records) = lab.run_with(&mut Refusing::new(1, refusal), &mut |_| {});
+        assert_eq!(result.unwrap(), EndStatus::Complete);
+        let told = story(&records);
+        assert!(told[3].contains("all in no load: "), "{}", told[3]);
+        assert!(told[3].contains(reason), "{}", told[3]);
+        let rest = [
+            "load 1 launch 0",
+            "8 × block in 1",
+            "drift b1 in 1",
+            "Complete",
+        ];
+        assert_eq!(told[4..], rest);
+    }
+}
+
+#[test]
+fn a_refusal_ends_the_run_only_while_nothing_was_found_out() {
+    let mut lab = Lab::new("[[fault]]\nkind = \"oom\"\nat = \"load\"", &[1]);
+    lab.plan(Precision::F32, &[1]);
+    for (refusal, _) in refusals() {
+        let (result, records) = lab.run_with(&mut Refusing::new(0, refusal.clone()), &mut |_| {});
+        result.unwrap_err();
+        assert_eq!(records, []);
+        // That a model needs too much memory is something.
+        let (result, records) = lab.run_with(&mut Refusing::new(1, refusal), &mut |_| {});
+        assert_eq!(result.unwrap(), EndStatus::Complete);
+        assert_eq!(records.len(), 3);
+    }
+}
+
+#[test]
+fn what_was_never_tried_is_tried_when_a_run_goes_on() {
+    let mut lab = Lab::new("", &[1]);
+    lab.plan(Precision::F32, &[1, 4]);
+    let cases: [(&mut dyn Launcher, &[&str]); 2] = [
+        (&mut UntilLost(false), &["LoadFailed b1", "LoadFailed b4"]),
+        (
+            &mut Once(false),
+            &["Crashed all in no load: no second worker"],
+        ),
+    ];
+    for (launcher, left) in cases {
+        lab.before = Vec::new();
+        let (result, records) = lab.run_with(launcher, &mut |_| {});
+        assert_eq!(result.unwrap(), EndStatus::Complete);
+        let told = story(&records);
+        assert_eq!(told[3..told.len() - 1], *left);
+
+        lab.before = records;
+        assert_story(
+            &lab,
+            &[
+                "load 1 launch 0",
+                "16 × block in 1",
+                "drift b1 in 1",
+                "Complete",
+            ],
+        );
+    }
+}
+
 #[test]
 fn a_model_that_is_broken_ends_the_run_by_name() {
     let (result, records) = Lab::new("[time]\nstep_su = 1.0", &[1]).run();
@@ -928,6 +1033,48 @@ fn when_time_is_up_the_rest_is_skipped_and_a_resumed_run_measures_it() {
     assert_eq!(blocks(&records).len(), 24);
     lab.before = records;
     assert_story(&lab, &["Complete"]);
+}
+
+#[test]
+fn a_point_that_time_cuts_short_says_so_and_a_resumed_run_completes_it() {
+    let mut lab = Lab::new("", &[1, 4]);
+    // A load, its warm-up of 2 s and five blocks of 0.51 s, of eight for each point.
+    lab.budget = Some(Seconds::new(5.0));
+    let mut records = lab.complete();
+    let told = story(&records);
+    assert_eq!(
+        told[1..],
+        ["5 × block in 0", "OutOfTime b1", "OutOfTime b4", "Complete"]
+    );
+    let reasons = records.iter().filter_map(|record| match record {
+        Record::Skip(skip) => Some(skip.reason.as_str()),
+        _ => None,
+    });
+    let mut reasons: Vec<_> = reasons.collect();
+    reasons.sort_unstable();
+    assert_eq!(
+        reasons,
+        [
+            "the time asked for was used up after 2 blocks",
+            "the time asked for was used up after 3 blocks"
+        ]
+    );
+    lab.budget = None;
+    lab.before = records.clone();
+    records.extend(lab.complete());
+    assert_eq!(blocks(&records).len(), 16);
+}
+
+#[test]
+fn a_point_with_its_least_number_of_blocks_is_not_cut_short() {
+    let mut lab = Lab::new("[time]\nnoise = 0.1", &[1]);
+    lab.measure.target_ci = 0.001;
+    lab.budget = Some(Seconds::new(8.0));
+    let records = lab.complete();
+    let told = story(&records);
+    assert_eq!(told.len(), 3, "{told:?}");
+    let seen = blocks(&records).len() as u32;
+    assert!((lab.measure.min_blocks..lab.measure.max_blocks).contains(&seen));
 }
 
 mod properties {

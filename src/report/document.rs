@@ -252,7 +252,11 @@ impl Row {
             point,
             status,
             reason,
-            skipped: facts.skips.get(&point).map(|skip| skip.cause),
+            skipped: facts
+                .skips
+                .get(&point)
+                .filter(|_| status == Status::Skipped)
+                .map(|skip| skip.cause),
             load: facts.load_of(point).cloned(),
             measured: shown.map(|latency| Measured::new(facts, ceilings, rate, latency)),
         }
@@ -305,7 +309,14 @@ fn outcome(
         return (failure.kind.into(), Some(failure.reason.clone()));
     }
     if let Some(skip) = facts.skips.get(&point) {
-        return (Status::Skipped, Some(skip.reason.clone()));
+        // What the time asked for cut short has some of its blocks.
+        let cut_short = skip.cause == SkipCause::OutOfTime && latency.is_some();
+        let status = if cut_short {
+            Status::Interrupted
+        } else {
+            Status::Skipped
+        };
+        return (status, Some(skip.reason.clone()));
     }
     let complete = match facts.end {
         Some(EndStatus::Complete) => true,
@@ -343,7 +354,7 @@ mod tests {
     use super::*;
     use crate::metrics::fixture::{Script, generation, point};
     use crate::metrics::verdict::Verdict;
-    use crate::record::observation::Failure;
+    use crate::record::observation::{Failure, Skip};
     use crate::report::example::{document, document_at, price, script};
 
     fn statuses(script: &Script) -> Vec<&'static str> {
@@ -387,6 +398,27 @@ mod tests {
         assert_eq!(statuses(&script), ["ok", "interrupted"]);
         script.end(EndStatus::Interrupted);
         assert_eq!(statuses(&script), ["ok", "interrupted"]);
+    }
+
+    #[test]
+    fn a_point_that_time_cut_short_is_interrupted_until_it_is_gone_on_with() {
+        let points = [1, 2].map(|batch| point(batch, 10, 2));
+        let mut script = Script::new(&points);
+        script.block(points[0], vec![generation(100, &[100])]);
+        for point in points {
+            script.records.push(Record::Skip(Skip {
+                point,
+                cause: SkipCause::OutOfTime,
+                reason: "no time".to_owned(),
+            }));
+        }
+        script.end(EndStatus::Complete);
+        assert_eq!(statuses(&script), ["interrupted", "skipped"]);
+        let rows = document(&script).rows;
+        assert_eq!(rows[0].reason.as_deref(), Some("no time"));
+        assert!(rows[0].measured.is_some() && rows[0].skipped.is_none());
+        script.block(points[0], vec![generation(100, &[100])]);
+        assert_eq!(statuses(&script), ["ok", "skipped"]);
     }
 
     #[test]

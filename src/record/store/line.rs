@@ -13,6 +13,9 @@ pub(super) const NOTHING_BEFORE: &str = "0000000000000000";
 /// Hexadecimal digits of the SHA-256 that the next line carries.
 const FINGERPRINT_DIGITS: usize = 16;
 
+/// How every line begins.
+const START: &[u8] = b"{\"seq\":";
+
 /// What comes before the sum of a line, which is its last field.
 const SUM: &str = ",\"sum\":\"";
 
@@ -26,7 +29,7 @@ pub(super) struct Place {
     pub(super) seq: u64,
     /// Fingerprint of the line before.
     pub(super) prev: String,
-    /// Length of the torn line between that one and this one.
+    /// Length of the torn lines between that one and this one.
     pub(super) skipped_bytes: Option<u64>,
     /// What the record is.
     #[serde(rename = "type")]
@@ -63,8 +66,10 @@ pub(super) enum Unreadable {
     Newer(u32),
     /// It is not a record.
     NotARecord(String),
+    /// It is no whole value, as what is on the disk after the machine died may be.
+    Damaged(String),
     /// It is the beginning of one, as a crash leaves it.
-    Incomplete(String),
+    Beginning(String),
 }
 
 /// The start of the SHA-256 of a line without its line end.
@@ -135,15 +140,35 @@ pub(super) fn render(
 /// Letting serde choose the variant would buffer every number of a block first.
 pub(super) fn parse(line: &[u8]) -> Result<(Place, Record), Unreadable> {
     understand(line).map_err(|unreadable| match unreadable {
-        Unreadable::NotARecord(reason) if is_beginning(line) => Unreadable::Incomplete(reason),
-        Unreadable::NotARecord(_) | Unreadable::Newer(_) | Unreadable::Incomplete(_) => unreadable,
+        Unreadable::NotARecord(reason) => no_record(line, reason),
+        Unreadable::Newer(_) | Unreadable::Damaged(_) | Unreadable::Beginning(_) => unreadable,
     })
 }
 
-/// Whether these bytes may be the beginning of a line: no whole value is at their start.
-fn is_beginning(line: &[u8]) -> bool {
+/// What a line is that is no record.
+fn no_record(line: &[u8], reason: String) -> Unreadable {
     let mut values = serde_json::Deserializer::from_slice(line).into_iter::<IgnoredAny>();
-    !matches!(values.next(), Some(Ok(_)))
+    match values.next() {
+        Some(Err(error)) if error.is_eof() && is_cut_short(line) => Unreadable::Beginning(reason),
+        Some(Err(_)) | None => Unreadable::Damaged(reason),
+        Some(Ok(_)) => Unreadable::NotARecord(reason),
+    }
+}
+
+/// Whether something that is no whole value begins as a line does and ends within its sum or before it, so
+/// that nothing but what follows there is missing.
+fn is_cut_short(line: &[u8]) -> bool {
+    let beginning = line.len().min(START.len());
+    if line[..beginning] != START[..beginning] {
+        return false;
+    }
+    let mut starts = line.windows(SUM.len());
+    let Some(sum) = starts.rposition(|window| window == SUM.as_bytes()) else {
+        return true;
+    };
+    let stated = &line[sum + SUM.len()..];
+    let close = stated.get(FINGERPRINT_DIGITS..).unwrap_or(&[]);
+    close.len() < SUM_END.len() && SUM_END.as_bytes().starts_with(close)
 }
 
 fn understand(line: &[u8]) -> Result<(Place, Record), Unreadable> {

@@ -3,7 +3,7 @@
 //! Each line is a record with its place in the chain: `seq` counts from 0, and `prev` is the start of
 //! the SHA-256 of the line before, so that a line that was changed, dropped or inserted shows. `sum`, its
 //! last field, is the start of the SHA-256 of the line without it, so that a change of the last line shows
-//! too. A line torn by a crash stays where it is; the next one names the bytes skipped.
+//! too. Lines torn by crashes stay where they are; the next whole one names the bytes skipped.
 
 mod generations;
 mod line;
@@ -12,6 +12,7 @@ mod reader;
 mod readings;
 mod resume;
 mod structure;
+mod torn;
 mod verify;
 mod writer;
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::StoreError;
 use super::line::Unreadable;
 use super::lines::{Chain, Lines};
+use super::torn::{NoRecord, TornLines};
 use crate::record::observation::Record;
 
 /// A record and where it stands.
@@ -16,33 +17,25 @@ pub struct Entry {
     pub record: Record,
 }
 
-/// A line that may be torn: whether it is shows in the one after it.
-struct Doubtful {
-    line: u64,
-    length: u64,
-    reason: String,
-}
-
 /// Where the record read last stands.
 pub(super) struct Last {
     /// Its number.
     pub(super) seq: u64,
     /// Its fingerprint, where the chain is hashed.
     pub(super) fingerprint: String,
-    /// Whether it has its line end.
-    pub(super) terminated: bool,
 }
 
 /// The records of a file in order, read as they are asked for.
 ///
-/// A torn last line ends the records; [`Reader::torn_bytes`] tells its length. The chain of hashes is
+/// Torn lines at the end are no records; [`Reader::torn_bytes`] tells their length. The chain of hashes is
 /// the business of [`verify`](super::verify()).
 pub struct Reader {
     lines: Lines,
     file: PathBuf,
-    doubtful: Option<Doubtful>,
+    torn: TornLines,
     torn_bytes: Option<u64>,
     last: Option<Last>,
+    terminated: bool,
 }
 
 impl Reader {
@@ -56,13 +49,14 @@ impl Reader {
         Ok(Self {
             lines: Lines::open(file, chain).map_err(StoreError::io(file))?,
             file: file.to_owned(),
-            doubtful: None,
+            torn: TornLines::default(),
             torn_bytes: None,
             last: None,
+            terminated: true,
         })
     }
 
-    /// Length of the torn line at the end, known once the last record was read.
+    /// Length of the torn lines at the end, known once the last record was read.
     pub fn torn_bytes(&self) -> Option<u64> {
         self.torn_bytes
     }
@@ -72,28 +66,34 @@ impl Reader {
         self.last.as_ref()
     }
 
-    fn malformed(&self, line: u64, reason: String) -> StoreError {
-        StoreError::Malformed {
+    /// Whether the line read last, torn or not, has its line end.
+    pub(super) fn is_terminated(&self) -> bool {
+        self.terminated
+    }
+
+    /// Refuses lines that are no records.
+    fn refuse(&self, lines: Vec<NoRecord>) -> Result<(), StoreError> {
+        let Some(first) = lines.into_iter().next() else {
+            return Ok(());
+        };
+        Err(StoreError::Malformed {
             file: self.file.clone(),
-            line,
-            reason,
-        }
+            line: first.line,
+            reason: first.reason,
+        })
     }
 
     /// The next record, or `None` at the end.
     fn step(&mut self) -> Result<Option<Entry>, StoreError> {
         while let Some(line) = self.lines.advance().map_err(StoreError::io(&self.file))? {
+            self.terminated = line.terminated;
             match line.parsed {
                 Ok((place, record)) => {
-                    if let Some(before) = self.doubtful.take()
-                        && place.skipped_bytes != Some(before.length)
-                    {
-                        return Err(self.malformed(before.line, before.reason));
-                    }
+                    let unaccounted = self.torn.before_record(place.skipped_bytes);
+                    self.refuse(unaccounted)?;
                     self.last = Some(Last {
                         seq: place.seq,
                         fingerprint: line.fingerprint,
-                        terminated: line.terminated,
                     });
                     return Ok(Some(Entry {
                         line: line.number,
@@ -108,26 +108,14 @@ impl Reader {
                         known: crate::record::schema::VERSION,
                     });
                 }
-                Err(Unreadable::NotARecord(reason) | Unreadable::Incomplete(reason)) => {
-                    if let Some(before) = self.doubtful.take() {
-                        return Err(self.malformed(before.line, before.reason));
-                    }
-                    if line.terminated {
-                        self.doubtful = Some(Doubtful {
-                            line: line.number,
-                            length: line.length,
-                            reason,
-                        });
-                    } else {
-                        self.torn_bytes = Some(line.length);
-                    }
-                }
+                Err(ref unreadable) => self.torn.push(&line, unreadable),
             }
         }
-        match self.doubtful.take() {
-            Some(before) => Err(self.malformed(before.line, before.reason)),
-            None => Ok(None),
+        match self.torn.at_end() {
+            Ok(bytes) => self.torn_bytes = bytes,
+            Err(lines) => self.refuse(lines)?,
         }
+        Ok(None)
     }
 }
 

@@ -202,6 +202,119 @@ fn the_line_after_a_torn_one_names_the_bytes_skipped() {
     assert_eq!(verify(&file).unwrap().torn_bytes, None);
 }
 
+/// Goes on with a file and is cut off once the disk has `kept` bytes of what is appended.
+fn cut_off_after(file: &Path, record: &Record, kept: usize) {
+    let before = fs::read(file).unwrap().len();
+    Writer::resume(file).unwrap().writer.append(record).unwrap();
+    let mut whole = fs::read(file).unwrap();
+    whole.truncate(before + kept);
+    fs::write(file, whole).unwrap();
+}
+
+/// Bytes that going on with a file appends for a record.
+fn appended(file: &Path, record: &Record) -> usize {
+    let before = fs::read(file).unwrap();
+    Writer::resume(file).unwrap().writer.append(record).unwrap();
+    let after = fs::read(file).unwrap().len();
+    fs::write(file, &before).unwrap();
+    after - before.len()
+}
+
+#[test]
+fn a_file_torn_again_at_any_byte_verifies_and_goes_on() {
+    let (_folder, file) = folder();
+    let records = sample::run(0);
+    write(&file, &records[..2]);
+    let mut torn = fs::read(&file).unwrap();
+    torn.extend_from_slice(b"{\"seq\":2,\"pr");
+    fs::write(&file, &torn).unwrap();
+    for kept in 0..=appended(&file, &records[2]) {
+        fs::write(&file, &torn).unwrap();
+        cut_off_after(&file, &records[2], kept);
+        assert_intact(&file);
+        let found = read(&file).unwrap();
+        assert_eq!(found, records[..found.len()], "cut off after {kept}");
+
+        let before = fs::read(&file).unwrap();
+        let mut writer = Writer::resume(&file).unwrap().writer;
+        writer.append_all(&records[found.len()..]).unwrap();
+        drop(writer);
+        assert_intact(&file);
+        assert_eq!(read(&file).unwrap(), records, "cut off after {kept}");
+        let after = fs::read(&file).unwrap();
+        assert_eq!(after[..before.len()], before, "the torn lines stay");
+    }
+}
+
+#[test]
+fn the_bytes_of_three_crashes_in_a_row_are_skipped_together() {
+    let (_folder, file) = folder();
+    let records = sample::run(0);
+    write(&file, &records[..2]);
+    let whole = fs::read_to_string(&file).unwrap();
+    let torn_bytes = |kept| {
+        cut_off_after(&file, &records[2], kept);
+        assert_intact(&file);
+        verify(&file).unwrap().torn_bytes
+    };
+    assert_eq!(torn_bytes(5), Some(5));
+    assert_eq!(torn_bytes(1), Some(5), "the line end and nothing else");
+    assert_eq!(torn_bytes(7), Some(13));
+    let mut writer = Writer::resume(&file).unwrap().writer;
+    writer.append_all(&records[2..]).unwrap();
+    assert_intact(&file);
+    assert_eq!(read(&file).unwrap(), records);
+    let text = fs::read_to_string(&file).unwrap();
+    let rest = text.strip_prefix(&whole).unwrap();
+    assert!(
+        rest.starts_with("{\"seq\n{\"seq\":\n{\"seq\":2,\"prev\":"),
+        "{rest}"
+    );
+    assert!(rest.contains("\"skipped_bytes\":13,"), "{rest}");
+}
+
+#[test]
+fn a_changed_line_is_no_torn_one() {
+    let (_folder, file) = folder();
+    let records = sample::run(0);
+    write(&file, &records[..2]);
+    let torn = "{\"seq\":2,\"pr";
+    let whole = fs::read_to_string(&file).unwrap();
+    let second = whole.lines().nth(1).unwrap();
+    let other = whole.replace(second, &second.replacen("\"device\"", "\"device", 1));
+    for changed in [
+        // A line that was whole, before a torn one.
+        format!("{other}{torn}"),
+        // What no crash leaves between torn lines.
+        format!("{whole}{torn}\nnothing\n{torn}"),
+        format!("{whole}{torn}\n\n{torn}"),
+        format!("{whole}{torn}\n{{}}\n"),
+        // The last line, open because its end was changed.
+        format!("{},\n", whole.trim_end().strip_suffix('}').unwrap()),
+        format!("{}0}}\n", whole.trim_end().strip_suffix("\"}").unwrap()),
+    ] {
+        fs::write(&file, &changed).unwrap();
+        assert_ne!(verify(&file).unwrap().findings, [], "{changed}");
+        let error = read(&file).unwrap_err();
+        assert!(matches!(error, StoreError::Malformed { .. }), "{error}");
+    }
+
+    // Bytes that the next record does not name.
+    fs::write(&file, format!("{whole}{torn}")).unwrap();
+    cut_off_after(&file, &records[2], 5);
+    let mut writer = Writer::resume(&file).unwrap().writer;
+    writer.append(&records[2]).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replacen(torn, &torn[1..], 1)).unwrap();
+    let findings = verify(&file).unwrap().findings;
+    let lines: Vec<u64> = findings.iter().map(|finding| finding.line).collect();
+    assert_eq!(lines, [3, 4]);
+    assert!(matches!(
+        read(&file),
+        Err(StoreError::Malformed { line: 3, .. })
+    ));
+}
+
 /// Any change of any byte shows, in the last line too.
 #[test]
 fn every_changed_byte_is_found() {

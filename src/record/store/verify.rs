@@ -8,6 +8,7 @@ use super::lines::{Chain, Line, Lines};
 use super::reader::Entry;
 use super::readings::{Holder, UnsoundReadings};
 use super::structure::Structure;
+use super::torn::{NoRecord, TornLines};
 use crate::record::observation::{Purpose, Record};
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
@@ -17,7 +18,7 @@ use crate::study::workload::PointId;
 pub struct Verification {
     /// Records that could be read, with their lines.
     pub entries: Vec<Entry>,
-    /// Length of a torn last line, which is what a crash leaves and no fault.
+    /// Length of torn lines at the end, which are what crashes leave and no fault.
     pub torn_bytes: Option<u64>,
     /// Everything that is wrong; empty when the file is intact.
     pub findings: Vec<Finding>,
@@ -219,18 +220,17 @@ pub fn verify(file: &Path) -> Result<Verification, StoreError> {
                     known: crate::record::schema::VERSION,
                 });
             }
-            Err(Unreadable::NotARecord(reason)) => check.not_a_record(&line, reason.clone()),
-            Err(Unreadable::Incomplete(reason)) if line.terminated => {
-                check.not_a_record(&line, reason.clone());
-            }
-            Err(Unreadable::Incomplete(_)) => check.torn(&line),
+            Err(unreadable) => check.torn.push(&line, unreadable),
         }
         if let Ok((_, record)) = line.parsed {
             let line = line.number;
             check.seen.entries.push(Entry { line, record });
         }
     }
-    check.condemn_doubtful();
+    match check.torn.at_end() {
+        Ok(bytes) => check.seen.torn_bytes = bytes,
+        Err(lines) => check.condemn(lines),
+    }
     Ok(check.seen)
 }
 
@@ -239,8 +239,8 @@ struct Check {
     seen: Verification,
     expected_seq: u64,
     prev: String,
-    /// A line that is no record, until the next one says that it was torn.
-    doubtful: Option<(Finding, u64)>,
+    /// Lines that are no records, until the next one says that they were torn.
+    torn: TornLines,
     /// Whether the lines have sums, which those of older programs have not.
     summed: bool,
     structure: Structure,
@@ -256,7 +256,7 @@ impl Default for Check {
             },
             expected_seq: 0,
             prev: NOTHING_BEFORE.to_owned(),
-            doubtful: None,
+            torn: TornLines::default(),
             summed: false,
             structure: Structure::default(),
         }
@@ -268,25 +268,11 @@ impl Check {
         self.seen.findings.push(Finding { line, problem });
     }
 
-    fn condemn_doubtful(&mut self) {
-        if let Some((finding, _)) = self.doubtful.take() {
-            self.seen.findings.push(finding);
+    /// Lines that are no records, and that no crash accounts for.
+    fn condemn(&mut self, lines: Vec<NoRecord>) {
+        for NoRecord { line, reason, .. } in lines {
+            self.find(line, Problem::NotARecord { reason });
         }
-    }
-
-    fn not_a_record(&mut self, line: &Line, reason: String) {
-        self.condemn_doubtful();
-        let problem = Problem::NotARecord { reason };
-        let finding = Finding {
-            line: line.number,
-            problem,
-        };
-        self.doubtful = Some((finding, line.length));
-    }
-
-    fn torn(&mut self, line: &Line) {
-        self.condemn_doubtful();
-        self.seen.torn_bytes = Some(line.length);
     }
 
     /// A line that has no sum where others have one lost it.
@@ -303,11 +289,12 @@ impl Check {
 
     fn record(&mut self, line: &Line, place: &Place, record: &Record) {
         let number = line.number;
-        match (&self.doubtful, place.skipped_bytes) {
-            (Some((_, length)), Some(stated)) if *length == stated => self.doubtful = None,
-            (Some(_), Some(_) | None) => self.condemn_doubtful(),
-            (None, Some(stated)) => self.find(number, Problem::Skipped { stated }),
-            (None, None) => {}
+        match place.skipped_bytes {
+            Some(stated) if self.torn.is_empty() => self.find(number, Problem::Skipped { stated }),
+            skipped => {
+                let unaccounted = self.torn.before_record(skipped);
+                self.condemn(unaccounted);
+            }
         }
         if place.seq != self.expected_seq {
             let (expected, found) = (self.expected_seq, place.seq);

@@ -18,21 +18,12 @@ pub struct Writer {
     file: PathBuf,
     next: u64,
     prev: String,
-    /// What has to come before the next line.
-    tail: Tail,
+    /// What was torn between the last record and the next one, if anything.
+    torn_bytes: Option<u64>,
+    /// Whether the file ends with a line end.
+    terminated: bool,
     /// Whether a write failed: what follows it on the disk is unknown, so nothing may follow.
     failed: bool,
-}
-
-/// How the file ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tail {
-    /// With a line end.
-    Clean,
-    /// With a whole line that only lacks its line end.
-    Unterminated,
-    /// With a torn line of this many bytes.
-    Torn(u64),
 }
 
 /// A file that is being gone on with, and what it holds.
@@ -59,19 +50,21 @@ impl Writer {
             file: file.to_owned(),
             next: 0,
             prev: NOTHING_BEFORE.to_owned(),
-            tail: Tail::Clean,
+            torn_bytes: None,
+            terminated: true,
             failed: false,
         })
     }
 
-    /// Goes on with a file, which may end in a torn line or be empty.
+    /// Goes on with a file, which may end in torn lines or be empty.
     pub fn resume(file: &Path) -> Result<Resumed, StoreError> {
         let mut writer = Self {
             handle: open_locked(file)?,
             file: file.to_owned(),
             next: 0,
             prev: NOTHING_BEFORE.to_owned(),
-            tail: Tail::Clean,
+            torn_bytes: None,
+            terminated: true,
             failed: false,
         };
         let mut reader = Reader::open_with(file, Chain::Hashed)?;
@@ -80,13 +73,9 @@ impl Writer {
         if let Some(last) = reader.last_read() {
             writer.next = last.seq.saturating_add(1);
             writer.prev.clone_from(&last.fingerprint);
-            if !last.terminated {
-                writer.tail = Tail::Unterminated;
-            }
         }
-        if let Some(bytes) = reader.torn_bytes() {
-            writer.tail = Tail::Torn(bytes);
-        }
+        writer.torn_bytes = reader.torn_bytes();
+        writer.terminated = reader.is_terminated();
         Ok(Resumed { writer, records })
     }
 
@@ -109,19 +98,11 @@ impl Writer {
     fn write(&mut self, records: &[Record]) -> std::io::Result<()> {
         let mut text = String::new();
         for record in records {
-            let skipped = match self.tail {
-                Tail::Clean => None,
-                Tail::Unterminated => {
-                    text.push('\n');
-                    None
-                }
-                Tail::Torn(bytes) => {
-                    text.push('\n');
-                    Some(bytes)
-                }
-            };
-            self.tail = Tail::Clean;
-            let line = line::render(self.next, &self.prev, skipped, record)?;
+            if !self.terminated {
+                text.push('\n');
+            }
+            self.terminated = true;
+            let line = line::render(self.next, &self.prev, self.torn_bytes.take(), record)?;
             self.next += 1;
             self.prev = line::fingerprint(line.as_bytes());
             text.push_str(&line);

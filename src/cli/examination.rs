@@ -21,7 +21,7 @@ pub(super) struct Examination {
     file: PathBuf,
     /// What it holds.
     pub(super) records: Vec<Record>,
-    /// Length of a torn last line, which is what a crash leaves and no fault.
+    /// Length of a torn end, which is what a crash leaves and no fault.
     pub(super) torn_bytes: Option<u64>,
     /// Why nothing can be told from it, a line each.
     pub(super) problems: Vec<String>,

@@ -40,7 +40,7 @@ pub(super) fn run(args: &VerifyArgs) -> Result<Exit, CliError> {
     }
     if let Some(bytes) = seen.torn_bytes {
         output::say(&format!(
-            "{}: the last line is torn ({bytes} bytes), as a crash leaves it; nothing before it is lost",
+            "{}: its end is torn ({bytes} bytes), as a crash leaves it; nothing before it is lost",
             folder.record().display()
         ));
     }

@@ -460,6 +460,22 @@ fn an_xid_that_ends_the_card_ends_the_point_and_nothing_is_tried_again() {
 }
 
 #[test]
+fn a_card_that_is_lost_between_short_blocks_ends_the_point_too() {
+    // Blocks of a fifth of a second: the card is asked about after each.
+    let bench = Bench::new(&falling(2_900)).with_study("max_blocks = 3", "max_blocks = 40");
+    let study = bench.folder.path().join("study.toml");
+    let text = std::fs::read_to_string(&study).unwrap();
+    std::fs::write(&study, text.replace("min_blocks = 3", "min_blocks = 40")).unwrap();
+    let ran = bench.run(&[]);
+    assert_eq!(ran.code, 8, "{}", ran.said);
+    assert!(bench.report().contains("XID 79"));
+    let failures = bench.records();
+    let failures = failures.iter().filter(|record| record["type"] == "failure");
+    assert_eq!(failures.count(), 1);
+    bench.verifies();
+}
+
+#[test]
 fn a_lost_card_ends_the_point_and_nothing_is_tried_again() {
     // One question per reading, 20 readings per second.
     let lost = Fault::fails_after("nvmlDeviceGetTotalEnergyConsumption", 70, 15);

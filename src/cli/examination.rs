@@ -122,7 +122,7 @@ fn energies_that_cannot_be(file: &Path, entries: &[Entry]) -> Vec<String> {
     for Entry { line, record } in entries {
         if let Record::Device(device) = record {
             let card = device.card.as_ref();
-            limit = card.and_then(|card| card.power_limit_mw);
+            limit = card.and_then(|card| card.highest_power_limit_mw());
         } else if let Record::Block(block) = record {
             let limit = limit.map(|milliwatts| Watts::new(milliwatts as f64 / 1e3));
             let found = energy::implausible(block, limit);

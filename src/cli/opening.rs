@@ -66,8 +66,16 @@ pub(super) fn prepare(args: &StudyArgs, asked: Asked) -> Result<(StudyFolder, Pr
     pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
     let folder = folder(args, &asked.study.source)?;
     if let Err(refused) = make_sure_of_room(&folder, args.resume) {
-        // What is wrong with the model comes first; none is fetched for a folder that has no room.
-        asked.prepare(Need::Outline)?;
+        // What is wrong with the model comes first; the Hub is not asked for a folder that has no room.
+        match asked.study.source {
+            ModelSource::Hub(_) => {}
+            ModelSource::Tiny
+            | ModelSource::Dir(_)
+            | ModelSource::Gguf(_)
+            | ModelSource::Card(_) => {
+                asked.prepare(Need::Outline)?;
+            }
+        }
         return Err(refused);
     }
     Ok((folder, asked.prepare(Need::Files)?))

@@ -61,9 +61,12 @@ pub(super) fn look_up(
         Some(rate) => Some(user_rate(rate)?),
         None => offer.map(|offer| catalog_rate(&offer)).transpose()?,
     };
-    // A card that is asked for is no sheet of the CPU that was measured.
-    let measured = device.is_none_or(|device| device.kind == DeviceKind::Cuda);
-    let sheet = card.filter(|_| measured);
+    // The sheet is of what was measured, whatever it is priced as.
+    let sheet = match device {
+        Some(device) if device.kind != DeviceKind::Cuda => None,
+        Some(device) => recognise(device).or(card),
+        None => card,
+    };
     Ok(Priced {
         price,
         sheet: sheet.as_ref().map(data_sheet),

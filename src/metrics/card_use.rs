@@ -260,7 +260,7 @@ impl Timeline {
             power: traces(
                 &[
                     (Sensor::PowerInstant.column(), "power now"),
-                    (Sensor::Power.column(), "power, 1 s mean"),
+                    (Sensor::Power.column(), "power, as the driver means it"),
                 ],
                 1e-3,
             ),

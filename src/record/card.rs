@@ -47,6 +47,16 @@ pub struct CardFacts {
     pub absent: BTreeMap<String, String>,
 }
 
+impl CardFacts {
+    /// The limit in force or the one delivered, whichever is more: it may be set back while a run goes on.
+    /// `None` where the driver tells none; some say 0 then.
+    pub fn highest_power_limit_mw(&self) -> Option<u64> {
+        let limits = [self.power_limit_mw, self.power_limit_default_mw];
+        let told = limits.into_iter().flatten().filter(|limit| *limit > 0);
+        told.max()
+    }
+}
+
 /// Sensor readings of one block; each column is as long as `at_ns` and holds `null` where the sensor
 /// was silent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -210,13 +210,33 @@ impl Process {
                         wait.last_step = self.clock.now();
                     }
                 }
-                Ok(Reply::Refused(refusal)) => return Err(refusal.into()),
-                Ok(reply) => return Ok(reply),
+                // What a worker says from a card that is lost by then counts for nothing.
+                Ok(Reply::Refused(refusal)) => {
+                    self.make_sure_of_card()?;
+                    return Err(refusal.into());
+                }
+                Ok(reply) => {
+                    self.make_sure_of_card()?;
+                    return Ok(reply);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(self.bury()),
             }
             self.look_after(&mut wait)?;
         }
+    }
+
+    /// Ends the worker when its card is lost.
+    fn make_sure_of_card(&mut self) -> Result<(), WorkerError> {
+        let Some(reason) = self.escort.lost() else {
+            return Ok(());
+        };
+        self.kill();
+        Err(WorkerError::Lost(Loss {
+            kind: FailureKind::Crashed,
+            reason,
+            stderr: self.stderr.lines(),
+        }))
     }
 
     /// Ends the worker when it stands still or the user does not want to wait.
@@ -237,14 +257,7 @@ impl Process {
                 stderr: self.stderr.lines(),
             }));
         }
-        if let Some(reason) = self.escort.lost() {
-            self.kill();
-            return Err(WorkerError::Lost(Loss {
-                kind: FailureKind::Crashed,
-                reason,
-                stderr: self.stderr.lines(),
-            }));
-        }
+        self.make_sure_of_card()?;
         let signals = self.interrupt.load(Ordering::Relaxed);
         if signals == 0 {
             return Ok(());

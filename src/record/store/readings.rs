@@ -7,7 +7,6 @@ use crate::record::card::{CardFacts, Sensors};
 use crate::record::observation::{Block, Purpose};
 use crate::record::sensor::{MOST_WATTS, Sensor};
 use crate::study::workload::PointId;
-use crate::units::Nanos;
 
 /// Hotter than any silicon works: cards shut down below 110 °C.
 const MOST_CELSIUS: u64 = 150;
@@ -16,9 +15,9 @@ const MOST_PERMILLE: u64 = 1_010;
 /// Draw above the limit in force is real, for moments: ATX 3.0 allows a card three times its power for
 /// 100 µs, and every reading is a mean over more than that.
 const POWER_EXCURSION: u64 = 3;
-/// Clocks go in steps of up to 15 MHz, and an offset set by the owner of a card is not in its maximum:
-/// a twentieth more is still the same card.
-const CLOCK_MARGIN: u64 = 20;
+/// An offset set by the owner of a card is not in its maximum; memory runs up to a fifth above it so. A third
+/// more is still the same card.
+const CLOCK_MARGIN: u64 = 3;
 
 /// Whose readings they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,23 +91,13 @@ pub enum UnsoundReadings {
         /// The most that can be.
         most: u64,
     },
-    /// A counter that fell, but did not begin again.
-    #[error("{sensor} falls from {from} to {to}, which is no new beginning")]
-    Fell {
-        /// The column.
-        sensor: &'static str,
-        /// Before.
-        from: u64,
-        /// After.
-        to: u64,
-    },
 }
 
 impl UnsoundReadings {
     /// Whether the record is in order and a sensor has read what cannot be, as a faulty one does.
     pub(super) fn is_implausible(&self) -> bool {
         match self {
-            Self::Beyond { .. } | Self::Fell { .. } => true,
+            Self::Beyond { .. } => true,
             Self::Length { .. } | Self::Order | Self::Elsewhere => false,
         }
     }
@@ -120,8 +109,8 @@ pub(super) fn unsound(sensors: &Sensors, card: Option<&CardFacts>) -> Vec<Unsoun
         return vec![misshapen];
     }
     let all = Sensor::ALL.into_iter();
-    let beyond = all.filter_map(|sensor| beyond(sensors, sensor, most(sensor, card)?));
-    beyond.chain(fallen(sensors)).collect()
+    all.filter_map(|sensor| beyond(sensors, sensor, most(sensor, card)?))
+        .collect()
 }
 
 /// Whether more than the nearest reading on either side lies outside of the block.
@@ -188,31 +177,10 @@ fn most(sensor: Sensor, card: Option<&CardFacts>) -> Option<u64> {
     }
 }
 
-/// The most power in milliwatts. The limit may be set back to the one delivered while a run goes on.
+/// The most power in milliwatts.
 fn most_power(card: Option<&CardFacts>) -> u64 {
-    let limits = card.map(|card| [card.power_limit_mw, card.power_limit_default_mw]);
-    let limit = limits.into_iter().flatten().flatten().max();
+    let limit = card.and_then(CardFacts::highest_power_limit_mw);
     limit.map_or(MOST_WATTS * 1_000, |limit| {
         limit.saturating_mul(POWER_EXCURSION)
-    })
-}
-
-/// A fall of the energy counter to more than can have been drawn since it began again at nothing, which
-/// it does when the driver is loaded anew and at the end of its 32 bits.
-fn fallen(sensors: &Sensors) -> Option<UnsoundReadings> {
-    let sensor = Sensor::Energy.column();
-    let column = sensors.columns.get(sensor)?;
-    let read: Vec<(Nanos, u64)> = sensors
-        .at_ns
-        .iter()
-        .zip(column)
-        .filter_map(|(at, value)| Some((*at, (*value)?)))
-        .collect();
-    read.windows(2).find_map(|pair| {
-        let [(before, from), (after, to)] = [pair[0], pair[1]];
-        // One second more, because a counter may owe what it has not shown yet.
-        let seconds = after.value().saturating_sub(before.value()) / 1_000_000_000 + 1;
-        let anew = MOST_WATTS * 1_000 * seconds;
-        (to < from && to > anew).then_some(UnsoundReadings::Fell { sensor, from, to })
     })
 }

@@ -541,8 +541,8 @@ fn a_reading_stays_within_what_the_card_can_do() {
         (Sensor::MigEnabled, 1),
         (Sensor::MemoryUsed, 80_000_000_000),
         (Sensor::ProcessMemory, 80_000_000_000),
-        (Sensor::SmClock, 2_100),
-        (Sensor::MemoryClock, 2_730),
+        (Sensor::SmClock, 2_666),
+        (Sensor::MemoryClock, 3_466),
         (Sensor::Power, 2_100_000),
         (Sensor::PowerAverage, 2_100_000),
         (Sensor::PowerInstant, 2_100_000),
@@ -561,28 +561,14 @@ fn a_reading_stays_within_what_the_card_can_do() {
 }
 
 #[test]
-fn an_energy_counter_may_begin_anew_but_not_fall() {
-    let with = |values: [u64; 3]| {
-        unsound_of(|block| {
-            let mut sensors = readings(block, &[0, 50_000_000, 100_000_000]);
-            let column = values.map(Some).to_vec();
-            sensors.columns.insert("energy_mj".to_owned(), column);
-            block.sensors = Some(sensors);
-        })
-    };
-    assert_eq!(with([9_000_000, 9_020_000, 9_020_000]), []);
-    // The driver was loaded anew, and drew 20 J since.
-    assert_eq!(with([9_000_000, 9_020_000, 20_000]), []);
-    // Three kilowatts for a second are the most that a new beginning can show.
-    let fell = |from, to| {
-        let sensor = "energy_mj";
-        [UnsoundReadings::Fell { sensor, from, to }]
-    };
-    assert_eq!(with([9_000_000, 3_000_000, 3_000_001]), []);
-    assert_eq!(
-        with([9_000_000, 3_000_001, 4_000_000]),
-        fell(9_000_000, 3_000_001)
-    );
+fn an_energy_counter_that_steps_back_is_no_fault_of_the_record() {
+    let stepped = unsound_of(|block| {
+        let mut sensors = readings(block, &[0, 50_000_000, 100_000_000]);
+        let column = [9_000_000, 8_900_000, 8_920_000].map(Some).to_vec();
+        sensors.columns.insert("energy_mj".to_owned(), column);
+        block.sensors = Some(sensors);
+    });
+    assert_eq!(stepped, []);
 }
 
 #[test]

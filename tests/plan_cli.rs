@@ -153,7 +153,7 @@ fn a_plan_with_quality_says_that_its_time_comes_on_top() {
 #[test]
 fn too_few_minutes_are_told_with_those_that_the_plan_needs() {
     let said = text(&["--max-minutes", "0.5", "--device", "cpu"]);
-    let expected = "note: --max-minutes 0.5 is less than the 2 to 2 minutes that the plan needs";
+    let expected = "note: --max-minutes 0.5 is less than the 2 minutes that the plan needs";
     assert!(said.contains(expected), "{said}");
     assert!(
         said.contains("shorten the lists of [sweep], or lower measure.launches"),

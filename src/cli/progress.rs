@@ -11,6 +11,7 @@ use crate::measure::Event;
 use crate::metrics::energy::Phase;
 use crate::metrics::stats::Estimate;
 use crate::quality::{self, Role};
+use crate::record::observation::Load;
 use crate::record::quantizing::Quantizing;
 use crate::record::sensor::Sensor;
 use crate::study::variant::Variant;
@@ -66,25 +67,7 @@ impl Progress {
                 self.line(&format!("loading {variant} (launch {})", launch + 1));
             }
             Event::Untimed { point } => self.message(&format!("untimed pass: {point}")),
-            Event::Load(load) => {
-                let gib = load.engine.weight_bytes as f64 / f64::from(1_u32 << 30);
-                let seconds = load.duration_ns.seconds().value();
-                let quantizing = match load.quantizing {
-                    Some(Quantizing::Done { duration_ns }) => {
-                        format!(
-                            ", of which quantizing {:.1} s",
-                            duration_ns.seconds().value()
-                        )
-                    }
-                    Some(Quantizing::Kept) => ", quantized before".to_owned(),
-                    None => String::new(),
-                };
-                self.line(&format!(
-                    "loaded {}: {:.2} bits per weight, {gib:.3} GiB, in {seconds:.1} s{quantizing}",
-                    load.variant(),
-                    load.engine.bits_per_weight
-                ));
-            }
+            Event::Load(load) => self.line(&loaded(load)),
             Event::Round { round, points } => {
                 self.round = *round;
                 self.message(&format!(
@@ -99,7 +82,6 @@ impl Progress {
                 goal,
                 estimate,
                 ahead,
-                ..
             } => {
                 self.rate = estimate.map_or_else(String::new, running);
                 self.message(&format!(
@@ -119,10 +101,7 @@ impl Progress {
                 blocks,
                 ahead,
             } => {
-                let phase = match phase {
-                    Phase::Prefill => "prefill",
-                    Phase::Decode => "decode",
-                };
+                let phase = word(*phase);
                 self.message(&format!(
                     "energy of {phase}  {point}  block {block} of {blocks}  {} to go",
                     duration(*ahead)
@@ -228,6 +207,32 @@ fn running(estimate: Estimate<f64>) -> String {
     match estimate.relative_half_width() {
         Some(half) => format!("{rate} ± {:.1} %", half * 100.0),
         None => rate,
+    }
+}
+
+/// A load in one line.
+fn loaded(load: &Load) -> String {
+    let gib = load.engine.weight_bytes as f64 / f64::from(1_u32 << 30);
+    let seconds = load.duration_ns.seconds().value();
+    let quantizing = match load.quantizing {
+        Some(Quantizing::Done { duration_ns }) => {
+            let seconds = duration_ns.seconds().value();
+            format!(", of which quantizing {seconds:.1} s")
+        }
+        Some(Quantizing::Kept) => ", quantized before".to_owned(),
+        None => String::new(),
+    };
+    format!(
+        "loaded {}: {:.2} bits per weight, {gib:.3} GiB, in {seconds:.1} s{quantizing}",
+        load.variant(),
+        load.engine.bits_per_weight
+    )
+}
+
+const fn word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Prefill => "prefill",
+        Phase::Decode => "decode",
     }
 }
 

@@ -328,7 +328,6 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         match role.purpose {
             Purpose::Measure => driver.outlets.tell(Event::Block {
                 block: &block,
-                repeated: seen.repeated,
                 blocks: driver.ledger.blocks(point),
                 goal: driver.ledger.goal(point, driver.job.measure.launches - 1),
                 estimate: driver.ledger.estimate(point),

@@ -56,8 +56,6 @@ pub enum Event<'a> {
     Block {
         /// The block.
         block: &'a Block,
-        /// Generations that had to be repeated in it.
-        repeated: u32,
         /// Blocks of its point so far.
         blocks: u32,
         /// Blocks that its point is going to have, as far as known now.

@@ -260,7 +260,7 @@ impl Timeline {
             power: traces(
                 &[
                     (Sensor::PowerInstant.column(), "power now"),
-                    (Sensor::Power.column(), "power, as the driver means it"),
+                    (Sensor::Power.column(), "power, the driver's mean"),
                 ],
                 1e-3,
             ),

@@ -215,14 +215,6 @@ impl Accuracy {
     }
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature that serde asks for"
-)]
-fn is_none_of_them(count: &u32) -> bool {
-    *count == 0
-}
-
 /// Generations of one point back to back: the unit of observation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Block {
@@ -242,7 +234,7 @@ pub struct Block {
     /// Its generations in order.
     pub generations: Vec<Generation>,
     /// Generations that were left out and repeated, because work was in flight after their last token.
-    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    #[serde(default)]
     pub repeated: u32,
     /// SHA-256 over the output ids, little-endian, generation by generation and row by row.
     pub output_sha256: String,

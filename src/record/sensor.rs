@@ -14,7 +14,7 @@ pub const MOST_WATTS: u64 = 3_000;
 pub enum Sensor {
     /// Energy since the driver was loaded.
     Energy,
-    /// Board power as the driver sums it up (a mean over one second on Ampere and later).
+    /// Board power as the driver sums it up (on most cards of Ampere and later a mean over one second).
     Power,
     /// Mean board power.
     PowerAverage,

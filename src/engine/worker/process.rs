@@ -210,14 +210,13 @@ impl Process {
                         wait.last_step = self.clock.now();
                     }
                 }
-                // What a worker says from a card that is lost by then counts for nothing.
-                Ok(Reply::Refused(refusal)) => {
-                    self.make_sure_of_card()?;
-                    return Err(refusal.into());
-                }
                 Ok(reply) => {
+                    // What a worker says from a card that is lost by then counts for nothing.
                     self.make_sure_of_card()?;
-                    return Ok(reply);
+                    return match reply {
+                        Reply::Refused(refusal) => Err(refusal.into()),
+                        reply => Ok(reply),
+                    };
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(self.bury()),
@@ -232,11 +231,15 @@ impl Process {
             return Ok(());
         };
         self.kill();
-        Err(WorkerError::Lost(Loss {
-            kind: FailureKind::Crashed,
+        Err(self.lost(FailureKind::Crashed, reason))
+    }
+
+    fn lost(&self, kind: FailureKind, reason: String) -> WorkerError {
+        WorkerError::Lost(Loss {
+            kind,
             reason,
             stderr: self.stderr.lines(),
-        }))
+        })
     }
 
     /// Ends the worker when it stands still or the user does not want to wait.
@@ -251,11 +254,7 @@ impl Process {
                     .map_or(String::new(), |n| format!(" after step {n}")),
             );
             self.end();
-            return Err(WorkerError::Lost(Loss {
-                kind: FailureKind::Timeout,
-                reason,
-                stderr: self.stderr.lines(),
-            }));
+            return Err(self.lost(FailureKind::Timeout, reason));
         }
         self.make_sure_of_card()?;
         let signals = self.interrupt.load(Ordering::Relaxed);

@@ -323,7 +323,7 @@ pub(super) struct ReportArgs {
     #[arg(long)]
     pub(super) check: bool,
     /// Print the results as one JSON document.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "check")]
     pub(super) json: bool,
     /// Another question than the study's; its answer is printed and no file written.
     #[command(flatten)]

@@ -172,7 +172,10 @@ fn render(findings: &[Finding]) -> String {
             State::Missing => "missing ",
         };
         let found = output::printable(&finding.found);
-        writeln!(text, "{state}  {:width$}  {found}", finding.what)
+        let card = finding.card.as_deref().map_or(String::new(), |card| {
+            format!("  [{}]", output::printable(card))
+        });
+        writeln!(text, "{state}  {:width$}  {found}{card}", finding.what)
             .expect("a String accepts all text");
         if let Some(remedy) = &finding.remedy {
             writeln!(text, "{:width$}            → {remedy}", "")

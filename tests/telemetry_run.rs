@@ -25,27 +25,6 @@ const STUDY: &str = "[sweep]\nprecision = [\"bf16\"]\nbatch = [1, 2]\nisl = [16]
     [measure]\nmin_blocks = 3\nmax_blocks = 3\nmin_block_seconds = 0.2\nmax_seconds = 20\n\
     warmup_seconds = 0\nlaunches = 1\ntarget_ci = 0.9\n";
 
-/// A card that works: every sensor at its best, and the worker listed.
-fn working() -> Card {
-    Card {
-        sensors: Sensors {
-            energy_mj: Series::counter(5_000_000, 400_000),
-            power_mw: Series::Constant(400_000),
-            power_average_mw: Series::Constant(400_000),
-            power_instant_mw: Series::Constant(400_000),
-            throttle_reasons: Series::Constant(0),
-            ..Sensors::default()
-        },
-        processes: vec![Process {
-            owner: Owner::Children,
-            memory_bytes: Some(1_000_000_000),
-            from_ms: 0,
-            to_ms: None,
-        }],
-        ..Card::default()
-    }
-}
-
 fn driver(card: Card) -> Script {
     Script {
         cards: vec![card],
@@ -56,7 +35,7 @@ fn driver(card: Card) -> Script {
 fn failing(faults: Vec<Fault>) -> Script {
     Script {
         faults,
-        ..driver(working())
+        ..driver(Card::working())
     }
 }
 
@@ -201,7 +180,7 @@ impl Ran {
 /// The point of a study does not suffer from a card in order.
 #[test]
 fn a_card_in_order_is_read_through_the_whole_run() {
-    let bench = Bench::new(&driver(working()));
+    let bench = Bench::new(&driver(Card::working()));
     let ran = bench.run(&["--require-telemetry"]);
     assert_eq!(ran.code, 0, "{}", ran.said);
     for code in [
@@ -246,7 +225,7 @@ fn a_card_in_order_is_read_through_the_whole_run() {
 
 #[test]
 fn the_library_is_found_by_its_path_too() {
-    let mut bench = Bench::new(&driver(working()));
+    let mut bench = Bench::new(&driver(Card::working()));
     bench.found = Found::ByPath;
     let ran = bench.run(&["--require-telemetry"]);
     assert_eq!(ran.code, 0, "{}", ran.said);
@@ -305,7 +284,7 @@ fn a_user_without_permission_is_told() {
 fn another_card_than_the_engines_is_not_taken_for_it() {
     let card = Card {
         pci_bus_id: "00000000:99:00.0".to_owned(),
-        ..working()
+        ..Card::working()
     };
     is_silent(&Bench::new(&driver(card)), "the driver lists no card");
 }
@@ -320,12 +299,12 @@ fn two_cards() -> Script {
         pci_bus_id: "00000000:41:00.0".to_owned(),
         sensors: Sensors {
             power_mw: Series::Constant(123_000),
-            ..working().sensors
+            ..Card::working().sensors
         },
-        ..working()
+        ..Card::working()
     };
     Script {
-        cards: vec![working(), other],
+        cards: vec![Card::working(), other],
         ..Script::default()
     }
 }
@@ -454,7 +433,7 @@ fn an_xid_that_ends_the_card_ends_the_point_and_nothing_is_tried_again() {
             at_ms: IN_THE_FIRST_BLOCK_MS,
             xid: 79,
         }],
-        ..working()
+        ..Card::working()
     };
     ends_the_card(&driver(card), "XID 79");
 }
@@ -546,7 +525,7 @@ fn refuses(bench: &Bench, code: &str, message: &str) {
 }
 
 fn with(change: impl FnOnce(&mut Card)) -> Script {
-    let mut card = working();
+    let mut card = Card::working();
     change(&mut card);
     driver(card)
 }
@@ -690,19 +669,20 @@ fn a_card_that_waits_for_the_host_is_doubted() {
 
 #[test]
 fn a_step_that_reads_more_than_the_card_can_is_impossible() {
-    let bench = Bench::new(&driver(working())).with_engine("0.5e12", "0.2e12");
+    let bench = Bench::new(&driver(Card::working())).with_engine("0.5e12", "0.2e12");
     refuses(&bench, "impossible", "times the memory bandwidth");
 }
 
 #[test]
 fn fewer_blocks_than_asked_for_are_doubted() {
-    let bench = Bench::new(&driver(working())).with_study("max_seconds = 20", "max_seconds = 0.5");
+    let bench =
+        Bench::new(&driver(Card::working())).with_study("max_seconds = 20", "max_seconds = 0.5");
     refuses(&bench, "too_few_samples", "2 blocks instead of 3");
 }
 
 #[test]
 fn an_interval_wider_than_asked_for_is_doubted() {
-    let bench = Bench::new(&driver(working()))
+    let bench = Bench::new(&driver(Card::working()))
         .with_engine("step_us = 5000.0", "step_us = 5000.0\nnoise = 0.3");
     let study = STUDY.replace("target_ci = 0.9", "target_ci = 0.001");
     std::fs::write(bench.folder.path().join("study.toml"), study).unwrap();
@@ -791,7 +771,7 @@ fn required_telemetry_that_ends_in_mid_run_is_an_error_after_the_reports() {
 
 #[test]
 fn scripted_time_has_no_readings_and_says_so() {
-    let bench = Bench::new(&driver(working())).with_engine("clock = \"machine\"\n", "");
+    let bench = Bench::new(&driver(Card::working())).with_engine("clock = \"machine\"\n", "");
     let ran = bench.run(&[]);
     assert_eq!(ran.code, 0, "{}", ran.said);
     assert!(ran.warnings("telemetry_missing")[0].contains("scripted"));
@@ -809,7 +789,7 @@ const ENERGY_STUDY: &str = "[sweep]\nprecision = [\"bf16\"]\nbatch = [2]\nisl = 
 fn warming() -> Card {
     let start = 5_000_000;
     let warm = start + 100 * 7_000;
-    let mut card = working();
+    let mut card = Card::working();
     card.sensors.energy_mj = Series::lines(
         &[(0, start), (7_000, warm), (607_000, warm + 400 * 600_000)],
         20,
@@ -971,12 +951,12 @@ fn energy_comes_from_the_counter_or_else_from_power_or_else_not_at_all() {
         scope.spawn(energy_is_shown_per_phase_gross_and_net);
         scope.spawn(a_resumed_run_makes_up_the_energy_that_it_did_not_come_to);
         scope.spawn(|| {
-            let mut card = working();
+            let mut card = Card::working();
             card.sensors.energy_mj = Series::lines(&sawtooth, 20);
             is_integrated(card, &[], "the energy counter ran backwards");
         });
         scope.spawn(|| {
-            let mut card = working();
+            let mut card = Card::working();
             card.sensors.energy_mj = Series::Constant(5_000_000);
             is_integrated(card, &[], "the energy counter stood still");
         });
@@ -1148,7 +1128,7 @@ fn a_plan_for_a_card_asks_the_driver_for_it() {
             "1,64",
         ])
     };
-    let output = plan(&Bench::new(&driver(working())));
+    let output = plan(&Bench::new(&driver(Card::working())));
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     for expected in [

@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use fake_nvml::install::install;
-use fake_nvml::script::{Card, Owner, Process, Script, Sensors, Series};
+use fake_nvml::script::{Card, Script, Series};
 use mtok::record::card::Sensors as Readings;
 use mtok::record::observation::{Block, Record};
 use mtok::record::store::{Writer, read};
@@ -125,7 +125,7 @@ fn on_a_card() -> &'static Path {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("verify-on-a-card");
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        let output = measure(&folder, working(), STUDY);
+        let output = measure(&folder, Card::working(), STUDY);
         assert!(output.status.success(), "{output:?}");
         folder
     })
@@ -149,26 +149,6 @@ fn measure(folder: &Path, card: Card, study: &str) -> Output {
         .env("LD_LIBRARY_PATH", folder)
         .output()
         .unwrap()
-}
-
-fn working() -> Card {
-    let power = Series::Constant(400_000);
-    Card {
-        sensors: Sensors {
-            energy_mj: Series::counter(5_000_000, 400_000),
-            power_mw: power.clone(),
-            power_average_mw: power.clone(),
-            power_instant_mw: power,
-            ..Sensors::default()
-        },
-        processes: vec![Process {
-            owner: Owner::Children,
-            memory_bytes: Some(1_000_000_000),
-            from_ms: 0,
-            to_ms: None,
-        }],
-        ..Card::default()
-    }
 }
 
 /// The last block and its line.
@@ -266,7 +246,7 @@ fn readings_around_the_work_are_held_against_the_card_too() {
 
 #[test]
 fn what_was_just_measured_is_told_even_when_a_sensor_reads_what_cannot_be() {
-    let mut card = working();
+    let mut card = Card::working();
     card.sensors.sm_clock_mhz = Series::Constant(99_999);
     let folder = tempfile::tempdir().unwrap();
     let study = STUDY.replace("energy = true", "energy = false");

@@ -279,7 +279,7 @@ mod tests {
         }
     }
 
-    fn shape() -> Shape {
+    pub(super) fn shape() -> Shape {
         Shape {
             layers: 2,
             hidden: 256,

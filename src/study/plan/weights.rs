@@ -168,21 +168,9 @@ mod tests {
 
     fn shape() -> Shape {
         Shape {
-            layers: 2,
-            hidden: 256,
-            ffn: 512,
-            heads: 4,
-            kv_heads: 2,
-            head_dim: 64,
-            vocab: 512,
             tied_embeddings: false,
             qkv_bias: true,
-            qk_norm: false,
-            rope_theta: 10_000.0,
-            rope_scaling: None,
-            norm_eps: 1e-5,
-            context: 256,
-            sliding_window: None,
+            ..crate::study::plan::tests::shape()
         }
     }
 

@@ -74,6 +74,29 @@ pub struct Card {
     pub events: Vec<Event>,
 }
 
+impl Card {
+    /// A card that works: every sensor at its best, and the worker listed.
+    pub fn working() -> Self {
+        Self {
+            sensors: Sensors {
+                energy_mj: Series::counter(5_000_000, 400_000),
+                power_mw: Series::Constant(400_000),
+                power_average_mw: Series::Constant(400_000),
+                power_instant_mw: Series::Constant(400_000),
+                throttle_reasons: Series::Constant(0),
+                ..Sensors::default()
+            },
+            processes: vec![Process {
+                owner: Owner::Children,
+                memory_bytes: Some(1_000_000_000),
+                from_ms: 0,
+                to_ms: None,
+            }],
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Card {
     fn default() -> Self {
         Self {

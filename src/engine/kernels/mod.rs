@@ -19,10 +19,27 @@ mod tile;
 
 use std::cell::UnsafeCell;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Divides `items` among the threads of candle's pool.
+/// Divides `items` among the threads of candle's pool, which `work` itself must not use.
+///
+/// A thread that asks for work takes a share of what is left: long runs first, which the memory prefetcher likes,
+/// single items last, so that no thread waits long for another.
 pub(super) fn parallel(items: usize, work: impl Fn(Range<usize>) + Sync) {
-    candle_core::utils::barrier_pool().execute_chunked(items, work);
+    let pool = candle_core::utils::barrier_pool();
+    let threads = pool.n_workers() + 1;
+    let taken = AtomicUsize::new(0);
+    pool.execute(|_| {
+        let take = |start| (start < items).then(|| start + share(items - start, threads));
+        while let Ok(start) = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            work(start..start + share(items - start, threads));
+        }
+    });
+}
+
+/// Items that one of `threads` takes at once of those that are left.
+fn share(left: usize, threads: usize) -> usize {
+    left.div_ceil(2 * threads)
 }
 
 /// A slice that several threads write at different places.

@@ -181,16 +181,16 @@ impl Document {
         let rate = price.map(|price| price.usd_per_hour);
         let points = session.study.sweep.points();
         let row = |point: &PointId| Row::new(&facts, &ceilings, rate, *point);
-        let rows: Vec<Row> = points.par_iter().map(row).collect();
-        let drifts = drifts(&facts);
+        let rows = || points.par_iter().map(row).collect::<Vec<Row>>();
+        let (rows, drifts) = rayon::join(rows, || drifts(&facts));
         let mut warnings = doubt::of_run(&facts);
         warnings.extend(fallback::of(&facts));
         warnings.extend(price_doubt::of(&facts, price, inputs.date));
         warnings.extend(doubt::of_drifts(&facts, &drifts));
-        for measured in rows.iter().filter_map(|row| row.measured.as_ref()) {
-            let roofline = measured.roofline.as_ref();
-            warnings.extend(doubt::of_point(&facts, &measured.latency, roofline));
-        }
+        let measured = rows.par_iter().filter_map(|row| row.measured.as_ref());
+        warnings.par_extend(measured.flat_map_iter(|measured| {
+            doubt::of_point(&facts, &measured.latency, measured.roofline.as_ref())
+        }));
         Ok(Self {
             model: session.model.name.clone(),
             engine: engine_word(&session.engine),

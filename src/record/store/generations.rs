@@ -38,15 +38,17 @@ struct Cursor<'a> {
 impl Cursor<'_> {
     /// Generations up to the bracket that ends them, which stays.
     fn generations(&mut self) -> Option<Vec<Generation>> {
-        let mut generations: Vec<Generation> = Vec::new();
-        loop {
-            let steps = generations.last().map_or(0, |last| last.steps_ns.len());
-            generations.push(self.generation(steps)?);
-            if self.rest.first() == Some(&b']') {
-                return Some(generations);
-            }
+        let all = self.rest.len();
+        let first = self.generation(0)?;
+        let (steps, length) = (first.steps_ns.len(), all - self.rest.len());
+        // The others are about as long.
+        let mut generations = Vec::with_capacity(all / length);
+        generations.push(first);
+        while self.rest.first() != Some(&b']') {
             self.skip(b",")?;
+            generations.push(self.generation(steps)?);
         }
+        Some(generations)
     }
 
     fn generation(&mut self, steps: usize) -> Option<Generation> {
@@ -83,8 +85,10 @@ impl Cursor<'_> {
     /// An integer as JSON allows it: digits, without a zero in front of others, and few enough for 64
     /// bits whatever they are.
     fn number(&mut self) -> Option<Nanos> {
-        let mut value = 0u64;
-        let mut count = 0;
+        let (mut value, mut count) = self
+            .rest
+            .first_chunk()
+            .map_or((0, 0), |eight| digits(*eight));
         while let Some(digit) = self.rest.get(count).map(|byte| byte.wrapping_sub(b'0'))
             && digit < 10
         {
@@ -99,6 +103,27 @@ impl Cursor<'_> {
     }
 }
 
+/// The digits that eight bytes begin with: their value and how many they are. All eight are looked at in one
+/// word, in which neighbours are then joined to numbers of two, four and eight digits.
+fn digits(bytes: [u8; 8]) -> (u64, usize) {
+    const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
+    const SIXES: u64 = u64::from_ne_bytes([6; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0xf0; 8]);
+    let values = u64::from_le_bytes(bytes) ^ ZEROS;
+    // A byte above nine has a high nibble now, or gets one by six more.
+    let others = (values | (values & !HIGH).wrapping_add(SIXES)) & HIGH;
+    let count = others.trailing_zeros() as usize / 8;
+    if count == 0 {
+        return (0, 0);
+    }
+    // What does not belong goes, and zeros come before the digits.
+    let values = values << (64 - 8 * count);
+    let twos = (values.wrapping_mul(10) + (values >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (twos.wrapping_mul(100) + (twos >> 16)) & 0x0000_ffff_0000_ffff;
+    let eight = fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff;
+    (eight, count)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -108,7 +133,8 @@ mod tests {
 
     fn generation() -> impl Strategy<Value = Generation> {
         // Up to 19 digits; one more is left to serde.
-        let nanos = || (0..10_u64.pow(19)).prop_map(Nanos::new);
+        let nanos = || (1..=19_u32).prop_flat_map(|digits| 0..10_u64.pow(digits));
+        let nanos = || nanos().prop_map(Nanos::new);
         let steps = prop::collection::vec(nanos(), 1..5);
         (nanos(), steps, nanos(), prop::option::of(nanos())).prop_map(
             |(t0_ns, steps_ns, tail_ns, device_ns)| Generation {
@@ -121,6 +147,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn digits_are_those_that_eight_bytes_begin_with(
+            bytes in prop::array::uniform8(prop_oneof![9 => b'0'..=b'9', 1 => any::<u8>()])
+        ) {
+            let count = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let text = std::str::from_utf8(&bytes[..count]).unwrap();
+            prop_assert_eq!(digits(bytes), (text.parse().unwrap_or(0), count));
+        }
+
         #[test]
         fn every_block_reads_as_serde_reads_it(
             generations in prop::collection::vec(generation(), 1..4)

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, Read};
 use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rayon::prelude::*;
 
@@ -71,13 +72,77 @@ impl Line {
 
 /// The file line by line, without judgement.
 pub(super) struct Lines {
+    batches: Receiver<std::io::Result<Vec<Line>>>,
+    batch: std::vec::IntoIter<Line>,
+}
+
+impl Lines {
+    pub(super) fn open(path: &Path, chain: Chain) -> std::io::Result<Self> {
+        let ahead = Ahead {
+            file: File::open(path)?,
+            chain,
+            spare: Vec::new(),
+        };
+        let (send, batches) = sync_channel(1);
+        // Ends with the file, with an error, or when nobody asks for lines any more.
+        std::thread::spawn(move || ahead.run(&send));
+        Ok(Self {
+            batches,
+            batch: Vec::new().into_iter(),
+        })
+    }
+
+    /// The next line; `None` at the end of the file.
+    pub(super) fn advance(&mut self) -> std::io::Result<Option<Line>> {
+        if self.batch.len() == 0
+            && let Ok(batch) = self.batches.recv()
+        {
+            self.batch = batch?.into_iter();
+        }
+        Ok(self.batch.next())
+    }
+}
+
+/// Understands lines ahead of whoever asks for them.
+struct Ahead {
     file: File,
     chain: Chain,
-    /// Whole lines that are read and not yet understood.
-    ahead: Chunk,
-    /// Lines before those.
-    before: u64,
-    batch: std::vec::IntoIter<Line>,
+    /// Room for the bytes that are read next.
+    spare: Vec<u8>,
+}
+
+impl Ahead {
+    fn run(mut self, send: &SyncSender<std::io::Result<Vec<Line>>>) {
+        let mut before = 0;
+        let mut chunk = Chunk::read(&mut self.file, &[], Vec::new());
+        while let Some(batch) = self.next_batch(&mut chunk, before).transpose() {
+            before += batch.as_ref().map_or(0, |lines| lines.len() as u64);
+            let ended = batch.is_err();
+            if send.send(batch).is_err() || ended {
+                return;
+            }
+        }
+    }
+
+    /// Understands the lines that were read while the next ones are read; none at the end.
+    fn next_batch(
+        &mut self,
+        chunk: &mut std::io::Result<Chunk>,
+        before: u64,
+    ) -> std::io::Result<Option<Vec<Line>>> {
+        let read = std::mem::replace(chunk, Ok(Chunk::default()))?;
+        let Some(&end) = read.ends.last() else {
+            return Ok(None);
+        };
+        let spare = std::mem::take(&mut self.spare);
+        let lines;
+        (lines, *chunk) = rayon::join(
+            || read.understand(before, self.chain),
+            || Chunk::read(&mut self.file, &read.bytes[end..], spare),
+        );
+        self.spare = read.bytes;
+        Ok(Some(lines))
+    }
 }
 
 /// Bytes of the file that begin with a line.
@@ -88,47 +153,12 @@ struct Chunk {
     ends: Vec<usize>,
 }
 
-impl Lines {
-    pub(super) fn open(path: &Path, chain: Chain) -> std::io::Result<Self> {
-        let mut file = File::open(path)?;
-        Ok(Self {
-            ahead: Chunk::read(&mut file, &[])?,
-            file,
-            chain,
-            before: 0,
-            batch: Vec::new().into_iter(),
-        })
-    }
-
-    /// The next line; `None` at the end of the file.
-    pub(super) fn advance(&mut self) -> std::io::Result<Option<Line>> {
-        if self.batch.len() == 0 {
-            self.batch = self.next_batch()?.into_iter();
-        }
-        Ok(self.batch.next())
-    }
-
-    /// Understands the lines that were read ahead while the next ones are read; none at the end.
-    fn next_batch(&mut self) -> std::io::Result<Vec<Line>> {
-        let chunk = std::mem::take(&mut self.ahead);
-        let Some(&end) = chunk.ends.last() else {
-            return Ok(Vec::new());
-        };
-        let (lines, ahead) = rayon::join(
-            || chunk.understand(self.before, self.chain),
-            || Chunk::read(&mut self.file, &chunk.bytes[end..]),
-        );
-        self.ahead = ahead?;
-        self.before += lines.len() as u64;
-        Ok(lines)
-    }
-}
-
 impl Chunk {
     /// All lines that end within the next bytes, after the beginning of the first, at least one unless
-    /// the file ends.
-    fn read(file: &mut File, beginning: &[u8]) -> std::io::Result<Self> {
-        let mut bytes = beginning.to_vec();
+    /// the file ends; `bytes` are room for them.
+    fn read(file: &mut File, beginning: &[u8], mut bytes: Vec<u8>) -> std::io::Result<Self> {
+        bytes.clear();
+        bytes.extend_from_slice(beginning);
         let (mut ends, mut end) = (Vec::new(), 0);
         while ends.is_empty() {
             let read = file.take(BATCH_BYTES).read_to_end(&mut bytes)?;

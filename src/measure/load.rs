@@ -224,7 +224,10 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
     }
 
     /// One block per live point and round, until no point wants more. Gives back how many rounds.
+    ///
+    /// The cache stays as it is when the largest points are done: its room is part of what is measured.
     fn rounds(&mut self) -> Result<u32, Halt> {
+        let all = self.live();
         let mut round = 0;
         loop {
             let live = self.live();
@@ -234,8 +237,8 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
             let points = live.len();
             self.driver.outlets.tell(Event::Round { round, points });
             let seed = self.driver.job.measure.seed;
-            for point in order::shuffled(live.clone(), seed, self.load.load, round) {
-                let room = order::shared_capacity(point, &live);
+            for point in order::shuffled(live, seed, self.load.load, round) {
+                let room = order::shared_capacity(point, &all);
                 match self.block(point, room, Purpose::Measure)? {
                     Ok(seen) => self.keep(point, seen, Role::of(Purpose::Measure, round))?,
                     Err(error) => self.failed(point, error)?,

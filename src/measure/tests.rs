@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
@@ -24,14 +24,21 @@ use crate::study::spec::Target as StudyTarget;
 use crate::units::Nanos;
 
 /// Workers in this process. A panic is caught as the end of a child process would be noticed.
-struct InProcess;
+#[derive(Default)]
+struct InProcess {
+    reserved: Reserved,
+}
 
-struct Guarded(Host);
+/// The rooms that workers were asked for.
+type Reserved = Arc<Mutex<Vec<Capacity>>>;
+
+struct Guarded(Host, Reserved);
 
 impl Launcher for InProcess {
     fn launch(&mut self) -> Result<Box<dyn Worker>, WorkerError> {
         let clock = Arc::new(Manual::default());
-        Ok(Box::new(Guarded(Host::new(clock, Arc::default()))))
+        let host = Host::new(clock, Arc::default());
+        Ok(Box::new(Guarded(host, Arc::clone(&self.reserved))))
     }
 }
 
@@ -64,6 +71,7 @@ impl Worker for Guarded {
         self.guard(Worker::describe)
     }
     fn reserve(&mut self, capacity: Capacity) -> Result<(), WorkerError> {
+        self.1.lock().unwrap().push(capacity);
         self.guard(|host| host.reserve(capacity))
     }
     fn check(&mut self, order: &CheckOrder) -> Result<Vec<Accuracy>, WorkerError> {
@@ -128,7 +136,7 @@ impl Lab {
     }
 
     fn run(&self) -> (Result<EndStatus, MeasureError>, Vec<Record>) {
-        self.run_with(&mut InProcess, &mut |_| {})
+        self.run_with(&mut InProcess::default(), &mut |_| {})
     }
 
     fn run_with(
@@ -324,7 +332,7 @@ fn what_is_to_go_counts_the_blocks_that_show_energy() {
     let mut lab = Lab::new("", &[1, 2]);
     lab.measure.energy = true;
     let mut told = Vec::new();
-    let (result, _) = lab.run_with(&mut InProcess, &mut |event| match event {
+    let (result, _) = lab.run_with(&mut InProcess::default(), &mut |event| match event {
         Event::Block { ahead, .. } => told.push((String::new(), ahead)),
         Event::Drift { point, ahead } => told.push((format!("drift b{}", point.batch), ahead)),
         Event::Energy {
@@ -537,6 +545,26 @@ fn a_point_is_measured_no_longer_than_allowed() {
 }
 
 #[test]
+fn the_cache_stays_as_it_is_when_the_largest_point_is_done() {
+    let mut lab = Lab::new("[time]\nnoise = 0.1\nprefill_us_per_token = 0.0", &[1, 4]);
+    lab.measure.target_ci = 0.015;
+    lab.measure.max_seconds = Seconds::new(60.0);
+    let mut launcher = InProcess::default();
+    let (result, records) = lab.run_with(&mut launcher, &mut |_| {});
+    assert_eq!(result.unwrap(), EndStatus::Complete);
+    let of = |batch| {
+        let blocks = blocks(&records).into_iter();
+        blocks.filter(move |block| block.point.batch.get() == batch)
+    };
+    let (small, large) = (of(1).count(), of(4).count());
+    assert!(small > large, "{small} and {large} blocks");
+    let reserved = launcher.reserved.lock().unwrap();
+    let rooms: Vec<(u32, u32)> = reserved.iter().map(|r| (r.batch, r.context)).collect();
+    // Each point, the check of logits, then all rounds and the drift.
+    assert_eq!(rooms, [(1, 160), (4, 160), (4, 36), (4, 160)]);
+}
+
+#[test]
 fn noise_is_answered_with_the_number_of_blocks_that_the_pilot_asks_for() {
     let mut lab = Lab::new("[time]\nnoise = 0.1", &[1, 4]);
     lab.measure.target_ci = 0.015;
@@ -723,7 +751,7 @@ impl Launcher for UntilLost {
             let cause = "XID 79".to_owned();
             return Err(WorkerError::CardLost { cause });
         }
-        InProcess.launch()
+        InProcess::default().launch()
     }
 }
 
@@ -764,7 +792,7 @@ impl Launcher for Once {
                 stderr: Vec::new(),
             }));
         }
-        InProcess.launch()
+        InProcess::default().launch()
     }
 }
 
@@ -831,7 +859,7 @@ impl Launcher for Refusing {
         if self.launches == self.at + 1 {
             return Err(self.refusal.clone().into());
         }
-        InProcess.launch()
+        InProcess::default().launch()
     }
 }
 
@@ -951,7 +979,7 @@ fn a_record_that_cannot_be_stored_ends_the_run_at_once() {
         interrupt: &AtomicUsize::new(0),
         clock: &Manual::default(),
     };
-    let error = run(&job, &mut InProcess, outlets).unwrap_err();
+    let error = run(&job, &mut InProcess::default(), outlets).unwrap_err();
     assert_eq!(error.to_string(), "disk full");
     assert_eq!(stored, 3);
 }

@@ -301,6 +301,8 @@ fn acceptance_leaves_one_archive_with_every_stage() {
         "stock",
         "decoder-second",
         "decoder-third",
+        "energy",
+        "unwatched",
     ] {
         for file in ["study.toml", "run.jsonl", "report.md"] {
             assert!(

@@ -81,6 +81,9 @@ impl RandomSupply<'_> {
         Ok(Matrix::Dense(flat.reshape(dims)?))
     }
 
+    /// Blocks of random weights, laid in host memory: on the CPU they stay there, on a card they are copied whole,
+    /// because candle takes a quantized matrix in one piece. So a load needs as much host memory beside the card as
+    /// its largest matrix has bytes (0.5 GiB for the output of an 8B model in q8_0), and nothing on the card.
     fn quantized(
         &mut self,
         precision: Precision,

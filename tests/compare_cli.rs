@@ -47,12 +47,19 @@ impl Bench {
     /// A study of a scripted engine whose steps take so many microseconds.
     #[track_caller]
     fn measure(&self, name: &str, step_us: f64) -> String {
+        self.measure_batches(name, step_us, "1, 4")
+    }
+
+    #[track_caller]
+    fn measure_batches(&self, name: &str, step_us: f64, batches: &str) -> String {
         let script = format!("[time]\nstep_us = {step_us:.1}\nnoise = 0.01\nclock = \"script\"\n");
         let engine = format!("sim:{}", self.write("engine.toml", &script));
         let study = self.write(
             "study.toml",
-            "[sweep]\nprecision = [\"bf16\"]\nbatch = [1, 4]\nisl = [32]\nosl = [16]\n\
-             [measure]\nlaunches = 3\nmin_blocks = 12\nmax_blocks = 12\n",
+            &format!(
+                "[sweep]\nprecision = [\"bf16\"]\nbatch = [{batches}]\nisl = [32]\nosl = [16]\n\
+                 [measure]\nlaunches = 3\nmin_blocks = 12\nmax_blocks = 12\n"
+            ),
         );
         let out = self.path(name);
         let code = self.code(&["run", &study, "--engine", &engine, "--out", &out]);
@@ -83,6 +90,20 @@ fn a_planted_slowdown_is_a_regression_and_a_speedup_is_none() {
     // A change that nobody cares about.
     let careless = ["compare", &base, &slow, fail, "--noise-threshold", "0.2"];
     assert_eq!(bench.code(&careless), 0);
+}
+
+#[test]
+fn a_gate_does_not_pass_where_nothing_was_compared() {
+    let bench = Bench::new();
+    let (base, other) = (
+        bench.measure_batches("base", 1_000.0, "1"),
+        bench.measure_batches("other", 1_000.0, "4"),
+    );
+    assert_eq!(bench.code(&["compare", &base, &other]), 0);
+    let gate = bench.mtok(&["compare", &base, &other, "--fail-on-regression"]);
+    assert_eq!(gate.status.code(), Some(6), "{gate:?}");
+    let told = String::from_utf8_lossy(&gate.stderr);
+    assert!(told.contains("no measured point in common"), "{told}");
 }
 
 #[test]

@@ -94,6 +94,12 @@ fn compare(args: &CompareArgs, base: &StudyFolder, new: &StudyFolder) -> Result<
         comparison::text(&compared)
     };
     output::data(&text)?;
+    if args.fail_on_regression && compared.has_nothing_in_common() {
+        let error =
+            anyhow::anyhow!("--fail-on-regression: the runs have no measured point in common");
+        return Err(CliError::new(Exit::NotValid, error)
+            .hint("measure the points of the base in the new run, or save another baseline"));
+    }
     Ok(match compared.verdict() {
         Change::Slower | Change::Failed if args.fail_on_regression => Exit::Regression,
         Change::Slower

@@ -11,20 +11,22 @@
 //! A run says "change" only where the p-value against no change, adjusted by Holm over all metrics of
 //! all points, is below 5 % **and** the whole interval lies beyond the noise threshold. So identical
 //! runs say "change" in at most 5 % of the cases, however many points they have. The smallest change
-//! that would be found in four of five runs stands beside each ratio; where it exceeds 3 %, silence is
+//! that would be found in four of five runs stands beside each ratio; where it exceeds 3 % (more with a threshold
+//! above 1 %), silence is
 //! `inconclusive`, not `no change`.
 
-use statrs::distribution::ContinuousCDF;
+mod judgement;
 
+use self::judgement::judged;
 use super::facts::Facts;
 use super::latency::Phases;
-use super::stats::{BlockTime, CONFIDENCE, Estimate, Interval, Resampler, holm, student};
+use super::stats::{BlockTime, Estimate, Resampler};
 use crate::study::workload::PointId;
 
 /// Above this smallest detectable change, finding none means nothing.
-pub const INCONCLUSIVE_ABOVE: f64 = 0.03;
-/// Share of runs in which the smallest detectable change would be found.
-const POWER: f64 = 0.80;
+const INCONCLUSIVE_ABOVE: f64 = 0.03;
+/// What must at least be found beyond the noise threshold; the usual threshold leaves as much.
+const INCONCLUSIVE_BEYOND_THRESHOLD: f64 = 0.02;
 
 /// How a comparison is made.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,6 +37,21 @@ pub struct Settings {
     pub resamples: u32,
     /// Seed of the drawing.
     pub seed: u64,
+}
+
+impl Settings {
+    /// Above this smallest detectable change, finding none means nothing: 3 %, or more where changes of more than
+    /// 1 % are of no interest.
+    ///
+    /// ```
+    /// use mtok::metrics::comparison::Settings;
+    /// let above = |noise_threshold| Settings { noise_threshold, ..Settings::default() }.inconclusive_above();
+    /// assert_eq!((above(0.0), above(0.01)), (0.03, 0.03));
+    /// assert!((above(0.05) - 0.07).abs() < 1e-12);
+    /// ```
+    pub const fn inconclusive_above(&self) -> f64 {
+        INCONCLUSIVE_ABOVE.max(self.noise_threshold + INCONCLUSIVE_BEYOND_THRESHOLD)
+    }
 }
 
 impl Default for Settings {
@@ -169,12 +186,17 @@ impl Comparison {
         Self {
             settings,
             differences: super::difference::between(base, new),
-            metrics: judged(raw, settings.noise_threshold),
+            metrics: judged(raw, settings),
             failed: only_base.iter().filter_map(failure).collect(),
             only_base,
             only_new: without(&new_points, &old_points),
             single_launch,
         }
+    }
+
+    /// Whether there was nothing to compare: no point that both measured, and none at which the new run failed.
+    pub const fn has_nothing_in_common(&self) -> bool {
+        self.metrics.is_empty() && self.failed.is_empty()
     }
 
     /// The verdict on the run: failed where the new one did at a point of the base; slower or faster when
@@ -325,87 +347,6 @@ fn both(a: Spread, b: Spread) -> Spread {
             a.freedom.min(b.freedom)
         },
     }
-}
-
-fn judged(raw: Vec<Raw>, threshold: f64) -> Vec<MetricChange> {
-    let tested: Vec<f64> = raw.iter().filter_map(p_value).collect();
-    let family = Family {
-        threshold,
-        size: tested.len() as f64,
-    };
-    let mut adjusted = holm(&tested).into_iter();
-    raw.into_iter()
-        .map(|raw| {
-            let p_value = raw.spread.and_then(|_| adjusted.next());
-            judge(&raw, p_value, &family)
-        })
-        .collect()
-}
-
-/// Two-sided p-value against no change.
-fn p_value(raw: &Raw) -> Option<f64> {
-    let spread = raw.spread?;
-    if spread.error > 0.0 {
-        let t = raw.log_ratio.abs() / spread.error;
-        return Some(2.0 * student(spread.freedom).sf(t));
-    }
-    // Without any spread a difference is certain, and so is its absence.
-    Some(if raw.log_ratio.abs() > 0.0 { 0.0 } else { 1.0 })
-}
-
-/// What all metrics of a run are judged by.
-struct Family {
-    threshold: f64,
-    /// Metrics tested.
-    size: f64,
-}
-
-impl Family {
-    /// The smallest relative change that passes both hurdles in four of five runs: its interval
-    /// clears the threshold, and its p-value survives the first step of Holm's adjustment.
-    fn smallest_detectable(&self, spread: Spread) -> f64 {
-        let tail = (1.0 - CONFIDENCE) / 2.0;
-        let clear = self.threshold.ln_1p() + spread.error * quantile(spread, 1.0 - tail);
-        let significant = spread.error * quantile(spread, 1.0 - tail / self.size);
-        (clear.max(significant) + spread.error * quantile(spread, POWER)).exp_m1()
-    }
-}
-
-fn judge(raw: &Raw, p_value: Option<f64>, family: &Family) -> MetricChange {
-    let threshold = family.threshold;
-    let half = raw
-        .spread
-        .map(|s| s.error * quantile(s, f64::midpoint(1.0, CONFIDENCE)));
-    let interval = half.map(|half| Interval {
-        low: (raw.log_ratio - half).exp(),
-        high: (raw.log_ratio + half).exp(),
-    });
-    let smallest_detectable = raw.spread.map(|s| family.smallest_detectable(s));
-    let significant = p_value.is_some_and(|p| p < 1.0 - CONFIDENCE);
-    let verdict = match interval {
-        Some(interval) if significant && interval.low > 1.0 + threshold => Change::Faster,
-        Some(interval) if significant && interval.high < 1.0 / (1.0 + threshold) => Change::Slower,
-        Some(_) if smallest_detectable.is_some_and(|s| s <= INCONCLUSIVE_ABOVE) => {
-            Change::Unchanged
-        }
-        Some(_) | None => Change::Inconclusive,
-    };
-    MetricChange {
-        point: raw.point,
-        metric: raw.metric,
-        ratio: Estimate {
-            value: raw.log_ratio.exp(),
-            interval,
-            n: raw.blocks,
-        },
-        smallest_detectable,
-        p_value,
-        verdict,
-    }
-}
-
-fn quantile(spread: Spread, probability: f64) -> f64 {
-    student(spread.freedom).inverse_cdf(probability)
 }
 
 #[cfg(test)]

@@ -67,6 +67,10 @@ fn of_card(facts: &Facts<'_>) -> Vec<Circumstance> {
             "highest SM clock",
             card.and_then(|card| number(card.max_sm_clock_mhz, "MHz")),
         ),
+        item(
+            "highest memory clock",
+            card.and_then(|card| number(card.max_memory_clock_mhz, "MHz")),
+        ),
         item("ECC", card.and_then(|card| switch(card.ecc))),
         item("MIG", card.and_then(|card| switch(card.mig))),
         item(

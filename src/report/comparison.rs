@@ -3,9 +3,7 @@
 use super::number;
 use super::section::{Align, Section, Table};
 use super::terminal;
-use crate::metrics::comparison::{
-    Change, Comparison, Difference, INCONCLUSIVE_ABOVE, MetricChange,
-};
+use crate::metrics::comparison::{Change, Comparison, Difference, MetricChange};
 use crate::study::workload::PointId;
 
 /// Version of the JSON document's form.
@@ -134,7 +132,7 @@ fn row(change: &MetricChange) -> Vec<String> {
 /// The verdict with what it rests on.
 fn sentence(comparison: &Comparison) -> String {
     let threshold = comparison.settings.noise_threshold * 100.0;
-    let limit = INCONCLUSIVE_ABOVE * 100.0;
+    let limit = comparison.settings.inconclusive_above() * 100.0;
     match comparison.verdict() {
         Change::Faster => format!("faster: by more than {threshold} % beyond doubt"),
         Change::Slower => format!("slower: by more than {threshold} % beyond doubt"),

@@ -3,6 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::judgement::Family;
 use super::*;
 use crate::metrics::fixture::{Script, generation, point};
 use crate::metrics::stats::ratio;
@@ -75,7 +76,7 @@ fn the_smallest_detectable_change_clears_both_hurdles() {
     };
     let smallest = |size| {
         let family = Family {
-            threshold: 0.01,
+            settings: FAST,
             size,
         };
         family.smallest_detectable(spread).ln_1p()
@@ -92,6 +93,21 @@ fn the_smallest_detectable_change_clears_both_hurdles() {
         "{}",
         smallest(100.0)
     );
+}
+
+#[test]
+fn whoever_cares_for_large_changes_only_is_told_of_their_absence() {
+    let times = [1_000, 1_010, 990, 1_005, 995, 1_002, 998, 1_000];
+    let base = run(&times);
+    let new = run(&times.map(|time| time * 103 / 100));
+    let settings = Settings {
+        noise_threshold: 0.05,
+        ..FAST
+    };
+    let comparison = Comparison::new(&base.facts(), &new.facts(), settings);
+    let smallest = comparison.metrics[0].smallest_detectable.unwrap();
+    assert!(smallest > 0.05, "{smallest}");
+    assert_eq!(comparison.verdict(), Change::Unchanged, "{comparison:?}");
 }
 
 #[test]
@@ -242,7 +258,7 @@ fn verdict_of(base: &[[Vec<BlockTime>; 2]], new: &[[Vec<BlockTime>; 2]]) -> Chan
     Comparison {
         settings: FAST,
         differences: Vec::new(),
-        metrics: judged(raw, FAST.noise_threshold),
+        metrics: judged(raw, FAST),
         only_base: Vec::new(),
         failed: Vec::new(),
         only_new: Vec::new(),

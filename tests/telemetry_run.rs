@@ -504,7 +504,7 @@ fn doubts(script: &Script, code: &str, message: &str) {
 }
 
 /// What may be said of a simulated run on a machine that does other work.
-const BESIDE: [&str; 2] = ["simulated", "telemetry_degraded"];
+const BESIDE: [&str; 3] = ["simulated", "telemetry_degraded", "no_interval"];
 
 /// Refuses the result under `--strict`, for this reason alone.
 #[track_caller]

@@ -78,8 +78,8 @@ pub enum UnsoundReadings {
     /// Times that do not rise.
     #[error("sensor readings are not in the order of time")]
     Order,
-    /// Readings of another time than the block's.
-    #[error("sensor readings do not belong to the block that holds them")]
+    /// Readings of another time than that of the block that holds them, or of the rest before and after all blocks.
+    #[error("sensor readings are of another time than what holds them")]
     Elsewhere,
     /// A reading that this card cannot give.
     #[error("{sensor} reads {value}, and {most} is the most that can be")]

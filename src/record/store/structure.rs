@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::readings::{self, Holder};
+use super::readings::{self, Holder, UnsoundReadings};
 use super::verify::Problem;
 use crate::record::card::{CardFacts, Sensors};
 use crate::record::observation::{Block, Generation, Purpose, Record};
 use crate::record::scoring::{Text, Window};
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
+use crate::units::Nanos;
 
 /// What later records refer to.
 #[derive(Default)]
@@ -21,6 +22,10 @@ pub(super) struct Structure {
     texts: BTreeMap<u32, (Text, HashSet<u32>)>,
     /// What the driver says of the card that is watched.
     card: Option<CardFacts>,
+    /// When the readings before the first worker of this session ended.
+    rested_until: Option<u64>,
+    /// When the last block of this session ended.
+    worked_until: Option<u64>,
     ended: bool,
 }
 
@@ -31,6 +36,7 @@ impl Structure {
         if let Record::Session(session) = record {
             self.points = Some(session.study.sweep.points().into_iter().collect());
             self.ended = false;
+            (self.rested_until, self.worked_until) = (None, None);
             return problems;
         }
         if self.points.is_none() {
@@ -45,7 +51,9 @@ impl Structure {
             Record::Session(_) | Record::Peak(_) => {}
             Record::Device(device) => {
                 self.card = device.card.as_deref().cloned();
-                problems.extend(self.unsound(Holder::Before, device.before.as_deref()));
+                let before = device.before.as_deref();
+                problems.extend(self.unsound(Holder::Before, before));
+                self.rested_until = before.and_then(|rest| Some(rest.at_ns.last()?.value()));
             }
             Record::Load(load) => {
                 if self.loads.insert(load.load, load.variant()).is_some() {
@@ -56,6 +64,7 @@ impl Structure {
                 problems.extend(self.in_study(block));
                 problems.extend(self.in_load(block));
                 problems.extend(self.again(block));
+                problems.extend(self.at_rest(block));
                 let sensors = block.sensors.as_ref();
                 problems.extend(self.unsound(Holder::of(block), sensors));
             }
@@ -76,6 +85,13 @@ impl Structure {
             Record::End(end) => {
                 self.ended = true;
                 problems.extend(self.unsound(Holder::After, end.after.as_deref()));
+                let first = end.after.as_deref().and_then(|rest| rest.at_ns.first());
+                let at_work = |at: &Nanos| self.worked_until.is_some_and(|end| at.value() < end);
+                problems.extend(
+                    first
+                        .filter(|at| at_work(at))
+                        .map(|_| elsewhere(Holder::After)),
+                );
             }
         }
         problems
@@ -150,6 +166,17 @@ impl Structure {
         }
     }
 
+    /// The card rests before the first block: readings of its rest that end later are of another time.
+    fn at_rest(&mut self, block: &Block) -> Option<Problem> {
+        let start = block.started.monotonic_ns.value();
+        let end = block.generations.last().and_then(end_of).unwrap_or(start);
+        self.worked_until = self.worked_until.max(Some(end));
+        let rested_until = self.rested_until.take();
+        rested_until
+            .is_some_and(|rested| start < rested)
+            .then(|| elsewhere(Holder::Before))
+    }
+
     /// A worker runs one block after the other: one that begins earlier is no other block, but one of them
     /// once more, which would count twice.
     fn again(&mut self, block: &Block) -> Option<Problem> {
@@ -209,6 +236,14 @@ fn within_block(block: &Block) -> Vec<Problem> {
         problems.push(Problem::OutputHash);
     }
     problems
+}
+
+/// Readings of another time than their holder's.
+const fn elsewhere(holder: Holder) -> Problem {
+    Problem::Sensors {
+        holder,
+        unsound: UnsoundReadings::Elsewhere,
+    }
 }
 
 /// When a generation ended, `None` where its times do not add up to a time.

@@ -482,6 +482,48 @@ fn readings_that_cannot_be_are_found() {
     );
 }
 
+#[test]
+fn the_rest_before_and_after_lies_around_all_blocks() {
+    let problems = |before: &[i64], after: &[i64]| {
+        let (_folder, file) = folder();
+        let mut records = sample::run(2);
+        let blocks: Vec<Block> = records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Block(block) => Some((**block).clone()),
+                _ => None,
+            })
+            .collect();
+        for record in &mut records {
+            if let Record::Device(device) = record {
+                device.before = Some(Box::new(readings(&blocks[0], before)));
+            } else if let Record::End(end) = record {
+                end.after = Some(Box::new(readings(&blocks[1], after)));
+            }
+        }
+        write(&file, &records);
+        let found = verify(&file).unwrap().findings.into_iter();
+        found
+            .map(|finding| (finding.line, finding.problem))
+            .collect::<Vec<_>>()
+    };
+    let elsewhere = |holder| Problem::Sensors {
+        holder,
+        unsound: UnsoundReadings::Elsewhere,
+    };
+    // A block lasts 320 ms; the first one is on the fourth line.
+    let (rest, later) = ([-500, -100], [400_000_000, 450_000_000]);
+    assert_eq!(problems(&rest, &later), []);
+    assert_eq!(
+        problems(&[-500, 60_000_000_000], &later),
+        [(4, elsewhere(Holder::Before))]
+    );
+    assert_eq!(
+        problems(&rest, &[1_000, 450_000_000]),
+        [(6, elsewhere(Holder::After))]
+    );
+}
+
 /// What is wrong with the readings of a block that is changed before it is written.
 fn unsound_of(change: impl FnOnce(&mut Block)) -> Vec<UnsoundReadings> {
     let expected = Holder::of(&sample::block(0, 1));

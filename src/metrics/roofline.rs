@@ -235,7 +235,7 @@ impl Roofline {
         let quantized = is_quantized(load);
         let dtype = denominator(load, facts.device.map(|d| d.kind));
         let (read, matmul) = (ceilings.read(work.step), ceilings.matmul(dtype));
-        let bandwidth = latency
+        let reading = latency
             .tpot
             .map(|tpot| tpot.falling(|time| work.step / time));
         let arithmetic = latency.ttft.falling(|time| work.prefill / time);
@@ -245,14 +245,18 @@ impl Roofline {
         let in_cache = ceilings
             .last_level_cache
             .map(|cache| work.step.value() < CACHES_FOR_MEMORY * cache.value());
-        let against = |limit: Option<BytesPerSecond>| share(bandwidth, limit, |a, b| a / b);
+        let against = |limit: Option<BytesPerSecond>| share(reading, limit, |a, b| a / b);
         let against_matmul =
             |limit: Option<FlopPerSecond>| share(Some(arithmetic), limit, |a, b| a / b);
         let (mbu, mbu_of_sheet) = (against(read), against(sheet_read));
         let (mfu, mfu_of_sheet) = (against_matmul(matmul), against_matmul(sheet_matmul));
-        // A cache is faster than the memory on the data sheet.
-        let memory_sheet = mbu_of_sheet.filter(|_| in_cache != Some(true));
-        let impossible = exceeded(Ceiling::Bandwidth, memory_sheet, mbu).or_else(|| {
+        // What a cache serves comes faster than the memory reads, on the data sheet and as measured: buffers
+        // are of few sizes, and one that is larger than the cache says nothing about what fits it.
+        let bandwidth = match in_cache {
+            Some(true) => None,
+            Some(false) | None => exceeded(Ceiling::Bandwidth, mbu_of_sheet, mbu),
+        };
+        let impossible = bandwidth.or_else(|| {
             let dense = !quantized;
             dense.then(|| exceeded(Ceiling::Matmul, mfu_of_sheet, mfu))?
         });
@@ -452,6 +456,48 @@ mod tests {
         let roofline = roofline(&script, Some(&sheet));
         assert_eq!(roofline.in_cache, Some(true));
         assert_eq!(roofline.impossible, None);
+    }
+
+    #[test]
+    fn a_working_set_in_cache_is_not_held_against_the_measured_bandwidth_either() {
+        let mut script = script();
+        let faster = point(1, 100, 11);
+        script.records.truncate(script.records.len() - 3);
+        for _ in 0..3 {
+            script.block(faster, vec![generation(500_000_000, &[40_000_000; 10])]);
+        }
+        // 25 GB/s against 20 GB/s: 1.25, which no memory of this machine does.
+        let read = roofline(&script, None).impossible.unwrap();
+        assert_eq!(read.limit, Ceiling::Bandwidth);
+        assert!((read.ratio - 1.25).abs() < 1e-3);
+        // A step reads 1.0001 GB; four caches of 300 MB hold 1.2 GB, four of 250 MB do not.
+        script.device_mut().last_level_cache_bytes = Some(250_000_000);
+        assert!(roofline(&script, None).impossible.is_some());
+        script.device_mut().last_level_cache_bytes = Some(300_000_000);
+        let served = roofline(&script, None);
+        assert_eq!(served.in_cache, Some(true));
+        assert_eq!(served.impossible, None);
+        assert!((served.mbu.unwrap().value - 1.25).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_working_set_in_cache_is_still_held_against_the_matmul_rate() {
+        let mut script = script();
+        script.device_mut().last_level_cache_bytes = Some(300_000_000);
+        for record in &mut script.records {
+            if let crate::record::observation::Record::Load(load) = record {
+                load.engine.weight_type = "f32".to_owned();
+            }
+        }
+        let faster = point(1, 100, 11);
+        script.records.truncate(script.records.len() - 3);
+        for _ in 0..3 {
+            script.block(faster, vec![generation(100_000_000, &[40_000_000; 10])]);
+        }
+        // 200 GFLOP in 0.1 s against 1 TFLOP/s: 2.
+        let exceeded = roofline(&script, None).impossible.unwrap();
+        assert_eq!(exceeded.limit, Ceiling::Matmul);
+        assert!((exceeded.ratio - 2.0).abs() < 0.05);
     }
 
     #[test]

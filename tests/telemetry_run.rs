@@ -674,6 +674,27 @@ fn a_step_that_reads_more_than_the_card_can_is_impossible() {
 }
 
 #[test]
+fn a_step_that_reads_more_than_the_data_sheet_says_is_impossible() {
+    // 2 GB per step on a card of 3.35 TB/s that was measured to read 7.5: only the sheet contradicts.
+    let h100 = |step_us: &str| {
+        let device = "[device]\nname = \"NVIDIA H100 80GB HBM3\"\n";
+        let peaks = "[peaks]\nread_bytes_per_second = 7.5e12\n";
+        let engine = format!("step_us = {step_us}\n{peaks}{device}");
+        let plain = "step_us = 5000.0\n[peaks]\nread_bytes_per_second = 0.5e12\n";
+        Bench::new(&driver(Card::working())).with_engine(plain, &engine)
+    };
+    let possible = h100("5000.0").run(&["--strict"]);
+    assert_eq!(possible.warnings("impossible"), Vec::<&str>::new());
+    // 8 TB/s, or less where this machine's clock strikes late.
+    let bench = h100("250.0");
+    refuses(&bench, "impossible", "times the memory bandwidth");
+    let report = bench.report();
+    let told = report.lines().find(|line| line.starts_with("| impossible"));
+    let told = told.unwrap_or_else(|| panic!("{report}"));
+    assert!(told.contains("do not use the number"), "{told}");
+}
+
+#[test]
 fn fewer_blocks_than_asked_for_are_doubted() {
     let bench =
         Bench::new(&driver(Card::working())).with_study("max_seconds = 20", "max_seconds = 0.5");

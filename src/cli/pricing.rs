@@ -45,8 +45,12 @@ pub(super) fn look_up(
     device: Option<&Device>,
     catalog: &Catalog,
 ) -> Result<Priced, CliError> {
-    if device.is_some_and(|device| device.kind == DeviceKind::Sim) {
-        return Ok(Priced::default());
+    if let Some(scripted) = device.filter(|device| device.kind == DeviceKind::Sim) {
+        // Nobody rents it out. One that is called like a card is held against what that card can do.
+        return Ok(Priced {
+            price: None,
+            sheet: recognise(scripted).as_ref().map(data_sheet),
+        });
     }
     let card = match &asked.gpu {
         Some(id) => Some(card(id, catalog)?),
@@ -73,11 +77,13 @@ pub(super) fn look_up(
     })
 }
 
-/// The card of the catalog that a CUDA device is.
+/// The card of the catalog that a device is, or is scripted as.
 fn recognise(device: &Device) -> Option<GpuCard> {
     match device.kind {
-        DeviceKind::Cuda => gpus::recognise(&device.name, device.memory_bytes).cloned(),
-        DeviceKind::Cpu | DeviceKind::Sim => None,
+        DeviceKind::Cuda | DeviceKind::Sim => {
+            gpus::recognise(&device.name, device.memory_bytes).cloned()
+        }
+        DeviceKind::Cpu => None,
     }
 }
 
@@ -250,5 +256,18 @@ mod tests {
             ..Price::default()
         };
         assert_eq!(label(&asked, &device(DeviceKind::Sim, "sim", None)), None);
+    }
+
+    #[test]
+    fn a_device_that_is_scripted_as_a_card_has_its_data_sheet_and_no_price() {
+        let priced = |name| {
+            let scripted = device(DeviceKind::Sim, name, None);
+            look_up(&Price::default(), Some(&scripted), &Catalog::bundled()).unwrap()
+        };
+        let card = priced("NVIDIA H100 80GB HBM3");
+        let bandwidth = card.sheet.unwrap().bandwidth.unwrap();
+        assert!((bandwidth.value() - 3.35e12).abs() < 1e9);
+        assert!(card.price.is_none());
+        assert_eq!(priced("simulated device").sheet, None);
     }
 }

@@ -74,7 +74,34 @@ impl Study {
         let warned = String::from_utf8_lossy(&reported.stderr);
         let expected = "warning: the record does not verify: ";
         assert!(warned.starts_with(expected), "{warned}");
-        String::from_utf8(verified.stderr).unwrap()
+        let said = String::from_utf8(verified.stderr).unwrap();
+        self.tells_what_is_implausible(&said);
+        said
+    }
+
+    /// Every form of the report doubts what `mtok verify` has `said`, in its words, and says what to do.
+    #[track_caller]
+    fn tells_what_is_implausible(&self, said: &str) {
+        let first = said.lines().next().unwrap();
+        let (_, seen) = first.split_once("run.jsonl:").unwrap();
+        let (_, seen) = seen.split_once(": ").unwrap();
+        let printed = mtok(&["report", self.path(), "--json"]);
+        let json: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
+        let doubts = json["warnings"].as_array().unwrap().iter();
+        let mut doubts = doubts.filter(|doubt| doubt["code"] == "implausible_readings");
+        let told = |doubt: &serde_json::Value| {
+            let remedy = doubt["remedy"].as_str().unwrap();
+            doubt["message"].as_str().unwrap().starts_with(seen) && remedy.contains("mtok verify")
+        };
+        assert!(doubts.any(told), "{seen}: {}", json["warnings"]);
+        for (report, escaped) in [
+            ("report.md", seen.to_owned()),
+            ("report.html", seen.replace('\'', "&#39;")),
+        ] {
+            let text = std::fs::read_to_string(self.folder.path().join(report)).unwrap();
+            assert!(text.contains("implausible_readings"), "{report}");
+            assert!(text.contains(&escaped), "{escaped}: {report} {text}");
+        }
     }
 
     /// What `mtok verify` says of a record that it refuses, as every verb does that tells from records.

@@ -1,5 +1,7 @@
-//! Going through the record of a study before anything is told from it: nothing is told from one that was
-//! altered, and one whose sensors read what cannot be is told with a warning.
+//! Going through the record of a study before anything is told from it.
+//!
+//! What the store finds is wrong with the record itself, and nothing is told from it. What the metrics find
+//! implausible is a sensor's fault: the record is told with a doubt, `mtok verify` refuses it all the same.
 
 use std::path::{Path, PathBuf};
 
@@ -8,13 +10,11 @@ use super::folder::StudyFolder;
 use super::output::{self, with_causes};
 use super::pricing;
 use crate::catalog::Catalog;
-use crate::metrics::energy;
 use crate::record::machine::Device;
 use crate::record::observation::{Record, Session};
-use crate::record::store::{self, Entry, Holder};
+use crate::record::store;
 use crate::report::document::{Document, Inputs};
 use crate::study::questions::Questions;
-use crate::units::Watts;
 
 /// A record that was gone through.
 pub(super) struct Examination {
@@ -25,8 +25,7 @@ pub(super) struct Examination {
     pub(super) torn_bytes: Option<u64>,
     /// Why nothing can be told from it, a line each.
     pub(super) problems: Vec<String>,
-    /// What sensors have read that cannot be, a line each. A faulty sensor costs its readings, not the hour
-    /// that was paid for.
+    /// What sensors have read that cannot be, a line each.
     pub(super) implausible: Vec<String>,
     /// What follows as of the date of the run; only where nothing is wrong with the record itself.
     pub(super) document: Option<Document>,
@@ -46,22 +45,16 @@ impl Examination {
         let file = folder.record();
         let seen = store::verify(&file)?;
         let name = file.display();
-        let (mut problems, mut implausible) = (Vec::new(), Vec::new());
-        for finding in &seen.findings {
-            let told = format!("{name}:{}: {}", finding.line, finding.problem);
-            if finding.problem.is_implausible() {
-                implausible.push(told);
-            } else {
-                problems.push(told);
-            }
-        }
+        let findings = seen.findings.iter();
+        let mut problems: Vec<String> = findings
+            .map(|finding| format!("{name}:{}: {}", finding.line, finding.problem))
+            .collect();
         if seen.entries.is_empty() {
             problems.push(format!("{name}: holds no record"));
         }
-        if problems.is_empty() && implausible.is_empty() {
-            implausible = energies_that_cannot_be(&file, &seen.entries);
-        }
-        let records: Vec<Record> = seen.entries.into_iter().map(|entry| entry.record).collect();
+        let entries = seen.entries.into_iter();
+        let (lines, records): (Vec<u64>, Vec<Record>) =
+            entries.map(|entry| (entry.line, entry.record)).unzip();
         let mut document = None;
         if problems.is_empty() {
             match conclude(&records, None) {
@@ -72,6 +65,10 @@ impl Examination {
                 }
             }
         }
+        let implausible = document.iter().flat_map(|document| &document.implausible);
+        let implausible = implausible
+            .map(|found| format!("{name}:{}: {found}", lines[found.record]))
+            .collect();
         Ok(Self {
             file,
             records,
@@ -113,24 +110,6 @@ impl Examination {
         let folder = self.file.parent().unwrap_or(Path::new("."));
         format!("mtok verify {} lists all that is wrong", folder.display())
     }
-}
-
-/// Energies that no card has drawn, each with its line and its block.
-fn energies_that_cannot_be(file: &Path, entries: &[Entry]) -> Vec<String> {
-    let mut limit = None;
-    let mut problems = Vec::new();
-    for Entry { line, record } in entries {
-        if let Record::Device(device) = record {
-            let card = device.card.as_ref();
-            limit = card.and_then(|card| card.highest_power_limit_mw());
-        } else if let Record::Block(block) = record {
-            let limit = limit.map(|milliwatts| Watts::new(milliwatts as f64 / 1e3));
-            let found = energy::implausible(block, limit);
-            let (name, holder) = (file.display(), Holder::of(block));
-            problems.extend(found.map(|wrong| format!("{name}:{line}: {holder}: {wrong}")));
-        }
-    }
-    problems
 }
 
 /// The last session of a record and the device it ran on.

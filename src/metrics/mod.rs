@@ -10,6 +10,7 @@ pub mod fallback;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod foreign;
+pub mod implausible;
 pub mod latency;
 pub mod quality;
 pub mod roofline;

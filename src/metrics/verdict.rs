@@ -3,6 +3,7 @@
 mod words;
 
 use super::foreign::ForeignUse;
+use super::implausible::Implausible;
 use super::latency::Drift;
 use super::roofline::Exceeded;
 use super::sensors::Throttling;
@@ -116,6 +117,13 @@ pub enum Verdict {
         /// Why the driver gave none, where it is the cause.
         silence: Option<String>,
     },
+    /// A sensor has read what cannot be.
+    Implausible {
+        /// The first time.
+        first: Box<Implausible>,
+        /// How often after that.
+        more: usize,
+    },
     /// No sensor could be read on a card.
     TelemetryMissing {
         /// Why, where the record says so.
@@ -197,6 +205,7 @@ impl Verdict {
             Self::Autocorrelated { .. } => "autocorrelated",
             Self::MemoryNearLimit { .. } => "memory_near_limit",
             Self::TelemetryDegraded { .. } => "telemetry_degraded",
+            Self::Implausible { .. } => "implausible_readings",
             Self::TelemetryMissing { .. } => "telemetry_missing",
             Self::LimitsMissing => "limits_missing",
             Self::EventTime { .. } => "event_time",
@@ -263,6 +272,9 @@ impl Verdict {
             } => {
                 "look for driver errors (dmesg | grep NVRM), restart the driver or the machine, and run again"
             }
+            Self::Implausible { .. } => {
+                "use nothing that rests on this sensor; `mtok verify` lists every such reading; update the driver, or take another card"
+            }
             Self::TelemetryMissing { .. } => "see what `mtok doctor` says about NVML",
             Self::LimitsMissing => "free memory of the device; --resume measures them",
             Self::EventTime { .. } => {
@@ -305,6 +317,7 @@ impl Verdict {
             Self::Autocorrelated { lag1 } => *lag1,
             Self::MemoryNearLimit { used_bytes, .. } => *used_bytes as f64,
             Self::TelemetryDegraded { longest_gap, .. } => *longest_gap,
+            Self::Implausible { more, .. } => *more as f64,
             Self::EventTime { disagreement } => disagreement.abs(),
             Self::InCache { bytes } => -bytes,
             Self::InvalidGenerations { count, .. } => *count as f64,
@@ -354,6 +367,7 @@ impl Verdict {
             | Self::Autocorrelated { .. }
             | Self::MemoryNearLimit { .. }
             | Self::TelemetryDegraded { .. }
+            | Self::Implausible { .. }
             | Self::TelemetryMissing { .. }
             | Self::LimitsMissing
             | Self::EventTime { .. }

@@ -1,6 +1,7 @@
 //! What was seen: the facts of a run, their schema, and the append-only file that holds them.
 
 pub mod card;
+pub mod holder;
 pub mod machine;
 pub mod observation;
 pub mod prompts;

@@ -14,6 +14,7 @@ use crate::metrics::doubt;
 use crate::metrics::energy::{EnergyPrice, PointEnergy};
 use crate::metrics::facts::{Facts, NoSession};
 use crate::metrics::fallback;
+use crate::metrics::implausible::{self, Implausible};
 use crate::metrics::latency::{Drift, Latency, drifts};
 use crate::metrics::roofline::{Ceilings, DataSheet, Roofline};
 use crate::metrics::verdict::Warning;
@@ -83,6 +84,8 @@ pub struct Document {
     pub drifts: Vec<Drift>,
     /// What a reader should doubt.
     pub warnings: Vec<Warning>,
+    /// What sensors have read that cannot be, all that `warnings` doubt.
+    pub implausible: Vec<Implausible>,
     /// With what, when and how it was measured.
     pub provenance: Vec<Fact>,
 }
@@ -187,6 +190,8 @@ impl Document {
         warnings.extend(fallback::of(&facts));
         warnings.extend(price_doubt::of(&facts, price, inputs.date));
         warnings.extend(doubt::of_drifts(&facts, &drifts));
+        let implausible = implausible::of(inputs.records);
+        warnings.extend(implausible::doubts(&implausible));
         let measured = rows.par_iter().filter_map(|row| row.measured.as_ref());
         warnings.par_extend(measured.flat_map_iter(|measured| {
             doubt::of_point(&facts, &measured.latency, measured.roofline.as_ref())
@@ -209,6 +214,7 @@ impl Document {
             sheet: inputs.sheet.cloned(),
             provenance: provenance::of(&facts),
             precisions: Precisions::new(&facts, &rows),
+            implausible,
             drifts,
             warnings,
             rows,

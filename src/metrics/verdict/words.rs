@@ -93,6 +93,8 @@ impl fmt::Display for Verdict {
                     None => Ok(()),
                 }
             }
+            Self::Implausible { first, more: 0 } => write!(f, "{first}"),
+            Self::Implausible { first, more } => write!(f, "{first}; {more} more like it"),
             Self::TelemetryMissing { reason: None } => {
                 f.write_str("no sensor of the card could be read")
             }

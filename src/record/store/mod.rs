@@ -19,7 +19,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 pub use reader::{Entry, Reader, read};
-pub use readings::{Holder, UnsoundReadings};
+pub use readings::UnsoundReadings;
 pub use resume::{Difference, check_resume};
 pub use verify::{Finding, Problem, Verification, verify};
 pub use writer::{Resumed, Writer};

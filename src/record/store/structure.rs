@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::readings::{self, Holder, UnsoundReadings};
+use super::readings::{self, UnsoundReadings};
 use super::verify::Problem;
-use crate::record::card::{CardFacts, Sensors};
+use crate::record::holder::{self, Holder};
 use crate::record::observation::{Block, Generation, Purpose, Record};
 use crate::record::scoring::{Text, Window};
 use crate::study::variant::Variant;
@@ -20,8 +20,6 @@ pub(super) struct Structure {
     busy_until: BTreeMap<u32, u64>,
     /// Texts of the comparisons, with the windows seen of each.
     texts: BTreeMap<u32, (Text, HashSet<u32>)>,
-    /// What the driver says of the card that is watched.
-    card: Option<CardFacts>,
     /// When the readings before the first worker of this session ended.
     rested_until: Option<u64>,
     /// When the last block of this session ended.
@@ -50,9 +48,7 @@ impl Structure {
         match record {
             Record::Session(_) | Record::Peak(_) => {}
             Record::Device(device) => {
-                self.card = device.card.as_deref().cloned();
                 let before = device.before.as_deref();
-                problems.extend(self.unsound(Holder::Before, before));
                 self.rested_until = before.and_then(|rest| Some(rest.at_ns.last()?.value()));
             }
             Record::Load(load) => {
@@ -65,8 +61,6 @@ impl Structure {
                 problems.extend(self.in_load(block));
                 problems.extend(self.again(block));
                 problems.extend(self.at_rest(block));
-                let sensors = block.sensors.as_ref();
-                problems.extend(self.unsound(Holder::of(block), sensors));
             }
             Record::Failure(failure) => {
                 problems.extend(failure.load.and_then(|load| self.known_load(load)));
@@ -84,7 +78,6 @@ impl Structure {
             Record::Unscored(_) => {}
             Record::End(end) => {
                 self.ended = true;
-                problems.extend(self.unsound(Holder::After, end.after.as_deref()));
                 let first = end.after.as_deref().and_then(|rest| rest.at_ns.first());
                 let at_work = |at: &Nanos| self.worked_until.is_some_and(|end| at.value() < end);
                 problems.extend(
@@ -120,14 +113,6 @@ impl Structure {
         let possible = sums.iter().all(|sum| sum.is_finite() && *sum >= 0.0)
             && seen.delta_p.abs() <= f64::from(expected);
         (!possible).then_some(Problem::Sums { scoring, window })
-    }
-
-    /// What is wrong with readings of the card.
-    fn unsound(&self, holder: Holder, sensors: Option<&Sensors>) -> Vec<Problem> {
-        let unsound = sensors.map(|sensors| readings::unsound(sensors, self.card.as_ref()));
-        let all = unsound.into_iter().flatten();
-        all.map(|unsound| Problem::Sensors { holder, unsound })
-            .collect()
     }
 
     fn known_load(&self, load: u32) -> Option<Problem> {
@@ -192,11 +177,15 @@ impl Structure {
 
 /// What is wrong with a record in itself, whatever came before it.
 pub(super) fn within(record: &Record) -> Vec<Problem> {
-    if let Record::Block(block) = record {
-        within_block(block)
-    } else {
-        Vec::new()
+    let mut problems = Vec::new();
+    if let Some((holder, sensors)) = holder::readings(record) {
+        let misshapen = readings::misshapen(sensors);
+        problems.extend(misshapen.map(|unsound| Problem::Sensors { holder, unsound }));
     }
+    if let Record::Block(block) = record {
+        problems.extend(within_block(block));
+    }
+    problems
 }
 
 fn within_block(block: &Block) -> Vec<Problem> {

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::record::card::{CardFacts, Sensors};
+use crate::record::card::Sensors;
+use crate::record::holder::Holder;
 use crate::record::machine::Device;
 use crate::record::observation::{Block, Purpose, Record, Session};
-use crate::record::sensor::Sensor;
 use crate::study::workload::PointId;
 use crate::units::Nanos;
 
@@ -457,7 +457,7 @@ fn readings(block: &Block, after: &[i64]) -> Sensors {
 }
 
 #[test]
-fn readings_that_cannot_be_are_found() {
+fn readings_that_are_not_in_order_are_found() {
     let with = |after: &[i64]| unsound_of(|b| b.sensors = Some(readings(b, after)));
     // The block lasts 320 ms; the nearest reading on either side belongs to it.
     assert_eq!(with(&[-9, 0, 100, 400_000_000]), []);
@@ -536,70 +536,6 @@ fn unsound_of(change: impl FnOnce(&mut Block)) -> Vec<UnsoundReadings> {
         other => panic!("{other} is no problem of sensors"),
     };
     problems.map(unsound).collect()
-}
-
-/// What is wrong with one reading of a sensor on a card of 80 GB, 700 W and 2 GHz.
-fn problem_of(sensor: Sensor, value: u64) -> Option<String> {
-    let (_folder, file) = folder();
-    let mut records = sample::run(1);
-    let Record::Device(device) = &mut records[1] else {
-        panic!("the second record is a device")
-    };
-    device.card = Some(Box::new(CardFacts {
-        memory_bytes: Some(80_000_000_000),
-        max_sm_clock_mhz: Some(2_000),
-        max_memory_clock_mhz: Some(2_600),
-        power_limit_mw: Some(400_000),
-        power_limit_default_mw: Some(700_000),
-        ..CardFacts::default()
-    }));
-    let Record::Block(block) = &mut records[3] else {
-        panic!("the fourth record is a block")
-    };
-    let mut sensors = readings(block, &[0, 50_000_000]);
-    let column = vec![None, Some(value)];
-    sensors.columns.insert(sensor.column().to_owned(), column);
-    block.sensors = Some(sensors);
-    write(&file, &records);
-    let findings = verify(&file).unwrap().findings;
-    assert!(findings.len() <= 1, "{findings:?}");
-    findings.first().map(|finding| {
-        assert_eq!(finding.line, 4);
-        finding.problem.to_string()
-    })
-}
-
-#[test]
-fn a_reading_stays_within_what_the_card_can_do() {
-    for (sensor, most) in [
-        (Sensor::GpuUtilization, 100),
-        (Sensor::MemoryUtilization, 100),
-        (Sensor::Temperature, 150),
-        (Sensor::GpmSmActivity, 1_010),
-        (Sensor::GpmSmOccupancy, 1_010),
-        (Sensor::GpmTensorActivity, 1_010),
-        (Sensor::GpmDramBandwidth, 1_010),
-        (Sensor::EccEnabled, 1),
-        (Sensor::MigEnabled, 1),
-        (Sensor::MemoryUsed, 80_000_000_000),
-        (Sensor::ProcessMemory, 80_000_000_000),
-        (Sensor::SmClock, 2_666),
-        (Sensor::MemoryClock, 3_466),
-        (Sensor::Power, 2_100_000),
-        (Sensor::PowerAverage, 2_100_000),
-        (Sensor::PowerInstant, 2_100_000),
-    ] {
-        assert_eq!(problem_of(sensor, most), None, "{sensor:?}");
-        let block = sample::block(0, 0).point;
-        let expected = format!(
-            "block of {block} Measure in round 0: {} reads {}, and {most} is the most that can be",
-            sensor.column(),
-            most + 1
-        );
-        assert_eq!(problem_of(sensor, most + 1), Some(expected));
-    }
-    // Nothing bounds these.
-    assert_eq!(problem_of(Sensor::ThrottleReasons, u64::MAX), None);
 }
 
 #[test]

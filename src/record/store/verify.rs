@@ -6,9 +6,10 @@ use super::StoreError;
 use super::line::{NOTHING_BEFORE, Place, Unreadable};
 use super::lines::{Chain, Line, Lines};
 use super::reader::Entry;
-use super::readings::{Holder, UnsoundReadings};
+use super::readings::UnsoundReadings;
 use super::structure::Structure;
 use super::torn::{NoRecord, TornLines};
+use crate::record::holder::Holder;
 use crate::record::observation::{Purpose, Record};
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
@@ -177,7 +178,7 @@ pub enum Problem {
         /// The window.
         window: u32,
     },
-    /// Sensor readings that cannot be.
+    /// Sensor readings that are not in order.
     #[error("{holder}: {unsound}")]
     Sensors {
         /// Whose they are.
@@ -196,13 +197,6 @@ pub enum Problem {
     /// The hash of the output ids is none.
     #[error("output_sha256 is not a SHA-256")]
     OutputHash,
-}
-
-impl Problem {
-    /// Whether the record is in order and a sensor has read what cannot be, as a faulty one does.
-    pub fn is_implausible(&self) -> bool {
-        matches!(self, Self::Sensors { unsound, .. } if unsound.is_implausible())
-    }
 }
 
 /// Checks chain, schema and derivability of a file.

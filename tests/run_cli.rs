@@ -198,6 +198,52 @@ fn a_folder_that_holds_a_run_is_9_after_what_is_wrong_with_study_and_model() {
 }
 
 #[test]
+fn of_several_things_that_are_wrong_the_first_in_the_order_of_exit_codes_counts() {
+    let place = Place::new();
+    place.ask_for(2);
+    ends_with(&place.run(&[]), 0);
+    let facts = std::fs::read_to_string(place.path("out/run.jsonl")).unwrap();
+    place.write("file", "");
+    for (folder, record) in [
+        ("newer", facts.replace("\"schema\":3", "\"schema\":999")),
+        ("altered", facts.replacen("\"round\":0", "\"round\":1", 1)),
+    ] {
+        assert_ne!(record, facts);
+        std::fs::create_dir(place.path(folder)).unwrap();
+        place.write(&format!("{folder}/run.jsonl"), &record);
+    }
+    for (code, asked) in [
+        // The study, or a record that is not gone on with, before the model, the device and the folder.
+        (3, "--out out --gpu nope --model dir:nowhere"),
+        (3, "--out out --gpu nope --device cuda:77"),
+        (3, "--out newer --resume --model dir:nowhere"),
+        (3, "--out newer --resume --device cuda:77"),
+        (3, "--out out --resume --device cuda:77"),
+        (3, "--out out --resume --seed 77 --require-telemetry"),
+        // The model before the device and the folder.
+        (4, "--out out --model dir:nowhere --device cuda:77"),
+        (4, "--out file --model dir:nowhere"),
+        // The device and its telemetry before the folder.
+        (5, "--out out --device cuda:77"),
+        (5, "--out out --require-telemetry"),
+        (5, "--out file --device cuda:77"),
+        (5, "--out altered --resume --device cuda:77"),
+        // The folder before a record that does not verify.
+        (9, "--out out"),
+        (9, "--out altered"),
+        (9, "--out file"),
+        (6, "--out altered --resume"),
+    ] {
+        let line = format!("run study.toml {asked}");
+        let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let ran = Ran::from(place.mtok(&arguments));
+        assert_eq!(ran.code, Some(code), "{asked}: {}", ran.said);
+    }
+    let after = std::fs::read_to_string(place.path("out/run.jsonl")).unwrap();
+    assert_eq!(after, facts);
+}
+
+#[test]
 fn a_disk_that_is_full_in_mid_run_is_9_and_the_run_goes_on_later() {
     let place = Place::new();
     place.ask_for(20);

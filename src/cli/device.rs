@@ -9,7 +9,7 @@ use super::plan::Prepared;
 use super::progress::Progress;
 use super::run::{requirement, target};
 use super::watch::Watch;
-use crate::engine::worker::{Escort, Launcher as _, Order, Prompted, Refusal, WorkerError};
+use crate::engine::worker::{Escort, Launcher, Order, Prompted, Refusal, WorkerError};
 use crate::record::machine::{Device, DeviceKind, Limit, Peak};
 use crate::record::observation::Record;
 use crate::study::model::Precision;
@@ -34,29 +34,38 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Finds the device and begins to watch it, and measures its limits unless an earlier session has.
+    /// Finds the device and begins to watch it.
     pub(super) fn look(
         args: &RunArgs,
+        prepared: &Prepared,
+        processes: &mut Prompted,
+        progress: &Progress,
+    ) -> Result<Self, CliError> {
+        let device = identify(prepared, processes)?;
+        let watch = Arc::new(Watch::start(&device, requirement(args), progress)?);
+        processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
+        progress.watch(&watch);
+        Ok(Self {
+            device,
+            peaks: Vec::new(),
+            watch,
+        })
+    }
+
+    /// The same with what the card does at rest, and with its limits unless an earlier session measured them.
+    pub(super) fn examined(
+        mut self,
         (prepared, before): (&Prepared, &[Record]),
         processes: &mut Prompted,
         progress: &Progress,
     ) -> Result<Self, CliError> {
-        let study = &prepared.study;
-        let order = target(prepared).order(study.sweep.variants()[0], study.measure.seed);
-        let device = processes.launch()?.identify(&order)?;
-        let watch = Arc::new(Watch::start(&device, requirement(args), progress)?);
-        processes.processes.escort = Arc::clone(&watch) as Arc<dyn Escort>;
-        progress.watch(&watch);
-        let mut found = Self {
-            device: look_at_card(device, &watch, study.measure.energy, progress),
-            peaks: Vec::new(),
-            watch,
-        };
-        found.lost().map_or(Ok(()), Err)?;
+        let energy = prepared.study.measure.energy;
+        self.device = look_at_card(self.device, &self.watch, energy, progress);
+        self.lost().map_or(Ok(()), Err)?;
         if limits_of(before).next().is_none() {
-            found.peaks = found.measure_limits(&order, processes, progress)?;
+            self.peaks = self.measure_limits(&first_order(prepared), processes, progress)?;
         }
-        Ok(found)
+        Ok(self)
     }
 
     /// That the card is lost, if it is.
@@ -116,6 +125,20 @@ impl Found {
             arithmetic: best(|limit| matches!(limit, Limit::Matmul { .. })).map(FlopPerSecond::new),
         }
     }
+}
+
+/// What the device of a study is, without loading a model.
+pub(super) fn identify(
+    prepared: &Prepared,
+    launcher: &mut dyn Launcher,
+) -> Result<Device, CliError> {
+    Ok(launcher.launch()?.identify(&first_order(prepared))?)
+}
+
+/// The order for what concerns no precision more than another.
+fn first_order(prepared: &Prepared) -> Order {
+    let study = &prepared.study;
+    target(prepared).order(study.sweep.variants()[0], study.measure.seed)
 }
 
 /// The limits that a record holds.

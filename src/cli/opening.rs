@@ -17,7 +17,7 @@ use crate::engine::worker::{Processes, Unescorted, WorkerCommand};
 use crate::record::machine::Device;
 use crate::record::observation::{Moment, Record, Session};
 use crate::record::schema;
-use crate::record::store::{self, StoreError, Writer, check_resume};
+use crate::record::store::{self, Resumed, StoreError, Writer, check_device, check_session};
 use crate::study::file::StudyFile;
 use crate::study::model::ModelSource;
 use crate::units::Seconds;
@@ -61,32 +61,66 @@ pub(super) fn make_sure_of_lock(args: &StudyArgs) -> Result<(), CliError> {
     }
 }
 
-/// The folder of a study and its model, with all its files here.
-pub(super) fn prepare(args: &StudyArgs, asked: Asked) -> Result<(StudyFolder, Prepared), CliError> {
-    pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
-    let folder = folder(args, &asked.study.source)?;
-    if let Err(refused) = make_sure_of_room(&folder, args.resume) {
-        // What is wrong with the model comes first; the Hub is not asked for a folder that has no room.
-        match asked.study.source {
-            ModelSource::Hub(_) => {}
-            ModelSource::Tiny
-            | ModelSource::Dir(_)
-            | ModelSource::Gguf(_)
-            | ModelSource::Card(_) => {
-                asked.prepare(Need::Outline)?;
-            }
-        }
-        return Err(refused);
-    }
-    Ok((folder, asked.prepare(Need::Files)?))
+/// A study that is about to be worked on.
+pub(super) struct Opening {
+    /// Where.
+    pub(super) folder: StudyFolder,
+    /// The study and its model, with all its files here.
+    pub(super) prepared: Prepared,
+    /// What the folder holds of the run that is gone on with. A folder that is refused is so only after what is
+    /// wrong with model and device.
+    pub(super) held: Result<Option<Resumed>, CliError>,
 }
 
-/// Refuses a folder that cannot be written, holds a run or somebody else's reports.
-fn make_sure_of_room(folder: &StudyFolder, resume: bool) -> Result<(), CliError> {
-    if !folder.record().exists() {
-        make_sure_are_new(folder, &reports::NAMES)?;
-    } else if !resume {
+impl Opening {
+    /// Looks at the folder of a study and at its model.
+    pub(super) fn of(args: &StudyArgs, asked: Asked) -> Result<Self, CliError> {
+        pricing::look_up(&asked.study.price, None, &Catalog::bundled())?;
+        let folder = folder(args, &asked.study.source)?;
+        let held = held(&folder, args.resume);
+        let (held, need) = match (held, &asked.study.source) {
+            (Err(newer), _) if newer.exit == Exit::Input => return Err(newer),
+            // Nothing is fetched for a folder that has no room.
+            (Err(refused), ModelSource::Hub(_)) => return Err(refused),
+            (
+                held @ Err(_),
+                ModelSource::Tiny
+                | ModelSource::Dir(_)
+                | ModelSource::Gguf(_)
+                | ModelSource::Card(_),
+            ) => (held, Need::Outline),
+            (held @ Ok(_), _) => (held, Need::Files),
+        };
+        Ok(Self {
+            folder,
+            prepared: asked.prepare(need)?,
+            held,
+        })
+    }
+
+    /// Who measures what. What an earlier session measured otherwise is not gone on with.
+    pub(super) fn session(&self) -> Result<Session, CliError> {
+        let session = session(&self.prepared)?;
+        if let Ok(Some(resumed)) = &self.held
+            && let (Some(before), _) = identity(&resumed.records)
+        {
+            check_session(before, &session)
+                .map_err(|difference| CliError::new(Exit::Input, difference))?;
+        }
+        Ok(session)
+    }
+}
+
+/// What a folder holds of the run that is gone on with. One that cannot be written is refused, and one that
+/// holds a run or somebody else's reports.
+fn held(folder: &StudyFolder, resume: bool) -> Result<Option<Resumed>, CliError> {
+    if folder.record().exists() {
+        if resume {
+            return to_go_on_with(folder).map(Some);
+        }
         Writer::create(&folder.record())?;
+    } else {
+        make_sure_are_new(folder, &reports::NAMES)?;
     }
     let ancestors = folder.root().ancestors();
     let missing: Vec<&Path> = ancestors
@@ -97,7 +131,7 @@ fn make_sure_of_room(folder: &StudyFolder, resume: bool) -> Result<(), CliError>
     for path in missing {
         std::fs::remove_dir(path).map_err(|error| CliError::storage(path, error))?;
     }
-    Ok(())
+    Ok(None)
 }
 
 /// What a run that cannot begin would leave behind.
@@ -133,21 +167,23 @@ impl Traces {
 }
 
 /// The file of facts and what it holds already.
-pub(super) fn open(folder: &StudyFolder, resume: bool) -> Result<(Writer, Vec<Record>), CliError> {
-    folder.create()?;
-    if resume {
-        let resumed = Writer::resume(&folder.record())?;
-        make_sure_is_intact(folder)?;
-        return Ok((resumed.writer, resumed.records));
+pub(super) fn open(
+    folder: &StudyFolder,
+    resumed: Option<Resumed>,
+) -> Result<(Writer, Vec<Record>), CliError> {
+    if let Some(Resumed { writer, records }) = resumed {
+        return Ok((writer, records));
     }
+    folder.create()?;
     Ok((Writer::create(&folder.record())?, Vec::new()))
 }
 
-/// Refuses to add to a record that was altered: nothing would be told from it.
-fn make_sure_is_intact(folder: &StudyFolder) -> Result<(), CliError> {
+/// A record that was begun. One that was altered is refused: nothing would be told from it.
+fn to_go_on_with(folder: &StudyFolder) -> Result<Resumed, CliError> {
     let file = folder.record();
+    let resumed = Writer::resume(&file)?;
     let Some(wrong) = store::verify(&file)?.findings.into_iter().next() else {
-        return Ok(());
+        return Ok(resumed);
     };
     let error = anyhow::anyhow!("{}:{}: {}", file.display(), wrong.line, wrong.problem);
     Err(CliError::new(Exit::NotValid, error)
@@ -190,17 +226,16 @@ pub(super) fn processes(args: &StudyArgs, interrupts: &Interrupts) -> Processes 
     }
 }
 
-/// Records who measures what on which device, unless an earlier session measured something else; `more`
-/// goes with it.
+/// Records who measures what on which device, unless an earlier session measured on another one; `more` goes
+/// with it.
 pub(super) fn begin(
     writer: &mut Writer,
-    (prepared, before): (&Prepared, &[Record]),
+    (session, before): (Session, &[Record]),
     device: &Device,
     more: impl Iterator<Item = Record>,
 ) -> Result<(), CliError> {
-    let session = session(prepared)?;
-    if let (Some(session_before), Some(device_before)) = identity(before) {
-        check_resume((session_before, device_before), (&session, device))
+    if let (_, Some(device_before)) = identity(before) {
+        check_device(device_before, device)
             .map_err(|difference| CliError::new(Exit::Input, difference))?;
     }
     let head = [
@@ -235,10 +270,10 @@ mod tests {
     fn a_folder_that_is_tried_leaves_nothing_behind() {
         let runs = tempfile::tempdir().unwrap();
         let folder = StudyFolder::new(runs.path().join("a/b"));
-        make_sure_of_room(&folder, false).unwrap();
+        held(&folder, false).unwrap();
         assert_eq!(std::fs::read_dir(runs.path()).unwrap().count(), 0);
         folder.create().unwrap();
-        make_sure_of_room(&folder, false).unwrap();
+        held(&folder, false).unwrap();
         assert!(folder.root().exists());
     }
 
@@ -250,7 +285,7 @@ mod tests {
             let report = folder.generated(name);
             std::fs::write(&report, "a thesis").unwrap();
             for resume in [false, true] {
-                let refused = make_sure_of_room(&folder, resume).unwrap_err();
+                let refused = held(&folder, resume).unwrap_err();
                 assert_eq!(refused.exit, Exit::Storage);
                 let told = output::with_causes(&refused.error);
                 assert!(told.contains(name), "{told}");
@@ -262,11 +297,11 @@ mod tests {
             }
             // Beside a record they are what follows from it.
             std::fs::write(folder.record(), "a run").unwrap();
-            make_sure_of_room(&folder, true).unwrap();
+            assert!(held(&folder, true).unwrap().is_some());
             std::fs::remove_file(folder.record()).unwrap();
             std::fs::remove_file(&report).unwrap();
         }
-        make_sure_of_room(&folder, false).unwrap();
+        held(&folder, false).unwrap();
     }
 
     #[test]

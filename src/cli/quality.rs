@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::args::StudyArgs;
+use super::device::identify;
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
 use super::hub::{self, Need};
-use super::opening;
+use super::opening::{self, Opening};
 use super::plan::{Prepared, ask_written};
 use super::progress::Progress;
 use super::signals::Interrupts;
@@ -102,33 +103,25 @@ impl QualityArgs {
 pub(super) fn run(args: &QualityArgs) -> Result<Exit, CliError> {
     opening::make_sure_of_lock(&args.study)?;
     let asked = ask_written(&args.study, args.written()?)?;
-    let (folder, mut prepared) = opening::prepare(&args.study, asked)?;
+    let mut opening = Opening::of(&args.study, asked)?;
     // Nothing is timed, so no point is planned.
-    prepared.study.sweep.batch.clear();
+    opening.prepared.study.sweep.batch.clear();
+    let session = opening.session()?;
+    let Opening {
+        folder,
+        prepared,
+        held,
+    } = opening;
     let interrupts = Interrupts::listen()?;
     let mut processes = opening::processes(&args.study, &interrupts);
     let judging = prepare(&prepared, &mut processes).map_err(|error| interrupts.name(error))?;
-    let traces = opening::Traces::before(&folder);
-    let (mut writer, before) = opening::open(&folder, args.study.resume)?;
+    let device = identify(&prepared, &mut processes).map_err(|error| interrupts.name(error))?;
+    let (mut writer, before) = opening::open(&folder, held?)?;
     opening::write_study(&folder, &prepared)?;
+    let none = std::iter::empty();
+    opening::begin(&mut writer, (session, &before), &device, none)?;
 
     let progress = Progress::new();
-    let target = run::target(&prepared);
-    let seed = prepared.study.measure.seed;
-    let first = prepared.study.sweep.variants()[0];
-    let device = processes
-        .launch()
-        .and_then(|mut worker| worker.identify(&target.order(first, seed)))
-        .map_err(|error| {
-            traces.remove(&folder);
-            interrupts.name(error.into())
-        })?;
-    opening::begin(
-        &mut writer,
-        (&prepared, &before),
-        &device,
-        std::iter::empty(),
-    )?;
     let passes = if args.two_passes {
         Passes::Two
     } else {

@@ -6,7 +6,7 @@ use super::args::{RunArgs, StudyArgs};
 use super::device::Found;
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
-use super::opening;
+use super::opening::{self, Opening};
 use super::plan::{Prepared, ask};
 use super::plan_text;
 use super::progress::Progress;
@@ -31,7 +31,13 @@ const IDLE_AFTER_WORK: Duration = Duration::from_secs(3);
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     opening::make_sure_of_lock(&args.study)?;
     let asked = ask(args)?;
-    let (folder, prepared) = opening::prepare(&args.study, asked)?;
+    let opening = Opening::of(&args.study, asked)?;
+    let session = opening.session()?;
+    let Opening {
+        folder,
+        prepared,
+        held,
+    } = opening;
     let interrupts = Interrupts::listen()?;
     let mut processes = Prompted {
         processes: opening::processes(&args.study, &interrupts),
@@ -39,19 +45,23 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     };
     let judging = quality::prepare(&prepared, &mut processes.processes)
         .map_err(|error| interrupts.name(error))?;
-    let traces = opening::Traces::before(&folder);
-    let (mut writer, before) = opening::open(&folder, args.study.resume)?;
-    opening::write_study(&folder, &prepared)?;
-
     let progress = Progress::new();
-    let found = Found::look(args, (&prepared, &before), &mut processes, &progress);
-    let found = found.map_err(|error| {
+    let gone = |error| {
         progress.finish();
-        traces.remove(&folder);
         interrupts.name(error)
+    };
+    let found = Found::look(args, &prepared, &mut processes, &progress).map_err(gone)?;
+    let held = held.map_err(gone)?;
+    let traces = opening::Traces::before(&folder);
+    let (mut writer, before) = opening::open(&folder, held)?;
+    opening::write_study(&folder, &prepared)?;
+    let examined = found.examined((&prepared, &before), &mut processes, &progress);
+    let found = examined.map_err(|error| {
+        traces.remove(&folder);
+        gone(error)
     })?;
     let peaks = found.peaks.iter().cloned().map(Record::Peak);
-    opening::begin(&mut writer, (&prepared, &before), &found.device, peaks)?;
+    opening::begin(&mut writer, (session, &before), &found.device, peaks)?;
 
     let work = Work {
         prepared: &prepared,

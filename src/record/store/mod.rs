@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 pub use reader::{Entry, Reader, read};
 pub use readings::UnsoundReadings;
-pub use resume::{Difference, check_resume};
+pub use resume::{Difference, check_device, check_session};
 pub use verify::{Finding, Problem, Verification, verify};
 pub use writer::{Resumed, Writer};
 

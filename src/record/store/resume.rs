@@ -18,10 +18,10 @@ pub struct Difference {
     pub now: String,
 }
 
-/// Compares the last session of a file and its device with the one that wants to go on.
-pub fn check_resume(was: (&Session, &Device), now: (&Session, &Device)) -> Result<(), Difference> {
-    check_device(was.1, now.1)?;
-    let (was, now) = (was.0, now.0);
+/// Compares the last session of a file with the one that wants to go on: what is known before a device is
+/// looked at.
+pub fn check_session(was: &Session, now: &Session) -> Result<(), Difference> {
+    same("the study's device", &was.study.device, &now.study.device)?;
     same(
         "the executable's SHA-256",
         &was.harness.binary_sha256,
@@ -35,7 +35,8 @@ pub fn check_resume(was: (&Session, &Device), now: (&Session, &Device)) -> Resul
     check_study(was, now)
 }
 
-fn check_device(was: &Device, now: &Device) -> Result<(), Difference> {
+/// Compares the device of a file with the one that is there now.
+pub fn check_device(was: &Device, now: &Device) -> Result<(), Difference> {
     same("the device", &was.name, &now.name)?;
     same_within("the device's kind", &was.kind, &now.kind)?;
     same_within("the device's identity", &was.uuid, &now.uuid)?;
@@ -56,7 +57,6 @@ fn check_study(was: &Session, now: &Session) -> Result<(), Difference> {
     let (was, now) = (&was.study, &now.study);
     same_within("the study's sweep", &was.sweep, &now.sweep)?;
     same_within("the study's measure", &was.measure, &now.measure)?;
-    same("the study's device", &was.device, &now.device)?;
     same_within("the study's price", &was.price, &now.price)?;
     same_within("the study's quality", &was.quality, &now.quality)
 }

@@ -702,7 +702,9 @@ fn a_run_goes_on_only_with_the_same_card_driver_binary_study_and_model() {
     let differs = |change: Change| {
         let mut now = same.clone();
         change(&mut now);
-        check_resume((&same.0, &same.1), (&now.0, &now.1)).map_err(|difference| difference.what)
+        check_session(&same.0, &now.0)
+            .and_then(|()| check_device(&same.1, &now.1))
+            .map_err(|difference| difference.what)
     };
     let cases: [(Change, &str); 7] = [
         (|now| now.1.name.push('x'), "the device"),
@@ -742,7 +744,7 @@ fn what_keeps_a_run_from_going_on_is_named_with_both_values() {
     let was = (sample::session(), sample::device());
     let mut now = was.clone();
     now.0.study.measure.seed = 7;
-    let difference = check_resume((&was.0, &was.1), (&now.0, &now.1)).unwrap_err();
+    let difference = check_session(&was.0, &now.0).unwrap_err();
     assert_eq!(
         difference.to_string(),
         "cannot resume: the study's measure.seed is 7, but the record has 1; start a new --out"

@@ -22,7 +22,8 @@ use crate::units::Seconds;
 /// How often the line is drawn again.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Shows how a run goes on.
+/// Shows how a run goes on. In the live line what matters most comes first: a terminal that is too narrow for all
+/// of it shows the beginning.
 pub(super) struct Progress {
     bar: ProgressBar,
     /// Blocks recorded of the present load, and blocks it is going to have.
@@ -85,14 +86,14 @@ impl Progress {
             } => {
                 self.rate = estimate.map_or_else(String::new, running);
                 self.message(&format!(
-                    "{}  {}  block {blocks} of {goal}  {} to go",
+                    "{}  {} to go  block {blocks} of {goal}  {}",
                     self.rate,
-                    block.point,
-                    duration(*ahead)
+                    duration(*ahead),
+                    block.point
                 ));
             }
             Event::Drift { point, ahead } => {
-                self.message(&format!("drift of {point}  {} to go", duration(*ahead)));
+                self.message(&format!("drift  {} to go  {point}", duration(*ahead)));
             }
             Event::Energy {
                 point,
@@ -103,7 +104,7 @@ impl Progress {
             } => {
                 let phase = word(*phase);
                 self.message(&format!(
-                    "energy of {phase}  {point}  block {block} of {blocks}  {} to go",
+                    "energy of {phase}  {} to go  block {block} of {blocks}  {point}",
                     duration(*ahead)
                 ));
             }

@@ -301,6 +301,30 @@ fn a_device_whose_limits_cannot_be_measured_is_measured_all_the_same() {
 }
 
 #[test]
+fn a_point_that_time_cut_short_is_said_to_be_interrupted_and_the_rest_skipped() {
+    let place = Place::new();
+    // By the script's clock 20 blocks of 10 s, of which 2 minutes are enough for some.
+    place.write("engine.toml", &ENGINE.replace("clock = \"machine\"\n", ""));
+    let study = "[sweep]\nprecision = [\"bf16\", \"q8_0\"]\nbatch = [1]\nisl = [16]\nosl = [4]\n\
+        [measure]\nmin_blocks = 20\nmax_blocks = 20\nmin_block_seconds = 10\nmax_seconds = 600\n\
+        warmup_seconds = 0\nlaunches = 1\ntarget_ci = 0.9\n";
+    place.write("study.toml", study);
+    for flags in [
+        vec!["--max-minutes", "2"],
+        // What an earlier session began stays begun, even where this one has no time for it.
+        vec!["--max-minutes", "0.0001", "--resume"],
+    ] {
+        let ran = place.run(&flags);
+        ends_with(&ran, 0);
+        let interrupted = "interrupted bf16 b1 16/4: the time asked for was used up after ";
+        assert!(ran.said.contains(interrupted), "{}", ran.said);
+        let skipped = "skipped q8_0 b1 16/4: the time asked for was used up before it";
+        assert!(ran.said.contains(skipped), "{}", ran.said);
+        assert_eq!(place.status(), "interrupted");
+    }
+}
+
+#[test]
 fn a_reader_that_goes_away_does_not_hide_how_the_run_ended() {
     let place = Place::new();
     place.ask_for(2);

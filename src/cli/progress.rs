@@ -1,5 +1,6 @@
 //! What a run shows while it measures: a bar on a terminal, plain lines elsewhere.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use crate::measure::Event;
 use crate::metrics::energy::Phase;
 use crate::metrics::stats::Estimate;
 use crate::quality::{self, Role};
-use crate::record::observation::Load;
+use crate::record::observation::{Block, Load, Purpose, Record, Skip, SkipCause};
 use crate::record::quantizing::Quantizing;
 use crate::record::sensor::Sensor;
+use crate::report::document::Status;
 use crate::study::variant::Variant;
 use crate::study::workload::PointId;
 use crate::telemetry::sampler::Latest;
@@ -30,6 +32,8 @@ pub(super) struct Progress {
     round: u32,
     /// Output throughput of the point that had the last block.
     rate: String,
+    /// Points that have blocks.
+    begun: HashSet<PointId>,
 }
 
 impl Progress {
@@ -43,6 +47,7 @@ impl Progress {
             bar,
             round: 0,
             rate: String::new(),
+            begun: HashSet::new(),
         }
     }
 
@@ -58,6 +63,21 @@ impl Progress {
         let style = ProgressStyle::with_template("{spinner} {elapsed_precise} {card}{wide_msg}");
         if let Ok(style) = style {
             self.bar.set_style(style.with_key("card", card));
+        }
+    }
+
+    /// Takes notice of what an earlier session has measured.
+    pub(super) fn go_on_from(&mut self, before: &[Record]) {
+        for record in before {
+            if let Record::Block(block) = record {
+                self.begin(block);
+            }
+        }
+    }
+
+    fn begin(&mut self, block: &Block) {
+        if block.purpose == Purpose::Measure {
+            self.begun.insert(block.point);
         }
     }
 
@@ -84,6 +104,7 @@ impl Progress {
                 estimate,
                 ahead,
             } => {
+                self.begin(block);
                 self.rate = estimate.map_or_else(String::new, running);
                 self.message(&format!(
                     "{}  {} to go  block {blocks} of {goal}  {}",
@@ -115,7 +136,8 @@ impl Progress {
                 self.line(&format!("failed {what}: {}", failure.reason));
             }
             Event::Skipped(skip) => {
-                self.line(&format!("skipped {}: {}", skip.point, skip.reason));
+                let word = left_out(skip, &self.begun);
+                self.line(&format!("{word} {}: {}", skip.point, skip.reason));
             }
             Event::WorkerLost { variant, reason } => {
                 self.line(&format!("worker of {variant} lost: {reason}"));
@@ -208,6 +230,19 @@ fn running(estimate: Estimate<f64>) -> String {
     match estimate.relative_half_width() {
         Some(half) => format!("{rate} ± {:.1} %", half * 100.0),
         None => rate,
+    }
+}
+
+/// What the report will call a point that is left out: one that the time asked for cut short has blocks.
+fn left_out(skip: &Skip, begun: &HashSet<PointId>) -> &'static str {
+    match skip.cause {
+        SkipCause::OutOfTime if begun.contains(&skip.point) => Status::Interrupted.word(),
+        SkipCause::OutOfTime
+        | SkipCause::DoesNotFit
+        | SkipCause::BeyondContext
+        | SkipCause::OomDominated
+        | SkipCause::Unsupported
+        | SkipCause::LoadFailed => Status::Skipped.word(),
     }
 }
 

@@ -142,6 +142,7 @@ impl Work<'_> {
         } = outward;
         let watch = &self.found.watch;
         let plan = self.plan();
+        progress.go_on_from(self.before);
         if self.before.is_empty()
             && let Some(note) = plan_text::out_of_time(&plan, args)
         {

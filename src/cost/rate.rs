@@ -184,7 +184,13 @@ mod tests {
 
     #[test]
     fn half_the_utilization_is_twice_the_price() {
-        let latency = latency(1, 100, 10, &[(500_000_000, 100_000_000); 3]);
+        let latency = latency(
+            1,
+            100,
+            10,
+            &[(500, 100), (480, 101), (520, 99)]
+                .map(|(first, step)| (first * 1_000_000, step * 1_000_000)),
+        );
         let floor = Floor {
             prefill: Seconds::new(0.1),
             step: Seconds::new(0.01),
@@ -193,6 +199,10 @@ mod tests {
         let full = PointPrice::new(UsdPerHour::new(3.6), &latency, Some(&floor));
         let half = full.at_utilization(0.5);
         close(half.blended.value.value(), 2.0 * full.blended.value.value());
+        let bounds = |price: &PointPrice| price.blended.interval.unwrap();
+        close(bounds(&half).low.value(), 2.0 * bounds(&full).low.value());
+        close(bounds(&half).high.value(), 2.0 * bounds(&full).high.value());
+        assert!(bounds(&half).low < half.blended.value);
         close(full.floor.unwrap().value(), 1.9e-4 / 110.0 * 1e6);
         close(
             half.floor.unwrap().value(),

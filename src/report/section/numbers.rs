@@ -239,7 +239,7 @@ pub(super) fn cost(document: &Document) -> Section {
         ];
         for utilization in &document.utilizations {
             let price = price.map(|p| dollars(p.at_utilization(utilization.share()).blended));
-            cells.push(number::center(price.as_ref()));
+            cells.push(shown(price));
         }
         table.rows.push(cells);
     }

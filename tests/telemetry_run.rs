@@ -1135,6 +1135,41 @@ fn a_driver_that_is_slow_to_start_is_said_to_be_waited_for() {
 // Plan.
 
 #[test]
+fn a_plan_for_one_of_several_cards_needs_no_order_where_they_are_alike() {
+    let second = |mut card: Card, memory: u64| {
+        card.uuid = "GPU-22222222-2222-3333-4444-555555555555".to_owned();
+        card.pci_bus_id = "00000000:41:00.0".to_owned();
+        card.memory_bytes = memory;
+        Script {
+            cards: vec![Card::working(), card],
+            ..Script::default()
+        }
+    };
+    let memory = Card::working().memory_bytes;
+    let h100 = "NVIDIA H100 80GB HBM3";
+    let plan = |script: &Script, variables: &[(&str, &str)]| {
+        Bench::new(script).mtok_where(variables, &["plan", "--device", "cuda:1"])
+    };
+    let alike = plan(&second(Card::working(), memory), &[]);
+    assert!(alike.status.success(), "{alike:?}");
+    let text = String::from_utf8(alike.stdout).unwrap();
+    assert!(text.contains("of 79.65 GiB of memory"), "{text}");
+
+    let smaller = second(Card::working(), memory / 2);
+    for (script, name) in [(&smaller, h100), (&two_cards(), "NVIDIA L4")] {
+        let refused = plan(script, &[]);
+        assert_eq!(refused.status.code(), Some(5), "{refused:?}");
+        let said = String::from_utf8(refused.stderr).unwrap();
+        let cards = format!("which one CUDA calls 1 is not known: {h100}, {name}");
+        assert!(said.contains(&cards), "{said}");
+        assert!(said.contains("CUDA_DEVICE_ORDER=PCI_BUS_ID"), "{said}");
+        assert!(said.contains("card's UUID"), "{said}");
+        let by_bus = plan(script, &[("CUDA_DEVICE_ORDER", "PCI_BUS_ID")]);
+        assert!(by_bus.status.success(), "{by_bus:?}");
+    }
+}
+
+#[test]
 fn a_plan_for_a_card_asks_the_driver_for_it() {
     let plan = |bench: &Bench| {
         bench.mtok(&[

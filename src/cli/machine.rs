@@ -13,8 +13,9 @@ use crate::study::model::{DeviceChoice, EngineKind};
 use crate::study::plan::Machine;
 use crate::study::spec::{Price, Study, Target};
 use crate::telemetry::Probe as _;
-use crate::telemetry::card::Choice;
+use crate::telemetry::card::{Choice, Unmatched};
 use crate::telemetry::nvml;
+use crate::telemetry::unavailable::Unavailable;
 use crate::units::{Bytes, FlopPerSecond};
 
 /// The machine that `study` is planned for and what an hour of it costs: the card that is asked for, else
@@ -62,27 +63,14 @@ fn of_driver(study: &Study, catalog: &Catalog) -> Result<(Machine, Priced), CliE
         DeviceChoice::Cuda(ordinal) => ordinal,
         DeviceChoice::Auto | DeviceChoice::Cpu => 0,
     };
-    let refuse = |why: String| {
-        CliError::new(
-            Exit::Device,
-            anyhow::anyhow!("failed to plan for cuda:{ordinal}: {why}"),
-        )
-        .hint("name the card with --gpu, for example --gpu h100-sxm")
-    };
-    let choice = Choice::Ordinal {
-        ordinal: ordinal as usize,
-        visibility: watch::visibility(),
-    };
-    let waiting = |most| output::say(&watch::waiting(most));
-    let probe = nvml::open(&watch::access(), &choice, &waiting)
-        .map_err(|reason| refuse(reason.to_string()))?;
+    let facts = visible(ordinal)?;
     let CardFacts {
         name: Some(name),
         memory_bytes: Some(memory),
         ..
-    } = probe.facts()
+    } = &facts
     else {
-        return Err(refuse("the driver does not say its memory".to_owned()));
+        return Err(refuse(ordinal, "the driver does not say its memory"));
     };
     let known = gpus::recognise(name, *memory);
     let price = Price {
@@ -97,4 +85,49 @@ fn of_driver(study: &Study, catalog: &Catalog) -> Result<(Machine, Priced), CliE
         arithmetic: sheet.and_then(|machine| machine.arithmetic),
     };
     Ok((machine, pricing::look_up(&price, None, catalog)?))
+}
+
+/// What the driver says of the card that CUDA calls by this number. Where it is not known which one that is, any
+/// of several alike is as good for a plan.
+fn visible(ordinal: u32) -> Result<CardFacts, CliError> {
+    let visibility = watch::visibility();
+    let waiting = |most| output::say(&watch::waiting(most));
+    let choice = Choice::Ordinal {
+        ordinal: ordinal as usize,
+        visibility: visibility.clone(),
+    };
+    let refused = match nvml::open(&watch::access(), &choice, &waiting) {
+        Ok(probe) => return Ok(probe.facts().clone()),
+        Err(Unavailable::Unmatched(ambiguous @ Unmatched::Ambiguous { .. })) => ambiguous,
+        Err(reason) => return Err(refuse(ordinal, &reason.to_string())),
+    };
+    let seen = nvml::look_around(&watch::access(), &visibility, &waiting)
+        .map_err(|reason| refuse(ordinal, &reason.to_string()))?;
+    let cards: Vec<&CardFacts> = seen.cards.iter().map(|seen| &seen.facts).collect();
+    match cards.as_slice() {
+        [first, others @ ..] if seen.silent.is_empty() && are_alike(first, others) => {
+            Ok((*first).clone())
+        }
+        different => {
+            let names: Vec<&str> = different.iter().map(|card| name(card)).collect();
+            let why = format!("{refused}: {}", names.join(", "));
+            let error = refuse(ordinal, &why);
+            Err(error.hint(format!("{}, or name the card with --gpu", refused.remedy())))
+        }
+    }
+}
+
+/// Whether a plan is the same for all of these cards.
+fn are_alike(first: &CardFacts, others: &[&CardFacts]) -> bool {
+    let kind = |card: &CardFacts| (card.name.clone(), card.memory_bytes);
+    others.iter().all(|other| kind(other) == kind(first))
+}
+
+fn name(card: &CardFacts) -> &str {
+    card.name.as_deref().unwrap_or("—")
+}
+
+fn refuse(ordinal: u32, why: &str) -> CliError {
+    let error = anyhow::anyhow!("failed to plan for cuda:{ordinal}: {why}");
+    CliError::new(Exit::Device, error).hint("name the card with --gpu, for example --gpu h100-sxm")
 }

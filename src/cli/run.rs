@@ -30,8 +30,7 @@ const IDLE_AFTER_WORK: Duration = Duration::from_secs(3);
 /// Measures, writes the reports, and prints what was found.
 pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     opening::make_sure_of_lock(&args.study)?;
-    let asked = ask(args)?;
-    let opening = Opening::of(&args.study, asked)?;
+    let opening = Opening::of(&args.study, ask(args)?)?;
     let session = opening.session()?;
     let Opening {
         folder,
@@ -71,23 +70,19 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
         budget: quality::budget(&args.study),
         begun: Monotonic.now(),
     };
-    let mut outward = Outward {
+    let outward = Outward {
         processes,
         writer,
         progress,
     };
-    let judged = work.judge(judging.as_ref(), &folder, &mut outward)?;
-    let status = match judged.status {
-        EndStatus::Complete => work.measure(&args.study, outward)?,
-        EndStatus::Interrupted => outward.seal(EndStatus::Interrupted)?,
-    };
+    let ended = work.done(&args.study, (judging.as_ref(), &folder), outward)?;
     // Asked before the reports are written: what the driver does later is of no matter to the run.
     let failing = found.watch.failing();
     let document = reports::tell(&folder, &args.study)?;
-    match (status, requirement(args), failing) {
+    match (ended.status, requirement(args), failing) {
         (EndStatus::Interrupted, _, _) => Ok(interrupts.exit()),
         (EndStatus::Complete, Requirement::Required, Some(error)) => Err(error),
-        (EndStatus::Complete, _, _) if judged.unscored > 0 => Ok(Exit::Partial),
+        (EndStatus::Complete, _, _) if ended.unscored > 0 => Ok(Exit::Partial),
         (EndStatus::Complete, _, _) => Ok(verdict(&document, args)),
     }
 }
@@ -111,6 +106,21 @@ struct Outward {
 }
 
 impl Work<'_> {
+    /// Judges and measures, each where the study asks for it.
+    fn done(
+        &self,
+        args: &StudyArgs,
+        (judging, folder): (Option<&quality::Judging>, &StudyFolder),
+        mut outward: Outward,
+    ) -> Result<Ended, CliError> {
+        let judged = self.judge(judging, folder, &mut outward)?;
+        let status = match judged.status {
+            EndStatus::Complete => self.measure(args, outward)?,
+            EndStatus::Interrupted => outward.seal(EndStatus::Interrupted)?,
+        };
+        Ok(Ended { status, ..judged })
+    }
+
     /// Judges what the precisions cost in quality, where the study asks for it.
     fn judge(
         &self,

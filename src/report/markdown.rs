@@ -94,10 +94,19 @@ Prices: 0.36 USD per hour, the rate that the user gave for this CPU machine (--u
 
 Input and output share the bill by time and add up to it exactly; the floor is the same point at 100 % of the measured bandwidth or matmul rate.
 
-| point | $/Mtok input | $/Mtok output | $/Mtok blended | $/Mtok floor | blended at 10 % utilization | blended at 30 % utilization | blended at 50 % utilization | blended at 70 % utilization |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-| q8_0 b1 100/11 | 0.500 (0.488–0.512) | 9.091 (9.091–9.091) | 1.351 (1.340–1.363) | 0.6307 | 13.51 (13.40–13.63) | 4.505 (4.467–4.542) | 2.703 (2.680–2.725) | 1.931 (1.915–1.946) |
-| q8_0 b2 100/11 | 0.2500 (0.2438–0.2562) | 5.682 (5.682–5.682) | 0.7883 (0.7827–0.7939) | 0.4055 | 7.883 (7.827–7.939) | 2.628 (2.609–2.646) | 1.577 (1.565–1.588) | 1.1261 (1.1181–1.1341) |
+| point | $/Mtok input | $/Mtok output | $/Mtok blended | $/Mtok floor |
+| --- | ---: | ---: | ---: | ---: |
+| q8_0 b1 100/11 | 0.500 (0.488–0.512) | 9.091 (9.091–9.091) | 1.351 (1.340–1.363) | 0.6307 |
+| q8_0 b2 100/11 | 0.2500 (0.2438–0.2562) | 5.682 (5.682–5.682) | 0.7883 (0.7827–0.7939) | 0.4055 |
+
+## Cost by utilization
+
+$/Mtok blended on a machine that is busy this share of the time: the price at full load divided by it.
+
+| point | blended at 10 % utilization | blended at 30 % utilization | blended at 50 % utilization | blended at 70 % utilization |
+| --- | ---: | ---: | ---: | ---: |
+| q8_0 b1 100/11 | 13.51 (13.40–13.63) | 4.505 (4.467–4.542) | 2.703 (2.680–2.725) | 1.931 (1.915–1.946) |
+| q8_0 b2 100/11 | 7.883 (7.827–7.939) | 2.628 (2.609–2.646) | 1.577 (1.565–1.588) | 1.1261 (1.1181–1.1341) |
 
 ## The same bill by other methods
 

@@ -138,8 +138,10 @@ fn whose(price: &HourlyPrice, device: Option<DeviceKind>) -> String {
 }
 
 /// The sections that answer what is asked of the points.
-pub fn answers(document: &Document) -> [Section; 2] {
-    [numbers::cheapest(document), numbers::cost(document)]
+pub fn answers(document: &Document) -> Vec<Section> {
+    let mut sections = vec![numbers::cheapest(document), numbers::cost(document)];
+    sections.extend(numbers::at_utilizations(document));
+    sections
 }
 
 /// Every section of the full report, in order.
@@ -152,6 +154,7 @@ pub fn all(document: &Document) -> Vec<Section> {
         planned.then(|| numbers::throughput(document)),
         planned.then(|| numbers::latency(document)),
         planned.then(|| numbers::cost(document)),
+        numbers::at_utilizations(document),
         quality::details(document),
         quality::statistics(document),
         numbers::methods(document),

@@ -222,26 +222,15 @@ pub(super) fn cost(document: &Document) -> Section {
         ("$/Mtok blended", Right),
         ("$/Mtok floor", Right),
     ]);
-    for utilization in &document.utilizations {
-        table.column(format!(
-            "blended at {} % utilization",
-            utilization.percent()
-        ));
-    }
     for (row, measured) in measured(document) {
         let price = measured.price.as_ref();
-        let mut cells = vec![
+        table.rows.push(vec![
             row.point.to_string(),
             shown(price.map(|p| dollars(p.input))),
             shown(price.and_then(|p| p.output).map(dollars)),
             shown(price.map(|p| dollars(p.blended))),
             number::optional(price.and_then(|p| p.floor).map(UsdPerMtok::value)),
-        ];
-        for utilization in &document.utilizations {
-            let price = price.map(|p| dollars(p.at_utilization(utilization.share()).blended));
-            cells.push(shown(price));
-        }
-        table.rows.push(cells);
+        ]);
     }
     let mut notes: Vec<String> = price_line(document).into_iter().collect();
     notes.push(
@@ -253,6 +242,35 @@ pub(super) fn cost(document: &Document) -> Section {
         notes,
         table: document.price.is_some().then_some(table),
     }
+}
+
+/// What points cost on a machine that is busy a part of the time; its own table, so that both stay on a page.
+pub(super) fn at_utilizations(document: &Document) -> Option<Section> {
+    let mut table = Table::new([("point", Align::Left)]);
+    for utilization in &document.utilizations {
+        table.column(format!(
+            "blended at {} % utilization",
+            utilization.percent()
+        ));
+    }
+    for (row, measured) in measured(document) {
+        let mut cells = vec![row.point.to_string()];
+        for utilization in &document.utilizations {
+            let price = measured.price.as_ref();
+            let price = price.map(|p| p.at_utilization(utilization.share()).blended);
+            cells.push(shown(price.map(dollars)));
+        }
+        table.rows.push(cells);
+    }
+    let asked = !document.utilizations.is_empty() && !table.rows.is_empty();
+    (asked && document.price.is_some()).then(|| Section {
+        title: "Cost by utilization",
+        notes: vec![
+            "$/Mtok blended on a machine that is busy this share of the time: the price at full load divided by it."
+                .to_owned(),
+        ],
+        table: Some(table),
+    })
 }
 
 pub(super) fn methods(document: &Document) -> Option<Section> {

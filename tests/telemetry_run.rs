@@ -379,6 +379,11 @@ fn a_sensor_that_is_missing_costs_itself_alone_and_says_why() {
 fn ends_the_card(script: &Script, reason: &str) {
     // Longer blocks, so that the end comes within one.
     let bench = Bench::new(script).with_study("min_block_seconds = 0.2", "min_block_seconds = 4");
+    ends_the_card_at(&bench, reason);
+}
+
+#[track_caller]
+fn ends_the_card_at(bench: &Bench, reason: &str) {
     let ran = bench.run(&[]);
     assert_eq!(ran.code, 8, "{}", ran.said);
     let records = bench.records();
@@ -452,6 +457,26 @@ fn a_card_that_is_lost_between_short_blocks_ends_the_point_too() {
     let failures = failures.iter().filter(|record| record["type"] == "failure");
     assert_eq!(failures.count(), 1);
     bench.verifies();
+}
+
+/// The card is lost with its worker: the driver tells of it at the first reading after the death.
+#[track_caller]
+fn dies_with_its_worker(fault: &str) {
+    let script = with(|card| card.xid_of_child = Some(79));
+    // A generation takes 20 ms: within the first block.
+    let fault = format!("{ENGINE}[[fault]]\nkind = \"{fault}\"\nafter = 75\n");
+    let bench = Bench::new(&script).with_engine(ENGINE, &fault);
+    let bench = bench.with_study("min_block_seconds = 0.2", "min_block_seconds = 4");
+    ends_the_card_at(&bench, "XID 79: the card has fallen off the bus (worker ");
+}
+
+#[test]
+fn a_worker_that_dies_with_its_card_is_not_followed_by_another() {
+    std::thread::scope(|scope| {
+        for fault in ["abort", "segfault", "panic"] {
+            scope.spawn(move || dies_with_its_worker(fault));
+        }
+    });
 }
 
 #[test]

@@ -201,6 +201,13 @@ impl Escort for Watch {
             Self::Nothing | Self::Silent(_) => None,
         }
     }
+
+    fn lost_by_now(&self) -> Option<String> {
+        if let Self::Card { sampler, .. } = self {
+            sampler.wait_for_last_word(Monotonic.now(), PATIENCE);
+        }
+        self.lost()
+    }
 }
 
 /// Refuses a card of which the first reading holds nothing.

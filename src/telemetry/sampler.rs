@@ -232,12 +232,26 @@ impl Sampler {
     /// Waits until a reading was taken at `moment` or later; `false` when none came within
     /// `limit` or the card is lost. A driver that is silent already is not waited for once more.
     pub fn wait_for_reading(&self, moment: Nanos, limit: Duration) -> bool {
+        self.wait_while(limit, |board| lacks_reading(board, moment))
+    }
+
+    /// The same for a reading that has no XID error to tell: the driver tells one per reading, and the one that
+    /// ends the card may stand behind others.
+    pub fn wait_for_last_word(&self, moment: Nanos, limit: Duration) -> bool {
+        self.wait_while(limit, |board| {
+            let latest = board.latest.as_ref();
+            let xid = latest.and_then(|latest| latest.value(Sensor::Xid));
+            lacks_reading(board, moment) || xid.is_some()
+        })
+    }
+
+    /// Waits as long as something is `missing`; whether it came.
+    fn wait_while(&self, limit: Duration, missing: impl Fn(&Board) -> bool) -> bool {
         let limit = match self.state() {
             CardState::Answering | CardState::Lost { .. } => limit,
             CardState::Silent { .. } => Duration::ZERO,
         };
         let board = self.shared.board();
-        let missing = |board: &Board| board.history.last().is_none_or(|last| last < moment);
         let (board, _) = self
             .shared
             .news
@@ -262,6 +276,10 @@ impl Drop for Sampler {
         let running = |board: &mut Board| board.phase != Phase::Stopped;
         drop(self.shared.news.wait_timeout_while(board, PARTING, running));
     }
+}
+
+fn lacks_reading(board: &Board, moment: Nanos) -> bool {
+    board.history.last().is_none_or(|last| last < moment)
 }
 
 #[cfg(test)]

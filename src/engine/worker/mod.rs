@@ -264,6 +264,9 @@ pub trait Escort {
 
     /// Why the device is of no use any more. Nothing is tried on it then.
     fn lost(&self) -> Option<String>;
+
+    /// The same once the device was looked at again, for what took a worker may not have been heard of yet.
+    fn lost_by_now(&self) -> Option<String>;
 }
 
 /// Nobody accompanies a worker whose device nothing watches.
@@ -274,6 +277,10 @@ impl Escort for Unescorted {
     fn accompany(&self, _: Option<u32>) {}
 
     fn lost(&self) -> Option<String> {
+        None
+    }
+
+    fn lost_by_now(&self) -> Option<String> {
         None
     }
 }

@@ -17,7 +17,7 @@ use super::death::cause_of_death;
 use super::meter;
 use super::protocol::{Reply, Request};
 use super::stderr::StderrTail;
-use super::{Escort, Launcher, Loss, Worker, WorkerError};
+use super::{Escort, Launcher, Loss, Refusal, Worker, WorkerError};
 use crate::clock::Clock;
 use crate::engine::text::passages::Passages;
 use crate::record::observation::FailureKind;
@@ -187,7 +187,7 @@ impl Process {
                     // What a worker says from a card that is lost by then counts for nothing.
                     self.make_sure_of_card()?;
                     return match reply {
-                        Reply::Refused(refusal) => Err(refusal.into()),
+                        Reply::Refused(refusal) => Err(self.refused(refusal)),
                         reply => Ok(reply),
                     };
                 }
@@ -196,6 +196,23 @@ impl Process {
             }
             self.look_after(&mut wait)?;
         }
+    }
+
+    /// What a worker says no for. Where it blames the device, that may be lost and nobody heard of it yet.
+    fn refused(&mut self, refusal: Refusal) -> WorkerError {
+        let cause = match &refusal {
+            Refusal::Device { .. } => self.escort.lost_by_now(),
+            Refusal::OutOfMemory { .. }
+            | Refusal::Model { .. }
+            | Refusal::Unsupported { .. }
+            | Refusal::Storage { .. }
+            | Refusal::Invalid { .. } => None,
+        };
+        let Some(cause) = cause else {
+            return refusal.into();
+        };
+        self.kill();
+        self.lost(FailureKind::Crashed, format!("{cause} ({refusal})"))
     }
 
     /// Ends the worker when its card is lost.
@@ -272,7 +289,8 @@ impl Process {
         }
     }
 
-    /// What a child that says no more died of.
+    /// What a child that says no more died of: its card, where that is lost by then, for a card takes the worker
+    /// along before a reading tells of it.
     fn bury(&mut self) -> WorkerError {
         let status = self.child.wait();
         let stderr = self.stderr.lines();
@@ -282,6 +300,9 @@ impl Process {
             Ok(status) => cause_of_death(status, &stderr, starved),
             Err(error) => (FailureKind::Crashed, format!("the worker is lost: {error}")),
         };
+        if let Some(cause) = self.escort.lost_by_now() {
+            return self.lost(FailureKind::Crashed, format!("{cause} ({reason})"));
+        }
         WorkerError::Lost(Loss {
             kind,
             reason,

@@ -72,6 +72,8 @@ pub struct Card {
     pub processes: Vec<Process>,
     /// XID events.
     pub events: Vec<Event>,
+    /// The XID error that comes when a child of the process ends which was there for a second.
+    pub xid_of_child: Option<u64>,
 }
 
 impl Card {
@@ -117,6 +119,7 @@ impl Default for Card {
             sensors: Sensors::default(),
             processes: Vec::new(),
             events: Vec::new(),
+            xid_of_child: None,
         }
     }
 }

@@ -16,6 +16,9 @@ const FIRST_SLICE: usize = 0x1000;
 
 static DRIVER: OnceLock<Driver> = OnceLock::new();
 
+/// A child that was seen for as long is one that works.
+const WORKING_MS: u64 = 1_000;
+
 /// An NVML return code other than success.
 pub(crate) type Code = sys::nvmlReturn_t;
 
@@ -25,6 +28,8 @@ pub(crate) struct Driver {
     started: Instant,
     ticks: AtomicU64,
     calls: Mutex<BTreeMap<String, u64>>,
+    /// Children and when they were first seen.
+    children: Mutex<BTreeMap<u32, u64>>,
 }
 
 /// What a device handle stands for.
@@ -50,6 +55,7 @@ impl Driver {
             started: Instant::now(),
             ticks: AtomicU64::new(0),
             calls: Mutex::default(),
+            children: Mutex::default(),
         }))
     }
 
@@ -98,6 +104,19 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Whether a child that worked is among these no more, since this was asked last.
+    pub(crate) fn lost_child(&self, children: &[u32]) -> bool {
+        let now = self.now_ms();
+        let mut known = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = |child: &u32, since: &u64| !children.contains(child) && now - since > WORKING_MS;
+        let lost = known.iter().any(|(child, since)| gone(child, since));
+        known.retain(|child, _| children.contains(child));
+        for child in children {
+            known.entry(*child).or_insert(now);
+        }
+        lost
     }
 
     /// What a handle stands for.

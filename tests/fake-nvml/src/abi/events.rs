@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use nvml_wrapper_sys::bindings as sys;
 use sys::{nvmlDevice_t, nvmlReturn_t};
 
+use super::processes::children;
 use super::{INVALID, NO_INSTANCE, NOT_SUPPORTED, TIMEOUT, ask, ask_card, ask_device, put};
 use crate::state::Driver;
 
@@ -68,24 +69,26 @@ pub unsafe extern "C" fn nvmlEventSetWait_v2(
         let set = unsafe { &*set.cast::<Listening>() };
         let mut set = set.lock().map_err(|_| INVALID)?;
         for (index, given) in set.iter_mut() {
-            let events = &driver.script.cards[*index].events;
-            let Some(event) = events.get(*given) else {
-                continue;
-            };
-            if event.at_ms <= driver.now_ms() {
-                *given += 1;
-                return put(
-                    out,
-                    sys::nvmlEventData_t {
-                        device: Driver::handle(*index, None),
-                        eventType: c_ulonglong::from(sys::nvmlEventTypeXidCriticalError),
-                        eventData: event.xid,
-                        gpuInstanceId: NO_INSTANCE,
-                        computeInstanceId: NO_INSTANCE,
-                    },
-                );
+            let card = &driver.script.cards[*index];
+            let event = card.events.get(*given);
+            let scripted = event.filter(|event| event.at_ms <= driver.now_ms());
+            *given += usize::from(scripted.is_some());
+            let of_child = card.xid_of_child;
+            let of_child = || of_child.filter(|_| driver.lost_child(&children()));
+            if let Some(xid) = scripted.map(|event| event.xid).or_else(of_child) {
+                return put(out, xid_event(*index, xid));
             }
         }
         Err(TIMEOUT)
     })
+}
+
+fn xid_event(card: usize, xid: u64) -> sys::nvmlEventData_t {
+    sys::nvmlEventData_t {
+        device: Driver::handle(card, None),
+        eventType: c_ulonglong::from(sys::nvmlEventTypeXidCriticalError),
+        eventData: xid,
+        gpuInstanceId: NO_INSTANCE,
+        computeInstanceId: NO_INSTANCE,
+    }
 }

@@ -9,7 +9,7 @@ use super::{INVALID, NO_INSTANCE, TOO_SMALL, ask_device, put};
 use crate::script::{Owner, Process};
 
 /// Ids of the children of this process, all threads.
-fn children() -> Vec<u32> {
+pub(super) fn children() -> Vec<u32> {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten();
     tasks
         .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok())

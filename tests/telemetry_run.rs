@@ -815,6 +815,44 @@ fn required_telemetry_that_ends_in_mid_run_is_an_error_after_the_reports() {
     bench.verifies();
 }
 
+/// Power and the energy counter answer 100 times, for 5 s, and then no more.
+fn losing_power() -> Script {
+    let questions = [
+        "nvmlDeviceGetPowerUsage",
+        "nvmlDeviceGetTotalEnergyConsumption",
+        "field:185",
+        "field:186",
+    ];
+    let silent = questions.map(|name| Fault::fails_after(name, 100, 999));
+    failing(silent.into())
+}
+
+#[test]
+fn sensors_that_fall_silent_one_by_one_are_doubted_and_fail_what_requires_them() {
+    let long = |script: &Script| {
+        Bench::new(script).with_study("min_block_seconds = 0.2", "min_block_seconds = 2")
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let bench = long(&losing_power());
+            let message =
+                "no answer of energy_mj, power_mw, power_average_mw, power_instant_mw for";
+            refuses(&bench, "sensors_silent", message);
+            assert!(bench.report().contains(message), "{}", bench.report());
+        });
+        scope.spawn(|| {
+            let bench = long(&losing_power());
+            let ran = bench.run(&["--require-telemetry"]);
+            assert_eq!(ran.code, 5, "{}", ran.said);
+            let reason = "telemetry is required: bf16 b";
+            assert!(ran.said.contains(reason), "{}", ran.said);
+            assert!(ran.said.contains("no answer of energy_mj"), "{}", ran.said);
+            assert_eq!(ran.json["points"].as_array().unwrap().len(), 2);
+            bench.verifies();
+        });
+    });
+}
+
 #[test]
 fn scripted_time_has_no_readings_and_says_so() {
     let bench = Bench::new(&driver(Card::working())).with_engine("clock = \"machine\"\n", "");

@@ -11,11 +11,12 @@ use super::plan::{Prepared, ask};
 use super::plan_text;
 use super::progress::Progress;
 use super::signals::Interrupts;
-use super::watch::{Requirement, Watch};
+use super::watch::{Requirement, Watch, refuse};
 use super::{quality, reports};
 use crate::clock::{Clock as _, Monotonic};
 use crate::engine::worker::{Escort as _, Holding, Prompted, Refusal, WorkerError};
 use crate::measure::{self, Job, MeasureError, Outlets, Planned, Target};
+use crate::metrics::verdict::Verdict;
 use crate::quality::Ended;
 use crate::record::observation::{EndStatus, Record, SkipCause};
 use crate::record::store::Writer;
@@ -79,6 +80,7 @@ pub(super) fn run(args: &RunArgs) -> Result<Exit, CliError> {
     // Asked before the reports are written: what the driver does later is of no matter to the run.
     let failing = found.watch.failing();
     let document = reports::tell(&folder, &args.study)?;
+    let failing = failing.or_else(|| fell_silent(&document));
     match (ended.status, requirement(args), failing) {
         (EndStatus::Interrupted, _, _) => Ok(interrupts.exit()),
         (EndStatus::Complete, Requirement::Required, Some(error)) => Err(error),
@@ -230,6 +232,17 @@ fn with_sensors(mut record: Record, watch: &Watch) -> Record {
         | Record::Unscored(_) => {}
     }
     record
+}
+
+/// Why a run that needs sensors lacks some of them for part of the time.
+fn fell_silent(document: &Document) -> Option<CliError> {
+    document.warnings.iter().find_map(|warning| {
+        let (point, Verdict::SensorsSilent(silence)) = (warning.point?, &warning.verdict) else {
+            return None;
+        };
+        let reason = format!("{point}: {silence}");
+        Some(refuse(&reason).hint(warning.verdict.remedy()))
+    })
 }
 
 /// The exit code that the results mean.

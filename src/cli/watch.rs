@@ -280,7 +280,7 @@ pub(super) enum Requirement {
     Optional,
 }
 
-fn refuse(reason: &str) -> CliError {
+pub(super) fn refuse(reason: &str) -> CliError {
     CliError::new(
         Exit::Device,
         anyhow::anyhow!("telemetry is required: {reason}"),

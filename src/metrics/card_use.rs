@@ -360,6 +360,21 @@ mod tests {
     }
 
     #[test]
+    fn a_mean_ends_where_its_sensor_fell_silent() {
+        let mut script = script(&[]);
+        let sensors = script.last_block_mut().sensors.as_mut().unwrap();
+        // Every second, 100 W, then no answer any more; prompts are read for 2 s.
+        sensors.at_ns = [10, 11, 12, 13, 14]
+            .map(|s| moment(s).monotonic_ns)
+            .to_vec();
+        let power = vec![Some(100_000), Some(200_000), None, None, None];
+        sensors.columns = [("power_mw".to_owned(), power)].into();
+        let seen = of(&script);
+        is_close(seen.prefill.power_watts, 150.0);
+        assert_eq!(seen.decode.power_watts, None);
+    }
+
+    #[test]
     fn what_any_block_has_a_reading_of_is_not_absent() {
         let mut script = script(&[("power_mw", [Some(1); 4])]);
         let measured = point(1, 100, 3);

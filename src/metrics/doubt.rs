@@ -5,8 +5,8 @@ use super::facts::Facts;
 use super::foreign::{self, Others};
 use super::latency::{Drift, Latency};
 use super::roofline::Roofline;
-use super::sensors;
 use super::verdict::{Verdict, Warning};
+use super::{sensors, silence};
 use crate::record::card::{CardFacts, Sensors};
 use crate::record::machine::DeviceKind;
 use crate::record::observation::{Block, EndStatus};
@@ -328,6 +328,8 @@ fn of_sensors(facts: &Facts<'_>, blocks: &[&Block], roofline: Option<&Roofline>)
         longest_gap: gap.periods,
         silence: gap.silence,
     }));
+    let silent = silence::fallen(facts, blocks).into_iter();
+    verdicts.extend(silent.map(Verdict::SensorsSilent));
     verdicts
 }
 
@@ -668,6 +670,73 @@ mod tests {
         assert!(whole.1.starts_with("free a processor core"), "{}", whole.1);
         let part = degraded(&[("power_mw", [1; 4])], &[own]);
         assert_eq!(part, ("no reading for 4 periods".to_owned(), whole.1));
+    }
+
+    /// A block read every 0.1 s over its 1.5 s, in which power answers as told.
+    fn answering(power: [Option<u64>; 16]) -> Script {
+        let mut script = card(&[]);
+        script.last_block_mut().sensors = Some(Sensors {
+            period_ns: Nanos::new(STEP),
+            at_ns: (0..16)
+                .map(|n| moment(10).monotonic_ns + Nanos::new(n * STEP))
+                .collect(),
+            columns: [
+                ("power_mw".to_owned(), power.to_vec()),
+                ("temperature_c".to_owned(), vec![Some(40); 16]),
+            ]
+            .into(),
+            absent: [("power_mw".to_owned(), "no permission to read it".to_owned())].into(),
+        });
+        script
+    }
+
+    #[test]
+    fn a_sensor_that_falls_silent_beside_others_is_doubted_by_its_share_of_the_time() {
+        let mut power = [Some(400_000); 16];
+        power[10..].fill(None);
+        let script = answering(power);
+        assert_eq!(codes(&script), ["sensors_silent"]);
+        let facts = script.facts();
+        let latency = Latency::of(&facts, measured_point()).unwrap();
+        let verdict = &of_point(&facts, &latency, None)[0].verdict;
+        // Half a second of the one block of three in which power was looked for, and of 4.5 s in all.
+        assert_eq!(
+            verdict.to_string(),
+            "no answer of power_mw for 11 % of the time: no permission to read it"
+        );
+        assert!(verdict.invalidates() && verdict.remedy().contains("dmesg"));
+    }
+
+    #[test]
+    fn a_sensor_that_misses_a_reading_or_two_is_not_silent() {
+        let mut power = [Some(400_000); 16];
+        power[3..5].fill(None);
+        power[14..].fill(None);
+        assert!(codes(&answering(power)).is_empty());
+    }
+
+    #[test]
+    fn a_sensor_that_never_answered_has_not_fallen_silent() {
+        let mut script = answering([None; 16]);
+        let sensors = script.last_block_mut().sensors.as_mut().unwrap();
+        sensors.columns.remove("power_mw");
+        assert!(codes(&script).is_empty());
+        script.device_mut().before = Some(Box::new(Sensors {
+            at_ns: vec![moment(5).monotonic_ns],
+            columns: [("power_mw".to_owned(), vec![Some(70_000)])].into(),
+            ..Sensors::default()
+        }));
+        assert_eq!(codes(&script), ["sensors_silent"]);
+    }
+
+    #[test]
+    fn a_sensor_that_is_asked_once_a_second_may_be_silent_in_between() {
+        let mut script = answering([Some(400_000); 16]);
+        let sensors = script.last_block_mut().sensors.as_mut().unwrap();
+        let mut count = vec![None; 16];
+        count[2] = Some(1);
+        sensors.columns.insert("process_count".to_owned(), count);
+        assert!(codes(&script).is_empty());
     }
 
     #[test]

@@ -15,5 +15,6 @@ pub mod latency;
 pub mod quality;
 pub mod roofline;
 pub mod sensors;
+pub mod silence;
 pub mod stats;
 pub mod verdict;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::energy::Window;
+use super::silence::silent_spans;
 use crate::record::card::Sensors;
 use crate::record::observation::Block;
 use crate::record::sensor::{NOT_READ, SAMPLER_CPU, Sensor};
@@ -108,16 +109,20 @@ pub(crate) struct Held {
     pub(crate) time: Seconds,
 }
 
-/// The readings of one sensor with the time for which each held, until the next one, cut to the windows.
+/// The readings of one sensor with the time for which each held, until the next one or until the sensor fell
+/// silent, cut to the windows.
 pub(crate) fn held(sensors: &Sensors, sensor: &str, windows: &[Window]) -> Vec<Held> {
     let read = times_of(sensors, sensor);
-    let ends = read.iter().skip(1).map(|(at, _)| *at);
-    let ends = ends.chain([Nanos::new(u64::MAX)]);
-    let spans = read.iter().zip(ends);
-    cut(
-        spans.map(|(&(from, value), to)| (Window { from, to }, value)),
-        windows,
-    )
+    let silent = silent_spans(sensors, sensor);
+    let next = read.iter().skip(1).map(|(at, _)| *at);
+    let next = next.chain([Nanos::new(u64::MAX)]);
+    let spans = read.iter().zip(next).map(|(&(from, value), next)| {
+        let mut silent = silent.iter().map(|silence| silence.from);
+        let to = silent.find(|silence| *silence > from).unwrap_or(next);
+        let to = to.min(next);
+        (Window { from, to }, value)
+    });
+    cut(spans, windows)
 }
 
 /// The same of a sensor whose readings are means since the one before; nothing is known of the time before
@@ -140,7 +145,7 @@ fn times_of(sensors: &Sensors, sensor: &str) -> Vec<(Nanos, u64)> {
 }
 
 /// The time that each span shares with each window.
-fn cut(spans: impl Iterator<Item = (Window, u64)>, windows: &[Window]) -> Vec<Held> {
+pub(super) fn cut(spans: impl Iterator<Item = (Window, u64)>, windows: &[Window]) -> Vec<Held> {
     let mut held = Vec::new();
     for (span, value) in spans {
         for window in windows {
@@ -217,20 +222,21 @@ pub(crate) fn longest_gap(blocks: &[&Block]) -> Option<Gap> {
     gaps.max_by(|a, b| a.periods.total_cmp(&b.periods))
 }
 
-/// Why the driver fell silent. It leaves its reason at sensors that were read before; where nothing was
+/// Why the driver fell silent. It leaves its reason at every sensor that was read before; where nothing was
 /// read, the reason that most sensors share is that of the silence, and not one of their own.
 fn silence(sensors: &Sensors) -> Option<String> {
-    let read = |sensor: &str| of(sensors, sensor).next().is_some();
-    let mut columns = sensors.columns.keys();
-    let some = columns.any(|sensor| sensor != SAMPLER_CPU && read(sensor));
+    let speaking = |sensor: &&String| !matches!(sensor.as_str(), SAMPLER_CPU | XID);
+    let read = |sensor: &String| of(sensors, sensor).next().is_some();
+    let columns = sensors.columns.keys().filter(speaking);
+    let some = columns.filter(|sensor| read(sensor)).count();
     let mut shares: BTreeMap<&str, usize> = BTreeMap::new();
     for (sensor, reason) in &sensors.absent {
-        if !some || read(sensor) {
+        if some == 0 || (read(sensor) && speaking(&sensor)) {
             *shares.entry(reason).or_default() += 1;
         }
     }
-    let (reason, _) = shares.into_iter().max_by_key(|(_, sensors)| *sensors)?;
-    (reason != NOT_READ).then(|| reason.to_owned())
+    let (reason, count) = shares.into_iter().max_by_key(|(_, sensors)| *sensors)?;
+    (reason != NOT_READ && count >= some).then(|| reason.to_owned())
 }
 
 /// The longest pause between readings, and to the ends of the window where none lies beyond them.

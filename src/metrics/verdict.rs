@@ -7,6 +7,7 @@ use super::implausible::Implausible;
 use super::latency::Drift;
 use super::roofline::Exceeded;
 use super::sensors::Throttling;
+use super::silence::Silence;
 use crate::study::model::Precision;
 use crate::study::workload::PointId;
 
@@ -124,6 +125,8 @@ pub enum Verdict {
         /// How often after that.
         more: usize,
     },
+    /// Sensors fell silent while others still answered.
+    SensorsSilent(Silence),
     /// No sensor could be read on a card.
     TelemetryMissing {
         /// Why, where the record says so.
@@ -206,6 +209,7 @@ impl Verdict {
             Self::MemoryNearLimit { .. } => "memory_near_limit",
             Self::TelemetryDegraded { .. } => "telemetry_degraded",
             Self::Implausible { .. } => "implausible_readings",
+            Self::SensorsSilent(_) => "sensors_silent",
             Self::TelemetryMissing { .. } => "telemetry_missing",
             Self::LimitsMissing => "limits_missing",
             Self::EventTime { .. } => "event_time",
@@ -269,7 +273,8 @@ impl Verdict {
             }
             Self::TelemetryDegraded {
                 silence: Some(_), ..
-            } => {
+            }
+            | Self::SensorsSilent(_) => {
                 "look for driver errors (dmesg | grep NVRM), restart the driver or the machine, and run again"
             }
             Self::Implausible { .. } => {
@@ -318,6 +323,7 @@ impl Verdict {
             Self::MemoryNearLimit { used_bytes, .. } => *used_bytes as f64,
             Self::TelemetryDegraded { longest_gap, .. } => *longest_gap,
             Self::Implausible { more, .. } => *more as f64,
+            Self::SensorsSilent(silence) => silence.share,
             Self::EventTime { disagreement } => disagreement.abs(),
             Self::InCache { bytes } => -bytes,
             Self::InvalidGenerations { count, .. } => *count as f64,
@@ -368,6 +374,7 @@ impl Verdict {
             | Self::MemoryNearLimit { .. }
             | Self::TelemetryDegraded { .. }
             | Self::Implausible { .. }
+            | Self::SensorsSilent(_)
             | Self::TelemetryMissing { .. }
             | Self::LimitsMissing
             | Self::EventTime { .. }

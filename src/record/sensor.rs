@@ -1,5 +1,7 @@
 //! The sensors of a card and the columns that hold their readings.
 
+use crate::units::Nanos;
+
 /// Column of the processor time that the sampling thread has used when a reading begins to be written
 /// down: what sampling costs this machine, and no sensor of the card.
 pub const SAMPLER_CPU: &str = "sampler_cpu_ns";
@@ -117,6 +119,37 @@ impl Sensor {
             Self::GpmTensorActivity => "gpm_tensor_activity_permille",
             Self::GpmDramBandwidth => "gpm_dram_bandwidth_permille",
             Self::Xid => "xid",
+        }
+    }
+
+    /// How far its readings lie apart at least. What changes rarely or costs much is asked once a second: a
+    /// PCIe question alone holds the caller for the 20 ms over which the driver counts. GPM compares two
+    /// samples, which need some time between them. The others are in every reading.
+    pub const fn interval(self) -> Nanos {
+        match self {
+            Self::Energy
+            | Self::Power
+            | Self::PowerAverage
+            | Self::PowerInstant
+            | Self::GpuUtilization
+            | Self::MemoryUtilization
+            | Self::MemoryUsed
+            | Self::SmClock
+            | Self::MemoryClock
+            | Self::Temperature
+            | Self::ThrottleReasons
+            | Self::Xid => Nanos::new(0),
+            Self::GpmSmActivity
+            | Self::GpmSmOccupancy
+            | Self::GpmTensorActivity
+            | Self::GpmDramBandwidth => Nanos::new(100_000_000),
+            Self::ProcessMemory
+            | Self::ProcessCount
+            | Self::PcieRx
+            | Self::PcieTx
+            | Self::EccEnabled
+            | Self::EccUncorrected
+            | Self::MigEnabled => Nanos::new(1_000_000_000),
         }
     }
 }

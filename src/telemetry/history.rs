@@ -108,8 +108,11 @@ impl History {
             let name = sensor.column().to_owned();
             let column: Vec<_> = rows().map(|row| row.values[sensor as usize]).collect();
             if column.iter().any(Option::is_some) {
-                if let Some(silence) = silence.filter(|_| self.last() < Some(to)) {
-                    sensors.absent.insert(name.clone(), silence.to_owned());
+                let silence = silence.filter(|_| self.last() < Some(to));
+                let why = silence.map(str::to_owned);
+                let why = why.or_else(|| self.fell_silent(sensor, &sensors.at_ns, &column));
+                if let Some(why) = why {
+                    sensors.absent.insert(name.clone(), why);
                 }
                 sensors.columns.insert(name, column);
             } else if let Some(reason) =
@@ -148,6 +151,14 @@ impl History {
             sensors.columns.insert(name.to_owned(), column);
         }
         sensors
+    }
+
+    /// Why a sensor that was read within a cut had no value when it was asked after that, within it.
+    fn fell_silent(&self, sensor: Sensor, at: &[Nanos], column: &[Option<u64>]) -> Option<String> {
+        let answered = column.iter().rposition(Option::is_some)?;
+        let last = self.reasons[sensor as usize]?;
+        let after = *at.get(answered + 1)?;
+        (last.absence != Absence::Quiet && last.at >= after).then(|| last.absence.to_string())
     }
 
     /// Why a sensor is absent from a cut whose first reading is of `since`; `None` for one that had nothing
@@ -230,6 +241,27 @@ mod tests {
         };
         assert_eq!(reason(5), "no worker was running");
         assert_eq!(reason(25), "not read within this window");
+    }
+
+    #[test]
+    fn a_sensor_that_fell_silent_is_a_column_with_its_reason() {
+        let mut history = History::new();
+        for (at, power) in [
+            (10, Ok(7)),
+            (20, Ok(7)),
+            (30, Err(Absence::NoPermission)),
+            (40, Err(Absence::NoPermission)),
+        ] {
+            let mut reading = Reading::default();
+            reading.set(Sensor::Power, power);
+            history.push(Nanos::new(at), Nanos::new(at), &reading);
+        }
+        let cut = |to| history.cut(Nanos::new(5), Nanos::new(to), None);
+        let fallen = cut(40);
+        let power = [Some(7), Some(7), None, None];
+        assert_eq!(fallen.columns["power_mw"], power);
+        assert_eq!(fallen.absent["power_mw"], "no permission to read it");
+        assert!(!cut(15).absent.contains_key("power_mw"));
     }
 
     #[test]

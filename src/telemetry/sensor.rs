@@ -91,26 +91,9 @@ impl Question {
         }
     }
 
-    /// How long to wait before putting it again. What changes rarely or costs much is asked once a
-    /// second: a PCIe question alone holds the caller for the 20 ms over which the driver counts. GPM
-    /// compares two samples, which need some time between them.
+    /// How long to wait before putting it again.
     pub const fn interval(self) -> Nanos {
-        match self {
-            Self::Energy
-            | Self::Power
-            | Self::PowerFields
-            | Self::Utilization
-            | Self::Memory
-            | Self::SmClock
-            | Self::MemoryClock
-            | Self::Temperature
-            | Self::Throttle
-            | Self::Events => Nanos::new(0),
-            Self::Gpm => Nanos::new(100_000_000),
-            Self::Processes | Self::PcieRx | Self::PcieTx | Self::Ecc | Self::Mig => {
-                Nanos::new(1_000_000_000)
-            }
-        }
+        self.sensors()[0].interval()
     }
 }
 

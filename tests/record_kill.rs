@@ -43,6 +43,7 @@ fn record(number: usize) -> Record {
         threads: None,
         card: None,
         before: None,
+        rested_ns: None,
     }))
 }
 

@@ -953,6 +953,32 @@ fn energy_is_shown_per_phase_gross_and_net() {
     assert!(html.contains(caption), "{html}");
 }
 
+#[test]
+fn a_card_that_a_program_has_just_left_is_waited_for() {
+    let script = with(|card| {
+        let cooling = Series::steps(&[(0, 250_000), (4_000, 100_000)]);
+        card.sensors.power_mw = cooling.clone();
+        card.sensors.power_instant_mw = cooling;
+    });
+    let bench = Bench::lacking(&script, &["nvmlDeviceGetTotalEnergyConsumption"]);
+    std::fs::write(bench.folder.path().join("study.toml"), ENERGY_STUDY).unwrap();
+    // Enough for the blocks and not for those of energy, which are of no matter here.
+    let ran = bench.run(&["--max-minutes", "0.1"]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    assert!(ran.said.contains("not at rest"), "{}", ran.said);
+    assert_eq!(ran.warnings("unrest"), Vec::<&str>::new());
+    is_near(&ran.json["points"][0]["idle_watts"], 100.0);
+    let records = bench.records();
+    let device = records.iter().find(|r| r["type"] == "device").unwrap();
+    // The power is steady for 5 s when 9 have gone, of which 6 are read in any case.
+    let rested = device["rested_ns"].as_u64().unwrap();
+    assert!(
+        (1_000_000_000..10_000_000_000).contains(&rested),
+        "{rested}"
+    );
+    bench.verifies();
+}
+
 #[track_caller]
 fn is_integrated(card: Card, missing: &[&str], reason: &str) {
     let (bench, ran) = energy(&driver(card), missing);

@@ -1,12 +1,12 @@
 //! The device of a run: what it is, what watches it, and what it can do at most.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::args::RunArgs;
 use super::exit::{CliError, Exit};
 use super::plan::Prepared;
 use super::progress::Progress;
+use super::rest::AtRest;
 use super::run::{requirement, target};
 use super::watch::Watch;
 use crate::engine::worker::{Escort, Launcher, Order, Prompted, Refusal, WorkerError};
@@ -17,11 +17,6 @@ use crate::study::plan::Machine;
 use crate::study::spec::{Measure, Target};
 use crate::telemetry::unavailable::Unavailable;
 use crate::units::{Bytes, BytesPerSecond, FlopPerSecond};
-
-/// How long the card is read before the first worker: twice the second over which the driver averages.
-const IDLE: Duration = Duration::from_secs(2);
-/// The same where net energy is wanted, which needs the power of 5 s at rest.
-const IDLE_FOR_ENERGY: Duration = Duration::from_secs(6);
 
 /// The device as it was found.
 pub(super) struct Found {
@@ -59,8 +54,12 @@ impl Found {
         processes: &mut Prompted,
         progress: &Progress,
     ) -> Result<Self, CliError> {
-        let energy = prepared.study.measure.energy;
-        self.device = look_at_card(self.device, &self.watch, energy, progress);
+        let at_rest = AtRest {
+            watch: &self.watch,
+            progress,
+            interrupt: &processes.processes.interrupt,
+        };
+        self.device = at_rest.look_at(self.device, &prepared.study.measure);
         self.lost().map_or(Ok(()), Err)?;
         if limits_of(before).next().is_none() {
             self.peaks = self.measure_limits(&first_order(prepared), processes, progress)?;
@@ -161,30 +160,5 @@ fn do_without(error: WorkerError, progress: &Progress) -> Result<Vec<Peak>, CliE
         WorkerError::Refused(_) | WorkerError::CardLost { .. } | WorkerError::Interrupted => {
             Err(error.into())
         }
-    }
-}
-
-/// Adds what the driver says of the card, and what the card does before a worker runs on it.
-fn look_at_card(device: Device, watch: &Watch, energy: bool, progress: &Progress) -> Device {
-    let Some(card) = watch.facts().cloned() else {
-        return device;
-    };
-    let time = if energy { IDLE_FOR_ENERGY } else { IDLE };
-    progress.line(&format!(
-        "reading {} at rest for {:.0} s",
-        device.name,
-        time.as_secs_f64()
-    ));
-    let before = watch.calm_before(time).map(Box::new);
-    for finding in watch.remarks() {
-        let remedy = finding.remedy.unwrap_or_default();
-        progress.line(&format!("{}: {} → {remedy}", finding.what, finding.state));
-    }
-    Device {
-        driver: device.driver.or_else(|| card.driver.clone()),
-        cuda: device.cuda.or_else(|| card.cuda.clone()),
-        card: Some(Box::new(card)),
-        before,
-        ..device
     }
 }

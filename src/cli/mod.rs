@@ -30,6 +30,7 @@ mod quantize;
 #[cfg(test)]
 mod readme;
 mod reports;
+mod rest;
 mod run;
 mod schema;
 mod signals;

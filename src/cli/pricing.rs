@@ -180,6 +180,7 @@ mod tests {
             threads,
             card: None,
             before: None,
+            rested_ns: None,
         }
     }
 

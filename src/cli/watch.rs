@@ -106,6 +106,18 @@ impl Watch {
         Some(sampler.cut(window.from, window.to))
     }
 
+    /// What the card did for so long until some time from now; `None` where it is not read any more.
+    pub(super) fn calm_later(&self, from_now: Duration, time: Duration) -> Option<Sensors> {
+        let Self::Card { sampler, .. } = self else {
+            return None;
+        };
+        let nanos = |time: Duration| time.as_nanos() as u64;
+        let to = Monotonic.now() + Nanos::new(nanos(from_now));
+        let from = Nanos::new(to.value() - nanos(time));
+        let read = sampler.wait_for_reading(to, from_now + PATIENCE);
+        read.then(|| sampler.cut(from, to))
+    }
+
     /// What the card does after everything was measured, and what no block has told of.
     pub(super) fn calm_after(&self, time: Duration) -> Option<Sensors> {
         let (sampler, window) = self.at_rest(time)?;

@@ -1,7 +1,7 @@
 //! From facts to verdicts: what is in doubt about the run and about each point.
 
-use super::energy::GAP_PERIODS;
-use super::facts::Facts;
+use super::energy::{GAP_PERIODS, Unrest};
+use super::facts::{Facts, Sitting};
 use super::foreign::{self, Others};
 use super::latency::{Drift, Latency};
 use super::roofline::Roofline;
@@ -60,6 +60,7 @@ pub fn of_run(facts: &Facts<'_>) -> Vec<Warning> {
     }
     verdicts.extend(telemetry_missing(facts));
     verdicts.extend(limits_missing(facts));
+    verdicts.extend(unrest(facts));
     match foreign::others(facts) {
         Some(Others::Seen(seen)) => verdicts.extend(seen.into_iter().map(Verdict::ForeignUse)),
         Some(Others::CannotTell) => verdicts.push(Verdict::ForeignUseUnknown),
@@ -90,6 +91,14 @@ fn telemetry_missing(facts: &Facts<'_>) -> Option<Verdict> {
     let on_card = facts.device.is_some_and(|d| d.kind == DeviceKind::Cuda) || reason.is_some();
     let silent = !blocks.iter().any(|block| sensors::any(block));
     (on_card && silent && !blocks.is_empty()).then_some(Verdict::TelemetryMissing { reason })
+}
+
+/// What was not steady in the newest idle power that is not, where energy is asked for.
+fn unrest(facts: &Facts<'_>) -> Option<Verdict> {
+    let asked = facts.session.study.measure.energy;
+    let mut before = facts.sittings.iter().rev().filter_map(Sitting::before);
+    let unrest = before.find_map(Unrest::of).filter(|_| asked);
+    unrest.map(Verdict::Unrest)
 }
 
 /// Points of a device, and not a limit of it.
@@ -754,6 +763,25 @@ mod tests {
         let mut told = of_run(&script.facts());
         told.retain(|warning| !calm.contains(warning));
         assert_eq!(told, [of_the_run(Verdict::Xid { number: 31 })]);
+        assert!(told[0].verdict.invalidates());
+    }
+
+    #[test]
+    fn an_idle_power_that_was_not_steady_is_doubted_where_energy_is_asked_for() {
+        let mut script = script();
+        script.peak(Limit::Read { buffer_bytes: 1 }, 1, &[1]);
+        script.end(EndStatus::Complete);
+        let watts = (0..13).map(|n| Some(200_000 - n * 5_000));
+        script.device_mut().before = Some(Box::new(Sensors {
+            period_ns: Nanos::new(5 * STEP),
+            at_ns: (0..13).map(|n| Nanos::new(n * 5 * STEP)).collect(),
+            columns: [("power_mw".to_owned(), watts.collect())].into(),
+            ..Sensors::default()
+        }));
+        assert!(of_run(&script.facts()).is_empty());
+        script.session_mut().study.measure.energy = true;
+        let told = of_run(&script.facts());
+        assert_eq!(told[0].verdict.code(), "unrest");
         assert!(told[0].verdict.invalidates());
     }
 

@@ -8,11 +8,13 @@ mod no_energy;
 mod plausible;
 mod point;
 mod readings;
+mod rest;
 mod window;
 
 pub use no_energy::NoEnergy;
 pub use plausible::{Implausible, implausible};
 pub use point::PointEnergy;
+pub use rest::Unrest;
 pub(crate) use window::GAP_PERIODS;
 pub use window::{Window, gaps};
 
@@ -187,15 +189,20 @@ impl PhaseEnergy {
 /// Mean power of an idle card, over the last 5 s of `sensors`: a card that a program has just left takes
 /// a moment to come to rest.
 pub fn idle_power(sensors: &Sensors) -> Result<Watts, NoEnergy> {
+    let window = idle_window(sensors)?;
+    let (energy, _) = Energy::of(sensors, window).best()?;
+    Ok(energy / window.duration())
+}
+
+/// The last 5 s of readings at rest.
+fn idle_window(sensors: &Sensors) -> Result<Window, NoEnergy> {
     let (Some(&first), Some(&to)) = (sensors.at_ns.first(), sensors.at_ns.last()) else {
         return Err(NoEnergy::NoSensors);
     };
     long_enough(Window { from: first, to }, MIN_IDLE)?;
     let last = (MIN_IDLE.value() * 1e9) as u64;
     let from = Nanos::new(to.value().saturating_sub(last)).max(first);
-    let window = Window { from, to };
-    let (energy, _) = Energy::of(sensors, window).best()?;
-    Ok(energy / window.duration())
+    Ok(Window { from, to })
 }
 
 /// Energy that the whole building draws for the energy that the card draws; 1 and above.

@@ -321,6 +321,7 @@ fn device() -> Device {
         threads: Some(2),
         card: None,
         before: None,
+        rested_ns: None,
     }
 }
 

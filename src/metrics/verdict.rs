@@ -2,6 +2,7 @@
 
 mod words;
 
+use super::energy::Unrest;
 use super::foreign::ForeignUse;
 use super::implausible::Implausible;
 use super::latency::Drift;
@@ -127,6 +128,8 @@ pub enum Verdict {
     },
     /// Sensors fell silent while others still answered.
     SensorsSilent(Silence),
+    /// The idle power that net energy is net of was read before the card was at rest.
+    Unrest(Unrest),
     /// No sensor could be read on a card.
     TelemetryMissing {
         /// Why, where the record says so.
@@ -210,6 +213,7 @@ impl Verdict {
             Self::TelemetryDegraded { .. } => "telemetry_degraded",
             Self::Implausible { .. } => "implausible_readings",
             Self::SensorsSilent(_) => "sensors_silent",
+            Self::Unrest(_) => "unrest",
             Self::TelemetryMissing { .. } => "telemetry_missing",
             Self::LimitsMissing => "limits_missing",
             Self::EventTime { .. } => "event_time",
@@ -280,6 +284,9 @@ impl Verdict {
             Self::Implausible { .. } => {
                 "use nothing that rests on this sensor; `mtok verify` lists every such reading; update the driver, or take another card"
             }
+            Self::Unrest(_) => {
+                "end what else uses the card, wait until `nvidia-smi` shows steady power, and run again"
+            }
             Self::TelemetryMissing { .. } => "see what `mtok doctor` says about NVML",
             Self::LimitsMissing => "free memory of the device; --resume measures them",
             Self::EventTime { .. } => {
@@ -336,6 +343,7 @@ impl Verdict {
             | Self::Xid { .. }
             | Self::CardLost { .. }
             | Self::WorkerLost { .. }
+            | Self::Unrest(_)
             | Self::TelemetryMissing { .. }
             | Self::LimitsMissing
             | Self::NoInterval { .. }
@@ -375,6 +383,7 @@ impl Verdict {
             | Self::TelemetryDegraded { .. }
             | Self::Implausible { .. }
             | Self::SensorsSilent(_)
+            | Self::Unrest(_)
             | Self::TelemetryMissing { .. }
             | Self::LimitsMissing
             | Self::EventTime { .. }

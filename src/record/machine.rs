@@ -61,6 +61,9 @@ pub struct Device {
     /// Sensor readings of the card before a worker started: what it does when nothing is measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<Sensors>>,
+    /// How long the card was waited for to come to rest, where its idle power was wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rested_ns: Option<Nanos>,
 }
 
 /// What a [`Peak`] is the limit of.

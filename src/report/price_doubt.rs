@@ -95,6 +95,7 @@ mod tests {
             threads: None,
             card: None,
             before: None,
+            rested_ns: None,
         };
         assert_eq!(is_other(&device, "h100-sxm"), expected, "{name}");
     }

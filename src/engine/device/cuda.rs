@@ -101,6 +101,7 @@ pub(super) fn facts(device: &CudaDevice) -> Result<machine::Device, EngineError>
         threads: None,
         card: None,
         before: None,
+        rested_ns: None,
     })
 }
 

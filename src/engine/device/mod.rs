@@ -69,6 +69,7 @@ fn cpu_facts() -> machine::Device {
         threads: u32::try_from(candle_core::utils::barrier_pool().n_workers() + 1).ok(),
         card: None,
         before: None,
+        rested_ns: None,
     }
 }
 

@@ -254,6 +254,7 @@ impl Script {
             threads: None,
             card: None,
             before: None,
+            rested_ns: None,
         }
     }
 }

@@ -27,6 +27,13 @@ pub(super) struct Point {
     value: u64,
 }
 
+impl Point {
+    /// The same of a reading of power.
+    pub(super) fn watts(self) -> Watts {
+        Watts::new(self.value as f64 / 1e3)
+    }
+}
+
 /// The readings of one sensor, those in which it was silent left out.
 fn column(sensors: &Sensors, sensor: &'static str) -> Result<Vec<Point>, NoEnergy> {
     let values = sensors

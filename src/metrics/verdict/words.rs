@@ -96,6 +96,7 @@ impl fmt::Display for Verdict {
             Self::Implausible { first, more: 0 } => write!(f, "{first}"),
             Self::Implausible { first, more } => write!(f, "{first}; {more} more like it"),
             Self::SensorsSilent(silence) => write!(f, "{silence}"),
+            Self::Unrest(unrest) => write!(f, "{unrest}"),
             Self::TelemetryMissing { reason: None } => {
                 f.write_str("no sensor of the card could be read")
             }

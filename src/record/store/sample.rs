@@ -103,6 +103,7 @@ pub(super) fn device() -> Device {
         threads: Some(2),
         card: None,
         before: None,
+        rested_ns: None,
     }
 }
 

@@ -192,7 +192,7 @@ fn a_gpm_metric_is_the_mean_since_the_sample_before() {
 #[test]
 fn the_facts_of_a_card_are_read() {
     let driver = Driver::new(&script(Card {
-        power_limit_mw: 500_000,
+        power_limit_mw: Series::Constant(500_000),
         ..Card::default()
     }));
     let probe = driver.open().unwrap();
@@ -415,7 +415,7 @@ fn numbers_that_cannot_be_are_absent_not_shown() {
 fn facts_that_cannot_be_are_absent_with_their_reason() {
     let driver = Driver::new(&script(Card {
         max_sm_clock_mhz: u32::MAX,
-        power_limit_mw: u32::MAX,
+        power_limit_mw: Series::Constant(u32::MAX.into()),
         memory_bytes: u64::MAX,
         ..Card::default()
     }));
@@ -758,7 +758,7 @@ fn a_card_in_order_needs_no_remedy() {
 #[test]
 fn what_is_out_of_order_comes_with_a_remedy() {
     let mut card = busy();
-    card.power_limit_mw = 450_000;
+    card.power_limit_mw = Series::Constant(450_000);
     card.persistence = false;
     card.gpm = false;
     card.ecc = None;

@@ -633,6 +633,20 @@ fn a_setting_that_changes_is_doubted() {
 }
 
 #[test]
+fn a_power_limit_or_an_applications_clock_that_changes_is_doubted() {
+    let later = |before: u64, after: u64| Series::steps(&[(0, before), (2_500, after)]);
+    let limit = with(|card| card.power_limit_mw = later(700_000, 500_000));
+    let clock = with(|card| {
+        card.application_clocks_mhz = Some([later(1_980, 1_410), Series::Constant(2_619)]);
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| doubts(&limit, "card_changed", "the power limit changed during"));
+        let message = "the applications clock of the SMs changed during the run";
+        scope.spawn(|| doubts(&clock, "card_changed", message));
+    });
+}
+
+#[test]
 fn an_xid_that_ends_a_program_is_doubted() {
     let events = vec![Event {
         at_ms: 3_000,
@@ -786,6 +800,8 @@ fn required_telemetry_of_a_card_without_any_sensor_is_refused_at_the_start() {
         "nvmlDeviceGetEccMode",
         "nvmlDeviceGetTotalEccErrors",
         "nvmlDeviceGetMigMode",
+        "nvmlDeviceGetEnforcedPowerLimit",
+        "nvmlDeviceGetApplicationsClock",
     ];
     let script = Script {
         faults: questions.map(|name| Fault::fails(name, 3)).into(),
@@ -1081,7 +1097,7 @@ fn the_doctor_names_what_a_report_would_lack() {
     let script = with(|card| {
         card.gpm = false;
         card.persistence = false;
-        card.power_limit_mw = 350_000;
+        card.power_limit_mw = Series::Constant(350_000);
     });
     let bench = Bench::new(&script);
     let output = bench.mtok(&["doctor"]);

@@ -36,13 +36,18 @@ const HOST_BOUND_UTILIZATION: f64 = 0.70;
 const HOST_BOUND_MBU: f64 = 0.40;
 /// The sensor whose absence says why there is no telemetry.
 const POWER: &str = Sensor::Power.column();
-/// What should stay as it is during a run, by sensor.
-const CHANGES: [(&str, &str); 3] = [
-    ("ecc_enabled", "ECC"),
-    ("mig_enabled", "MIG"),
+/// Settings of the card that should stay as they are through all sessions, by sensor.
+const SETTINGS: [(Sensor, &str); 5] = [
+    (Sensor::EccEnabled, "ECC"),
+    (Sensor::MigEnabled, "MIG"),
+    (Sensor::PowerLimit, "the power limit"),
     (
-        "ecc_uncorrected_count",
-        "the number of uncorrected memory errors",
+        Sensor::ApplicationSmClock,
+        "the applications clock of the SMs",
+    ),
+    (
+        Sensor::ApplicationMemoryClock,
+        "the applications clock of the memory",
     ),
 ];
 
@@ -111,27 +116,27 @@ fn limits_missing(facts: &Facts<'_>) -> Option<Verdict> {
     missing.then_some(Verdict::LimitsMissing)
 }
 
-/// Settings of the card that were not the same from before the first worker of a session to after its
-/// last one.
+/// Settings of the card that were not the same from before the first worker to after the last one, of whichever
+/// sessions, and errors of its memory that came during one: they are counted anew when the driver is.
 fn card_changes(facts: &Facts<'_>) -> Vec<Verdict> {
-    let changed = |sensor: &str| {
-        facts.sittings.iter().any(|sitting| {
-            let blocks = sitting.blocks.iter();
-            let before = sitting.before().into_iter();
-            let during = blocks.filter_map(|block| block.sensors.as_ref());
-            let all = before.chain(during).chain(sitting.after);
-            let mut readings = all.flat_map(|sensors| sensors::of(sensors, sensor));
-            let first = readings.next();
-            readings.any(|reading| Some(reading) != first)
-        })
+    let changed = |sittings: &[Sitting<'_>], sensor: Sensor| {
+        let all = sittings.iter().flat_map(Sitting::sensors);
+        let mut readings = all.flat_map(|sensors| sensors::of(sensors, sensor.column()));
+        let first = readings.next();
+        readings.any(|reading| Some(reading) != first)
     };
-    let within = CHANGES
-        .iter()
-        .filter(|(sensor, _)| changed(sensor))
-        .map(|&(_, what)| what);
-    let mut all: Vec<&'static str> = within.collect();
-    all.extend(settings_between_sessions(facts));
-    all.dedup();
+    let settings = SETTINGS.iter();
+    let settings = settings.filter(|(sensor, _)| changed(&facts.sittings, *sensor));
+    let mut all: Vec<&'static str> = settings.map(|&(_, what)| what).collect();
+    let mut each = facts.sittings.chunks(1);
+    if each.any(|sitting| changed(sitting, Sensor::EccUncorrected)) {
+        all.push("the number of uncorrected memory errors");
+    }
+    for what in settings_between_sessions(facts) {
+        if !all.contains(&what) {
+            all.push(what);
+        }
+    }
     all.into_iter()
         .map(|what| Verdict::CardChanged { what })
         .collect()
@@ -813,6 +818,34 @@ mod tests {
         let told = of_run(&first.facts());
         let mut words = told.iter().map(|warning| warning.verdict.to_string());
         assert!(words.any(|words| words == "the power limit changed during the run"));
+    }
+
+    #[test]
+    fn a_setting_that_its_sensor_shows_is_compared_through_all_sessions() {
+        let told = |settings: [(&'static str, u64); 2]| -> Vec<String> {
+            let mut all = Vec::new();
+            for setting in settings {
+                let mut session = card(&[(setting.0, [setting.1; 4])]);
+                session.end(EndStatus::Complete);
+                all.extend(session.records);
+            }
+            let mut script = script();
+            script.records = all;
+            let told = of_run(&script.facts()).into_iter();
+            let told = told.map(|warning| warning.verdict);
+            told.filter(|verdict| verdict.code() == "card_changed")
+                .map(|verdict| verdict.to_string())
+                .collect()
+        };
+        let clock = "application_sm_clock_mhz";
+        assert_eq!(
+            told([(clock, 1_980), (clock, 1_410)]),
+            ["the applications clock of the SMs changed during the run"]
+        );
+        assert!(told([(clock, 1_980), (clock, 1_980)]).is_empty());
+        // They are counted since the driver was loaded.
+        let errors = "ecc_uncorrected_count";
+        assert!(told([(errors, 2), (errors, 0)]).is_empty());
     }
 
     #[test]

@@ -58,6 +58,13 @@ impl<'a> Sitting<'a> {
     pub fn before(&self) -> Option<&'a Sensors> {
         self.device?.before.as_deref()
     }
+
+    /// Everything that its sensors said, in the order of time.
+    pub fn sensors(&self) -> impl Iterator<Item = &'a Sensors> {
+        let during = self.blocks.iter().copied();
+        let during = during.filter_map(|block| block.sensors.as_ref());
+        self.before().into_iter().chain(during).chain(self.after)
+    }
 }
 
 /// Records that belong to no session.

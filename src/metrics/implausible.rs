@@ -202,6 +202,9 @@ fn most(sensor: Sensor, card: Option<&CardFacts>) -> Option<u64> {
         | Sensor::PcieRx
         | Sensor::PcieTx
         | Sensor::EccUncorrected
+        | Sensor::PowerLimit
+        | Sensor::ApplicationSmClock
+        | Sensor::ApplicationMemoryClock
         | Sensor::Xid => None,
     }
 }

@@ -50,6 +50,12 @@ pub enum Sensor {
     EccUncorrected,
     /// Whether the card is divided into slices, 1 or 0.
     MigEnabled,
+    /// Power limit in force, the lowest of all that hold.
+    PowerLimit,
+    /// Clock of the SMs that programs are given (`nvidia-smi -ac`), where the card has such a setting.
+    ApplicationSmClock,
+    /// The same of the memory.
+    ApplicationMemoryClock,
     /// Share of time with a warp on the SMs, since the previous reading.
     GpmSmActivity,
     /// Warps on the SMs against the most that fit, since the previous reading.
@@ -67,7 +73,7 @@ impl Sensor {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every sensor, in the order of the enum.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::Energy,
         Self::Power,
         Self::PowerAverage,
@@ -86,6 +92,9 @@ impl Sensor {
         Self::EccEnabled,
         Self::EccUncorrected,
         Self::MigEnabled,
+        Self::PowerLimit,
+        Self::ApplicationSmClock,
+        Self::ApplicationMemoryClock,
         Self::GpmSmActivity,
         Self::GpmSmOccupancy,
         Self::GpmTensorActivity,
@@ -114,6 +123,9 @@ impl Sensor {
             Self::EccEnabled => "ecc_enabled",
             Self::EccUncorrected => "ecc_uncorrected_count",
             Self::MigEnabled => "mig_enabled",
+            Self::PowerLimit => "power_limit_mw",
+            Self::ApplicationSmClock => "application_sm_clock_mhz",
+            Self::ApplicationMemoryClock => "application_memory_clock_mhz",
             Self::GpmSmActivity => "gpm_sm_activity_permille",
             Self::GpmSmOccupancy => "gpm_sm_occupancy_permille",
             Self::GpmTensorActivity => "gpm_tensor_activity_permille",
@@ -149,7 +161,10 @@ impl Sensor {
             | Self::PcieTx
             | Self::EccEnabled
             | Self::EccUncorrected
-            | Self::MigEnabled => Nanos::new(1_000_000_000),
+            | Self::MigEnabled
+            | Self::PowerLimit
+            | Self::ApplicationSmClock
+            | Self::ApplicationMemoryClock => Nanos::new(1_000_000_000),
         }
     }
 }

@@ -38,6 +38,10 @@ pub enum Question {
     Ecc,
     /// MIG mode.
     Mig,
+    /// Power limit in force.
+    PowerLimit,
+    /// Clocks that programs are given.
+    ApplicationClocks,
 }
 
 impl Question {
@@ -45,7 +49,7 @@ impl Question {
     pub const COUNT: usize = Self::ALL.len();
 
     /// Every question, in the order in which a reading puts them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Energy,
         Self::Power,
         Self::PowerFields,
@@ -62,6 +66,8 @@ impl Question {
         Self::PcieTx,
         Self::Ecc,
         Self::Mig,
+        Self::PowerLimit,
+        Self::ApplicationClocks,
     ];
 
     /// The sensors that it answers.
@@ -88,6 +94,10 @@ impl Question {
             Self::PcieTx => &[Sensor::PcieTx],
             Self::Ecc => &[Sensor::EccEnabled, Sensor::EccUncorrected],
             Self::Mig => &[Sensor::MigEnabled],
+            Self::PowerLimit => &[Sensor::PowerLimit],
+            Self::ApplicationClocks => {
+                &[Sensor::ApplicationSmClock, Sensor::ApplicationMemoryClock]
+            }
         }
     }
 

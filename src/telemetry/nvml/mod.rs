@@ -214,6 +214,18 @@ impl Probe for NvmlProbe {
                     .map(|mode| u64::from(mode.current != 0));
                 reading.set(Sensor::MigEnabled, checked(mode, u64::MAX));
             }
+            Question::PowerLimit => {
+                let limit = self.card.enforced_power_limit();
+                reading.set(Sensor::PowerLimit, number(limit));
+            }
+            Question::ApplicationClocks => {
+                for (sensor, clock) in [
+                    (Sensor::ApplicationSmClock, Clock::SM),
+                    (Sensor::ApplicationMemoryClock, Clock::Memory),
+                ] {
+                    reading.set(sensor, number(self.card.applications_clock(clock)));
+                }
+            }
         }
     }
 }
@@ -253,7 +265,9 @@ impl NvmlProbe {
                 | Question::Throttle
                 | Question::Events
                 | Question::Ecc
-                | Question::Mig => false,
+                | Question::Mig
+                | Question::PowerLimit
+                | Question::ApplicationClocks => false,
             }
     }
 

@@ -51,7 +51,9 @@ pub struct Card {
     /// Highest memory clock.
     pub max_memory_clock_mhz: u32,
     /// Power limit in force.
-    pub power_limit_mw: u32,
+    pub power_limit_mw: Series,
+    /// Clocks of SMs and memory that programs are given; absent means not supported.
+    pub application_clocks_mhz: Option<[Series; 2]>,
     /// Power limit as delivered.
     pub power_limit_default_mw: u32,
     /// Persistence mode.
@@ -108,7 +110,8 @@ impl Default for Card {
             memory_bytes: 85_520_809_984,
             max_sm_clock_mhz: 1_980,
             max_memory_clock_mhz: 2_619,
-            power_limit_mw: 700_000,
+            power_limit_mw: Series::Constant(700_000),
+            application_clocks_mhz: Some([Series::Constant(1_980), Series::Constant(2_619)]),
             power_limit_default_mw: 700_000,
             persistence: true,
             ecc: Some(Series::Constant(1)),

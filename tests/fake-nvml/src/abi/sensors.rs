@@ -166,6 +166,18 @@ pub unsafe extern "C" fn nvmlDeviceGetMaxClockInfo(
 }
 
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetApplicationsClock(
+    device: nvmlDevice_t,
+    domain: sys::nvmlClockType_t,
+    out: *mut c_uint,
+) -> nvmlReturn_t {
+    ask_card("nvmlDeviceGetApplicationsClock", device, |driver, card| {
+        let clocks = card.application_clocks_mhz.as_ref().ok_or(NOT_SUPPORTED)?;
+        put_u32(driver, out, clock(driver, domain, clocks.each_ref())?)
+    })
+}
+
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetCurrentClocksThrottleReasons(
     device: nvmlDevice_t,
     out: *mut c_ulonglong,
@@ -197,8 +209,8 @@ pub unsafe extern "C" fn nvmlDeviceGetEnforcedPowerLimit(
     device: nvmlDevice_t,
     out: *mut c_uint,
 ) -> nvmlReturn_t {
-    ask_card("nvmlDeviceGetEnforcedPowerLimit", device, |_, card| {
-        put(out, card.power_limit_mw)
+    ask_card("nvmlDeviceGetEnforcedPowerLimit", device, |driver, card| {
+        put_u32(driver, out, &card.power_limit_mw)
     })
 }
 

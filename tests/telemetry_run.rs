@@ -579,6 +579,20 @@ fn clocks_below_their_maximum_are_doubted() {
 }
 
 #[test]
+fn an_applications_clock_below_the_maximum_is_doubted() {
+    let script = with(|card| {
+        card.sensors.sm_clock_mhz = Series::Constant(1_755);
+        let clocks = [1_755, 2_619].map(Series::Constant);
+        card.application_clocks_mhz = Some(clocks);
+    });
+    doubts(
+        &script,
+        "clocks",
+        "the applications clock is set to 1755 MHz",
+    );
+}
+
+#[test]
 fn another_process_before_the_first_worker_is_foreign_use() {
     let script = with(|card| {
         card.processes.push(Process {

@@ -6,7 +6,7 @@ use super::foreign::{self, Others};
 use super::latency::{Drift, Latency};
 use super::roofline::Roofline;
 use super::verdict::{Verdict, Warning};
-use super::{sensors, silence};
+use super::{clocks, sensors, silence};
 use crate::record::card::{CardFacts, Sensors};
 use crate::record::machine::DeviceKind;
 use crate::record::observation::{Block, EndStatus};
@@ -28,8 +28,6 @@ const MAX_EVENT_DISAGREEMENT: f64 = 0.01;
 const MEMORY_NEAR_LIMIT: f64 = 0.95;
 /// Throttling for a shorter share of the time is not worth a word.
 const MAX_THROTTLED_SHARE: f64 = 0.05;
-/// Clocks below this share of their maximum are not at it.
-const MIN_CLOCK_SHARE: f64 = 0.95;
 /// A device that computes less often than this, while …
 const HOST_BOUND_UTILIZATION: f64 = 0.70;
 /// … its memory bandwidth is used less than this, waits for the host.
@@ -335,7 +333,8 @@ fn of_sensors(facts: &Facts<'_>, blocks: &[&Block], roofline: Option<&Roofline>)
     if let Some(throttling) = throttling.filter(|t| t.worst() > MAX_THROTTLED_SHARE) {
         verdicts.push(Verdict::Throttled(throttling));
     }
-    verdicts.extend(clocks(facts, blocks));
+    let low = clocks::low(facts, blocks).into_iter();
+    verdicts.extend(low.map(Verdict::Clocks));
     verdicts.extend(foreign::beside(blocks).map(Verdict::ForeignUse));
     let gap = sensors::longest_gap(blocks).filter(|gap| gap.periods > GAP_PERIODS as f64);
     verdicts.extend(gap.map(|gap| Verdict::TelemetryDegraded {
@@ -355,23 +354,6 @@ fn errors_of_the_card<'a>(seen: impl Iterator<Item = &'a Sensors>) -> Vec<Verdic
     numbers.dedup();
     let verdicts = numbers.into_iter().map(|number| Verdict::Xid { number });
     verdicts.collect()
-}
-
-/// The clocks that are not at their maximum.
-fn clocks(facts: &Facts<'_>, blocks: &[&Block]) -> Vec<Verdict> {
-    let Some(card) = facts.card() else {
-        return Vec::new();
-    };
-    let clocks = [
-        ("SM", Sensor::SmClock, card.max_sm_clock_mhz),
-        ("memory", Sensor::MemoryClock, card.max_memory_clock_mhz),
-    ];
-    let low = |(of, sensor, highest): (&'static str, Sensor, Option<u64>)| {
-        let highest = highest.filter(|clock| *clock > 0)?;
-        let share = sensors::mean(blocks, sensor.column())? / highest as f64;
-        (share < MIN_CLOCK_SHARE).then_some(Verdict::Clocks { of, share })
-    };
-    clocks.into_iter().filter_map(low).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the facts say: estimates with intervals, the hardware's limits, doubts, and comparisons.
 
 pub mod card_use;
+pub mod clocks;
 pub mod comparison;
 pub(crate) mod difference;
 pub mod doubt;

@@ -260,7 +260,7 @@ pub(crate) fn window(block: &Block) -> Window {
     Window { from, to }
 }
 
-fn over(blocks: &[&Block], sensor: &str) -> Vec<Held> {
+pub(super) fn over(blocks: &[&Block], sensor: &str) -> Vec<Held> {
     let of_block = |block: &&Block| -> Option<Vec<Held>> {
         Some(held(block.sensors.as_ref()?, sensor, &[window(block)]))
     };

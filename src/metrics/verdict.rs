@@ -2,6 +2,7 @@
 
 mod words;
 
+use super::clocks::LowClock;
 use super::energy::Unrest;
 use super::foreign::ForeignUse;
 use super::implausible::Implausible;
@@ -36,12 +37,7 @@ pub enum Verdict {
     /// The card slowed itself down.
     Throttled(Throttling),
     /// A clock is below its maximum.
-    Clocks {
-        /// Which: `SM` or `memory`.
-        of: &'static str,
-        /// Mean clock ÷ maximum clock.
-        share: f64,
-    },
+    Clocks(LowClock),
     /// Something else used the card.
     ForeignUse(ForeignUse),
     /// Whether something else used the card does not show here.
@@ -196,7 +192,7 @@ impl Verdict {
             Self::Impossible(_) => "impossible",
             Self::HostBound { .. } => "host_bound",
             Self::Throttled(_) => "throttled",
-            Self::Clocks { .. } => "clocks",
+            Self::Clocks(_) => "clocks",
             Self::ForeignUse(_) => "foreign_use",
             Self::ForeignUseUnknown => "foreign_use_unknown",
             Self::CardChanged { .. } => "card_changed",
@@ -241,9 +237,7 @@ impl Verdict {
                 "raise the batch size, or free the processor core that launches the work"
             }
             Self::Throttled(throttling) => throttling.remedy(),
-            Self::Clocks { .. } => {
-                "set the clocks with `nvidia-smi -lgc` and `-lmc`, or warm up longer with measure.warmup_seconds"
-            }
+            Self::Clocks(low) => low.remedy(),
             Self::ForeignUse(_) => "stop the other processes on the card and run again",
             Self::ForeignUseUnknown => {
                 "run on the host or with its process ids (docker run --pid=host), or rent the whole machine"
@@ -321,7 +315,7 @@ impl Verdict {
     pub fn severity(&self) -> f64 {
         match self {
             Self::HostBound { utilization, .. } => -utilization,
-            Self::Clocks { share, .. } => -share,
+            Self::Clocks(low) => -low.share,
             Self::MachineBusy { lowest_share, .. } => -lowest_share,
             Self::Drift(drift) => drift.change.abs(),
             Self::TooFewSamples { blocks, .. } => -(*blocks as f64),
@@ -363,10 +357,10 @@ impl Verdict {
     /// mean.
     pub const fn invalidates(&self) -> bool {
         match self {
+            Self::Clocks(low) => low.is_doubtful(),
             Self::Impossible(_)
             | Self::HostBound { .. }
             | Self::Throttled(_)
-            | Self::Clocks { .. }
             | Self::ForeignUse(_)
             | Self::ForeignUseUnknown
             | Self::CardChanged { .. }
@@ -405,6 +399,7 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::clocks::{Cause, Domain};
     use crate::metrics::foreign::When;
     use crate::metrics::roofline::Ceiling;
 
@@ -428,7 +423,11 @@ mod tests {
                 mbu: 0.1,
             },
             Verdict::Throttled(throttling),
-            Verdict::Clocks { of: "SM", share },
+            Verdict::Clocks(LowClock {
+                of: Domain::Sm,
+                share,
+                cause: Cause::Unknown,
+            }),
             Verdict::ForeignUse(ForeignUse::Processes { when, processes }),
             Verdict::ForeignUseUnknown,
             Verdict::MachineBusy {

@@ -27,9 +27,7 @@ impl fmt::Display for Verdict {
                 percent(*mbu)
             ),
             Self::Throttled(throttling) => write!(f, "{throttling}"),
-            Self::Clocks { of, share } => {
-                write!(f, "{of} clocks at {} of their maximum", percent(*share))
-            }
+            Self::Clocks(low) => write!(f, "{low}"),
             Self::ForeignUse(use_by_others) => write!(f, "{use_by_others}"),
             Self::ForeignUseUnknown => f.write_str(
                 "cannot tell whether others used the card: its driver does not show the processes here",

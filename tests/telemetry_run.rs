@@ -671,6 +671,17 @@ fn an_xid_that_ends_a_program_is_doubted() {
 }
 
 #[test]
+fn a_memory_row_that_is_going_to_be_replaced_is_doubted_and_ends_nothing() {
+    let events = vec![Event {
+        at_ms: 3_000,
+        xid: 63,
+    }];
+    let script = with(|card| card.events = events);
+    let message = "the driver reported XID 63: a memory row or page is going to be replaced";
+    doubts(&script, "xid", message);
+}
+
+#[test]
 fn an_xid_before_the_first_block_is_doubted_in_it() {
     // While the card is read at rest, and late enough for a busy machine to be listening.
     let events = vec![Event {
@@ -696,7 +707,10 @@ fn an_xid_after_the_last_block_is_doubted_of_the_run() {
     let of_run = warnings.iter().filter(|warning| warning["point"].is_null());
     let of_run: Vec<&Value> = of_run.filter(|warning| warning["code"] == "xid").collect();
     assert_eq!(of_run.len(), 1, "{warnings:?}");
-    assert_eq!(of_run[0]["message"], "the driver reported XID 43");
+    assert_eq!(
+        of_run[0]["message"],
+        "the driver reported XID 43: a program stopped on the card"
+    );
     let end = bench.records().pop().unwrap();
     let after = end["after"]["columns"]["xid"].as_array().unwrap();
     assert!(after.iter().any(|number| number == 43), "{after:?}");

@@ -10,3 +10,4 @@ pub mod schema;
 pub mod scoring;
 pub mod sensor;
 pub mod store;
+pub mod xid;

@@ -8,9 +8,10 @@ use super::Probe;
 use super::history::History;
 use super::sampler::{Latest, LossCause, SamplePeriod};
 use super::sensor::{Absence, Question, Reading};
-use super::xid::{self, Severity};
+
 use crate::clock::Clock;
 use crate::record::sensor::Sensor;
+use crate::record::xid::{self, Severity};
 use crate::units::Nanos;
 
 /// What a question may take. Those of NVML take well below a millisecond, PCIe traffic 20.

@@ -15,7 +15,6 @@ pub mod sampler;
 pub mod sensor;
 pub mod sim;
 pub mod unavailable;
-pub mod xid;
 
 use crate::record::card::CardFacts;
 use sensor::{Question, Reading};

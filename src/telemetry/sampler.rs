@@ -12,11 +12,12 @@ use super::Probe;
 use super::asker::{Asker, Board, Phase, Shared};
 use super::sensor::{Absence, Process, Question, Reading};
 use super::unavailable::Unavailable;
-use super::xid;
+
 use crate::clock::Clock;
 use crate::record::card::CardFacts;
 use crate::record::card::Sensors;
 use crate::record::sensor::Sensor;
+use crate::record::xid;
 use crate::units::Nanos;
 
 /// How long the end of a run waits for the thread; it is left behind when the driver hangs.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Verdict;
 use crate::metrics::roofline::Ceiling;
+use crate::record::xid;
 
 #[expect(
     clippy::too_many_lines,
@@ -35,7 +36,10 @@ impl fmt::Display for Verdict {
             Self::CardChanged { what } => write!(f, "{what} changed during the run"),
             Self::CardLost { cause } => write!(f, "the card was lost: {cause}"),
             Self::WorkerLost { count, reason } => write!(f, "{count} workers lost: {reason}"),
-            Self::Xid { number } => write!(f, "the driver reported XID {number}"),
+            Self::Xid { number } => {
+                let meaning = xid::meaning(*number);
+                write!(f, "the driver reported XID {number}: {meaning}")
+            }
             Self::MachineBusy {
                 blocks,
                 of,

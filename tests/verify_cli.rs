@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use fake_nvml::install::install;
-use fake_nvml::script::{Card, Script, Series};
+use fake_nvml::script::{Card, Fault, Script, Sensors, Series, Slice};
 use mtok::record::card::Sensors as Readings;
 use mtok::record::observation::{Block, Record};
 use mtok::record::store::{Writer, read};
@@ -147,25 +147,140 @@ fn on_a_processor() -> PathBuf {
 /// A study on a card that draws 400 of 700 W, measured once for all tests.
 fn on_a_card() -> &'static Path {
     static MEASURED: OnceLock<PathBuf> = OnceLock::new();
-    MEASURED.get_or_init(|| {
-        // Nobody drops what is static, so the next tests take its place.
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("verify-on-a-card");
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        let output = measure(&folder, Card::working(), STUDY);
-        assert!(output.status.success(), "{output:?}");
-        folder
-    })
+    MEASURED.get_or_init(|| kept("verify-on-a-card", &with_faults(Card::working(), &[])))
+}
+
+/// A study on an L4, measured once for all tests.
+fn on_an_l4() -> &'static Path {
+    static MEASURED: OnceLock<PathBuf> = OnceLock::new();
+    MEASURED.get_or_init(|| kept("verify-on-an-l4", &l4()))
+}
+
+/// A study that was measured in a folder of this name. Nobody drops what is static, so the next tests take its
+/// place.
+fn kept(name: &str, script: &Script) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let output = measure(&folder, script, STUDY);
+    assert!(output.status.success(), "{output:?}");
+    folder
+}
+
+/// A driver of one card that does not support these.
+fn with_faults(card: Card, unsupported: &[&str]) -> Script {
+    let faults = unsupported.iter();
+    Script {
+        cards: vec![card],
+        faults: faults.map(|symbol| Fault::fails(symbol, 3)).collect(),
+        ..Script::default()
+    }
+}
+
+/// So much power, with a spike for a reading or two every second.
+fn spiking(mw: u64, spike_mw: u64) -> Series {
+    let seconds = (0..120_u64).flat_map(|n| [(n * 1_000, mw), (n * 1_000 + 900, spike_mw)]);
+    Series::steps(&seconds.collect::<Vec<_>>())
+}
+
+/// 24 GB under a cap of 72 W, which its clocks obey: no mean power, no GPM, and single readings above the limit.
+fn l4() -> Script {
+    let card = Card {
+        name: b"NVIDIA L4".to_vec(),
+        memory_bytes: 24_152_899_584,
+        max_sm_clock_mhz: 2_040,
+        max_memory_clock_mhz: 6_251,
+        application_clocks_mhz: Some([2_040, 6_251].map(Series::Constant)),
+        power_limit_mw: Series::Constant(72_000),
+        power_limit_default_mw: 72_000,
+        mig: None,
+        gpm: false,
+        sensors: Sensors {
+            energy_mj: Series::counter(5_000_000, 73_000),
+            power_mw: Series::Constant(71_800),
+            power_instant_mw: spiking(70_500, 98_000),
+            sm_clock_mhz: Series::Constant(1_215),
+            memory_clock_mhz: Series::Constant(6_251),
+            throttle_reasons: Series::Constant(0x4),
+            temperature_c: Series::Constant(78),
+            ..Card::working().sensors
+        },
+        ..Card::working()
+    };
+    with_faults(card, &["field:185"])
+}
+
+/// No GPM, MIG possible and off, and a default applications clock that the boost exceeds.
+fn a100() -> Script {
+    let card = Card {
+        name: b"NVIDIA A100-SXM4-80GB".to_vec(),
+        memory_bytes: 85_899_345_920,
+        max_sm_clock_mhz: 1_410,
+        max_memory_clock_mhz: 1_593,
+        application_clocks_mhz: Some([1_275, 1_593].map(Series::Constant)),
+        power_limit_mw: Series::Constant(400_000),
+        power_limit_default_mw: 400_000,
+        gpm: false,
+        sensors: Sensors {
+            power_mw: spiking(330_000, 431_000),
+            sm_clock_mhz: Series::Constant(1_410),
+            memory_clock_mhz: Series::Constant(1_593),
+            ..Card::working().sensors
+        },
+        ..Card::working()
+    };
+    with_faults(card, &["field:185", "field:186"])
+}
+
+/// A card for games with an old driver: no counter of energy, no ECC, no MIG, no GPM, no applications clocks.
+fn rtx_4090(sm_clock_mhz: u64) -> Script {
+    let card = Card {
+        name: b"NVIDIA GeForce RTX 4090".to_vec(),
+        memory_bytes: 25_757_220_864,
+        max_sm_clock_mhz: 3_105,
+        max_memory_clock_mhz: 10_501,
+        application_clocks_mhz: None,
+        power_limit_mw: Series::Constant(450_000),
+        power_limit_default_mw: 450_000,
+        ecc: None,
+        mig: None,
+        gpm: false,
+        persistence: false,
+        sensors: Sensors {
+            power_mw: spiking(410_000, 497_000),
+            sm_clock_mhz: Series::Constant(sm_clock_mhz),
+            memory_clock_mhz: Series::Constant(10_251),
+            ..Card::working().sensors
+        },
+        ..Card::working()
+    };
+    let counter = "nvmlDeviceGetTotalEnergyConsumption";
+    with_faults(card, &[counter, "field:185", "field:186"])
+}
+
+/// A seventh of an H100: no utilization, the power that of the whole card, the memory its own.
+fn slice_of_an_h100() -> Script {
+    let card = Card {
+        mig: Some(Series::Constant(1)),
+        slices: vec![Slice {
+            uuid: "MIG-a".to_owned(),
+            memory_bytes: 10_468_982_784,
+            memory_used_bytes: Series::Constant(2_000_000_000),
+        }],
+        sensors: Sensors {
+            power_instant_mw: spiking(640_000, 760_000),
+            memory_used_bytes: Series::Constant(61_000_000_000),
+            ..Card::working().sensors
+        },
+        ..Card::working()
+    };
+    with_faults(card, &["nvmlDeviceGetUtilizationRates"])
 }
 
 /// What `mtok run` says of a study of a card in this folder.
-fn measure(folder: &Path, card: Card, study: &str) -> Output {
+fn measure(folder: &Path, script: &Script, study: &str) -> Output {
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-    let script = Script {
-        cards: vec![card],
-        ..Script::default()
-    };
-    install(folder, &script, &[]).unwrap();
+    install(folder, script, &[]).unwrap();
     std::fs::write(path("engine.toml"), ENGINE).unwrap();
     std::fs::write(path("asked.toml"), study).unwrap();
     let engine = format!("sim:{}", path("engine.toml"));
@@ -225,6 +340,99 @@ fn records_as_they_were_measured_verify() {
     assert!(told.ends_with(" records, intact\n"), "{told}");
 }
 
+/// Measures on a card, finds the record in order, and gives the report.
+#[track_caller]
+fn is_in_order(script: &Script, study: &str, verified: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = measure(folder.path(), script, study);
+    assert!(ran.status.success(), "{ran:?}");
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(!said.contains("does not verify"), "{said}");
+    let told = mtok(&["verify", folder.path().to_str().unwrap()]);
+    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.ends_with(verified), "{told}");
+    std::fs::read_to_string(folder.path().join("report.md")).unwrap()
+}
+
+/// A study without the half minute that energy takes.
+fn without_energy() -> String {
+    STUDY.replace("energy = true", "energy = false")
+}
+
+#[test]
+fn what_an_l4_reads_under_its_cap_is_in_order() {
+    let told = Study::altered(on_an_l4(), |_| {}).passes();
+    assert!(told.ends_with("2 of 2 energies derivable\n"), "{told}");
+    let report = std::fs::read_to_string(on_an_l4().join("report.md")).unwrap();
+    assert!(report.contains("clocks were lowered for power"), "{report}");
+    assert!(report.contains("power_average_mw"), "absent: {report}");
+}
+
+#[test]
+fn what_an_a100_reads_is_in_order() {
+    let report = is_in_order(&a100(), &without_energy(), " records, intact\n");
+    assert!(!report.contains("of their maximum"), "{report}");
+}
+
+#[test]
+fn what_a_card_for_games_reads_is_in_order() {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // An offset of the owner's is not in the maximum. How many energies there are is up to this machine:
+            // power is integrated over no gap.
+            let report = is_in_order(&rtx_4090(3_150), STUDY, " of 2 energies derivable\n");
+            assert!(!report.contains("of their maximum"), "{report}");
+        });
+        scope.spawn(|| {
+            let told = " records, intact\n";
+            let report = is_in_order(&rtx_4090(2_745), &without_energy(), told);
+            let note = "SM clocks at 88.4 % of their maximum, steadily";
+            assert!(report.contains(note), "{report}");
+        });
+    });
+}
+
+#[test]
+fn what_a_slice_of_a_card_reads_is_in_order() {
+    let report = is_in_order(&slice_of_an_h100(), &without_energy(), " records, intact\n");
+    let shared = "the card gives it for all MIG slices together";
+    assert!(report.contains(shared), "{report}");
+}
+
+#[test]
+fn what_an_l4_cannot_have_drawn_over_a_block_is_refused() {
+    let said = Study::altered(on_an_l4(), |records| {
+        let (_, block) = last_block(records);
+        multiply(block.sensors.as_mut().unwrap(), "power_mw", 600.0 / 71.8);
+    });
+    let said = said.is_doubted();
+    let expected = "power_mw reads 600000, and 216000 is the most that can be";
+    assert!(said.contains(expected), "{said}");
+    // Each reading may be a spike, but not all of them.
+    let said = Study::altered(on_an_l4(), |records| {
+        let (_, block) = last_block(records);
+        let readings = block.sensors.as_mut().unwrap();
+        in_step(readings);
+        multiply(readings, "energy_mj", 1.4);
+        multiply(readings, "power_instant_mw", 1.4);
+    });
+    let said = said.is_doubted();
+    assert!(said.contains("and the card's limit is 72 W"), "{said}");
+}
+
+#[test]
+fn a_card_that_is_busy_for_twice_the_time_is_refused() {
+    let study = Study::altered(on_an_l4(), |records| {
+        let (_, block) = last_block(records);
+        let readings = block.sensors.as_mut().unwrap();
+        *one_of(readings, "gpu_utilization_percent") = Some(200);
+    });
+    let said = study.is_doubted();
+    let expected = "gpu_utilization_percent reads 200, and 100 is the most that can be";
+    assert!(said.contains(expected), "{said}");
+}
+
 #[test]
 fn a_reading_that_no_card_gives_is_refused_by_line_block_and_sensor() {
     for (sensor, value, most) in [
@@ -277,7 +485,7 @@ fn what_was_just_measured_is_told_even_when_a_sensor_reads_what_cannot_be() {
     card.sensors.sm_clock_mhz = Series::Constant(99_999);
     let folder = tempfile::tempdir().unwrap();
     let study = STUDY.replace("energy = true", "energy = false");
-    let ran = measure(folder.path(), card, &study);
+    let ran = measure(folder.path(), &with_faults(card, &[]), &study);
     assert_eq!(ran.status.code(), Some(0), "{ran:?}");
     let said = String::from_utf8(ran.stderr).unwrap();
     assert!(

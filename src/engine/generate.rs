@@ -11,8 +11,9 @@ use crate::clock::Clock;
 
 /// A model that runs one forward pass at a time.
 pub(super) trait Forward {
-    /// The new ids of every sequence, `[batch · length]`, to logits of the last ones, `[batch, vocab]`.
-    fn forward(&mut self, ids: &Tensor) -> Result<Tensor, EngineError>;
+    /// The new ids of every sequence, `[batch · length]`, to logits of the last ones, `[batch, vocab]`; counts
+    /// its steps, so that a long pass is not taken for a hang.
+    fn forward(&mut self, ids: &Tensor, progress: &Progress) -> Result<Tensor, EngineError>;
 }
 
 /// Generates greedily with an idle device and an empty cache that has room.
@@ -31,12 +32,11 @@ pub(super) fn generate(
     line.start()?;
     let mut ids = Tensor::new(prompts.ids(), device)?;
     for step in 0..tokens {
-        let logits = model.forward(&ids)?;
+        let logits = model.forward(&ids, progress)?;
         let chosen;
         (ids, chosen) = choose(&logits, &mut line, step)?;
         arrivals.push(clock.now());
         steps.push(chosen);
-        progress.step();
         unverified = Some((logits, step));
     }
     let device_time = line.finish()?;

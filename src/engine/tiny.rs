@@ -115,8 +115,13 @@ mod tests {
         let (mut scored, mut trained, mut unigram) = (0, 0.0, 0.0);
         let stride = ids.len() / WINDOWS;
         for window in ids.chunks(stride).filter_map(|part| part.get(..=WINDOW)) {
-            let logits =
-                reference::logits(&weights, &window[..WINDOW], WINDOW, &Device::Cpu).unwrap();
+            let logits = reference::logits(
+                &weights,
+                (&window[..WINDOW], WINDOW),
+                &Device::Cpu,
+                &Progress::default(),
+            )
+            .unwrap();
             let logs = candle_nn::ops::log_softmax(&logits, D::Minus1).unwrap();
             for (row, id) in logs.to_vec2::<f32>().unwrap().iter().zip(&window[1..]) {
                 trained -= f64::from(row[*id as usize]);

@@ -265,7 +265,7 @@ impl Decoder {
         let mut ids = Tensor::new(prompts.ids(), &self.device)?;
         let mut timed = Vec::new();
         for step in 0..=CHECKED_STEPS {
-            let logits = self.forward(&ids)?;
+            let logits = self.forward(&ids, progress)?;
             ids = logits.argmax(D::Minus1)?;
             if step < CHECKED_STEPS {
                 let chosen = ids.to_vec1::<TokenId>()?;
@@ -274,15 +274,13 @@ impl Decoder {
                 }
             }
             timed.push(logits);
-            progress.step();
         }
         let witness = self.witness();
         let weights = self.weights.on(&witness)?;
         let mut largest = Some(0.0_f64);
         for (sequence, row) in sequences.iter().zip(&rows) {
             let wanted = timed.len();
-            let expected = reference::logits(&weights, sequence, wanted, &witness)?;
-            progress.step();
+            let expected = reference::logits(&weights, (sequence, wanted), &witness, progress)?;
             for (step, logits) in timed.iter().enumerate() {
                 let error = relative_error(&logits.get(*row)?, &expected.get(step)?)?;
                 largest = largest.zip(error).map(|(a, b)| a.max(b));
@@ -293,8 +291,8 @@ impl Decoder {
 }
 
 impl Forward for Decoder {
-    fn forward(&mut self, ids: &Tensor) -> Result<Tensor, EngineError> {
-        let hidden = self.advance(ids, 1)?;
+    fn forward(&mut self, ids: &Tensor, progress: &Progress) -> Result<Tensor, EngineError> {
+        let hidden = self.advance(ids, 1, progress)?;
         self.logits(&hidden)
     }
 }
@@ -313,9 +311,7 @@ impl Scorer for Decoder {
             return Ok(());
         }
         let device = self.device.clone();
-        device.with_context(|| self.visit_places((window, first), visit))?;
-        progress.step();
-        Ok(())
+        device.with_context(|| self.visit_places((window, first), progress, visit))
     }
 }
 

@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 use super::attention::Step;
 use super::operators::Operators;
 use super::{Decoder, no_room};
-use crate::engine::{EngineError, Logits, TokenId, Visit};
+use crate::engine::{EngineError, Logits, Progress, TokenId, Visit};
 use crate::study::workload::{SCORES_AT_ONCE, TOKENS_AT_ONCE};
 
 /// Logits that are handed on at a time when every place of a text is asked for: 64 MiB of them.
@@ -33,8 +33,13 @@ impl Default for AtOnce {
 
 impl Decoder {
     /// Runs new ids of every sequence, `[batch · length]`, through all layers: what the output projection
-    /// reads for the last `wanted` of each, `[batch · wanted, hidden]`.
-    pub(super) fn advance(&mut self, ids: &Tensor, wanted: usize) -> Result<Tensor, EngineError> {
+    /// reads for the last `wanted` of each, `[batch · wanted, hidden]`. Each layer is a step.
+    pub(super) fn advance(
+        &mut self,
+        ids: &Tensor,
+        wanted: usize,
+        progress: &Progress,
+    ) -> Result<Tensor, EngineError> {
         let Some(room) = &self.room else {
             return Err(no_room("nothing reserved"));
         };
@@ -48,7 +53,7 @@ impl Decoder {
         for first in (0..batch).step_by(group) {
             let sequences = first..batch.min(first + group);
             let ids = ids.narrow(0, first * length, sequences.len() * length)?;
-            hidden.push(self.pass(&ids, sequences, wanted)?);
+            hidden.push(self.pass(&ids, sequences, (wanted, progress))?);
         }
         if let Some(room) = &mut self.room {
             for past in &mut room.past {
@@ -63,7 +68,7 @@ impl Decoder {
         &mut self,
         ids: &Tensor,
         sequences: Range<usize>,
-        wanted: usize,
+        (wanted, progress): (usize, &Progress),
     ) -> Result<Tensor, EngineError> {
         let Some(room) = &mut self.room else {
             return Err(no_room("nothing reserved"));
@@ -111,6 +116,7 @@ impl Decoder {
             let gated = operators.gate(&operators.project_stack(&layer.gate_up, &input)?)?;
             let delta = operators.project(&layer.down, &gated)?;
             (x, input) = operators.add_norm(&x, &delta, norm_before(index + 1), epsilon)?;
+            progress.step();
         }
         Ok(input)
     }
@@ -125,10 +131,11 @@ impl Decoder {
     pub(super) fn visit_places(
         &mut self,
         (window, first): (&[TokenId], usize),
+        progress: &Progress,
         visit: &mut Visit<'_>,
     ) -> Result<(), EngineError> {
         let ids = Tensor::new(window, &self.device)?;
-        let hidden = self.advance(&ids, window.len() - first)?;
+        let hidden = self.advance(&ids, window.len() - first, progress)?;
         let vocabulary = self.weights.shape.vocab as usize;
         let part = (VISITED / vocabulary).max(1);
         for start in (first..window.len() - 1).step_by(part) {

@@ -4,9 +4,9 @@
 use candle_core::{D, DType, Device, Result, Tensor};
 
 use super::rope::Rope;
-use crate::engine::TokenId;
 use crate::engine::gguf::importance::Collected;
 use crate::engine::weights::{LayerWeights, Matrix, Stack, Weights};
+use crate::engine::{Progress, TokenId};
 use crate::study::model::Shape;
 use crate::study::model::{Part, Slot};
 
@@ -16,11 +16,15 @@ const WIDENED: usize = 1 << 24;
 /// Logits of the last `wanted` positions of one sequence, `[wanted, vocab]`.
 pub(crate) fn logits(
     weights: &Weights,
-    ids: &[TokenId],
-    wanted: usize,
+    (ids, wanted): (&[TokenId], usize),
     device: &Device,
+    progress: &Progress,
 ) -> Result<Tensor> {
-    let x = layers(weights, ids, device, &mut |_, _, _| Ok(()))?;
+    let mut step = |_: u32, _: &[Part], _: &Tensor| {
+        progress.step();
+        Ok(())
+    };
+    let x = layers(weights, ids, device, &mut step)?;
     let (shape, length) = (&weights.shape, x.dim(0)?);
     let last = norm(&x, &weights.norm, shape.norm_eps)?.narrow(0, length - wanted, wanted)?;
     linear(

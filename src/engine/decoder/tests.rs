@@ -100,7 +100,10 @@ fn steps(decoder: &mut Decoder, ids: &[Vec<u32>], batch: usize) -> Vec<Tensor> {
     ids.iter()
         .map(|ids| {
             decoder
-                .forward(&Tensor::new(ids.as_slice(), &Device::Cpu).unwrap())
+                .forward(
+                    &Tensor::new(ids.as_slice(), &Device::Cpu).unwrap(),
+                    &Progress::default(),
+                )
                 .unwrap()
         })
         .collect()
@@ -622,7 +625,7 @@ fn a_generation_is_greedy_and_repeats_exactly() {
         .unwrap();
     assert_eq!(
         (trace.arrivals.len(), trace.ids.len(), progress.steps()),
-        (6, 12, 6)
+        (6, 12, 6 * u64::from(model.shape.layers))
     );
     assert!(trace.t0 <= trace.arrivals[0] && trace.arrivals[5] <= trace.end);
     assert!(trace.arrivals.is_sorted());
@@ -842,7 +845,7 @@ fn scoring_gives_the_logits_that_a_prefill_up_to_each_place_ends_in() {
             [2, 3, 4, 5, 6, 7],
             "the last place predicts nothing"
         );
-        assert_eq!(progress.steps(), 1);
+        assert_eq!(progress.steps(), u64::from(model.shape.layers));
         for (place, row) in scored {
             let so_far = window[..=place].to_vec();
             let expected = steps(&mut decoder, &[so_far], 1).remove(0);

@@ -281,7 +281,13 @@ mod tests {
         let progress = Progress::default();
         let wanted = Wanted::new(source, precision, 1);
         let weights = weights::load(wanted, &Device::Cpu, &progress).unwrap();
-        let logits: Tensor = reference::logits(&weights, ids, ids.len(), &Device::Cpu).unwrap();
+        let logits: Tensor = reference::logits(
+            &weights,
+            (ids, ids.len()),
+            &Device::Cpu,
+            &Progress::default(),
+        )
+        .unwrap();
         logits.to_vec2().unwrap()
     }
 

@@ -121,7 +121,7 @@ fn error(weights: Weights, mut stock: Stock) -> f64 {
     let mut largest = 0.0_f64;
     for (length, seed) in [(12, 1), (1, 2), (1, 3), (1, 4)] {
         let ids = Tensor::new(prompt(length, vocab, seed).as_slice(), &Device::Cpu).unwrap();
-        let ours = decoder.forward(&ids).unwrap();
+        let ours = decoder.forward(&ids, &Progress::default()).unwrap();
         let theirs = stock(&ids.unsqueeze(0).unwrap(), past).unwrap();
         past += length;
         let error = relative_error(&ours.get(0).unwrap(), &theirs.flatten_all().unwrap());

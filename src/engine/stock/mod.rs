@@ -102,17 +102,15 @@ impl Stock {
         let mut ids = Tensor::new(prompts.ids(), &self.device)?.reshape((batch, length))?;
         let (mut seen, mut cached) = (ids.clone(), Vec::new());
         for _ in 0..=CHECKED_STEPS {
-            let logits = self.forward(&ids.flatten_all()?)?;
+            let logits = self.forward(&ids.flatten_all()?, progress)?;
             cached.push((seen.clone(), logits.clone()));
             ids = logits.argmax_keepdim(D::Minus1)?;
             seen = Tensor::cat(&[&seen, &ids], 1)?;
-            progress.step();
         }
         let mut largest = Some(0.0_f64);
         for (ids, logits) in cached {
             self.begin(batch, length + CHECKED_STEPS)?;
-            let expected = self.forward(&ids.flatten_all()?)?;
-            progress.step();
+            let expected = self.forward(&ids.flatten_all()?, progress)?;
             for row in 0..batch {
                 let error = relative_error(&logits.get(row)?, &expected.get(row)?)?;
                 largest = largest.zip(error).map(|(a, b)| a.max(b));
@@ -123,7 +121,8 @@ impl Stock {
 }
 
 impl Forward for Stock {
-    fn forward(&mut self, ids: &Tensor) -> Result<Tensor, EngineError> {
+    /// One step: candle does not tell of its layers.
+    fn forward(&mut self, ids: &Tensor, progress: &Progress) -> Result<Tensor, EngineError> {
         let length = ids.elem_count() / self.batch;
         let ids = ids.reshape((self.batch, length))?;
         let logits = self
@@ -136,6 +135,7 @@ impl Forward for Stock {
                 other => other,
             })?;
         self.past += length;
+        progress.step();
         Ok(logits)
     }
 }

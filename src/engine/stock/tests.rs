@@ -415,7 +415,10 @@ fn error_of_tiny(precision: Precision) -> f64 {
     let mut largest = 0.0_f64;
     for (length, seed) in [(12, 1), (1, 2), (1, 3), (1, 4)] {
         let ids = Tensor::new(prompt(length, vocab, seed).as_slice(), &Device::Cpu).unwrap();
-        let (ours, theirs) = (decoder.forward(&ids).unwrap(), stock.forward(&ids).unwrap());
+        let (ours, theirs) = (
+            decoder.forward(&ids, &progress).unwrap(),
+            stock.forward(&ids, &progress).unwrap(),
+        );
         let error = relative_error(&theirs.get(0).unwrap(), &ours.get(0).unwrap());
         largest = largest.max(error.unwrap().unwrap());
     }

@@ -154,7 +154,13 @@ mod tests {
     fn logits(order: &Order) -> Vec<Vec<f32>> {
         let (weights, _) = loaded(order);
         let ids = [0, 500, 11, 300];
-        let logits = reference::logits(&weights, &ids, ids.len(), &Device::Cpu).unwrap();
+        let logits = reference::logits(
+            &weights,
+            (&ids, ids.len()),
+            &Device::Cpu,
+            &Progress::default(),
+        )
+        .unwrap();
         logits.to_vec2().unwrap()
     }
 

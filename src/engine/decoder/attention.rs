@@ -8,7 +8,7 @@ use candle_core::{Device, Result, Tensor};
 
 use super::cache::{self, Cache, Slots};
 use super::rope::Rope;
-use super::sight::Sight;
+use super::tensors::Run;
 use crate::engine::floats::floats;
 use crate::engine::kernels::attend::{Attend, Heads};
 use crate::engine::kernels::element::Element;
@@ -39,8 +39,8 @@ pub(super) struct Step<'a> {
     pub(super) wanted: usize,
     /// Scores that the tensor path holds at once.
     pub(super) scores: usize,
-    /// What these see, part by part; only for the tensor path.
-    pub(super) sights: Vec<Sight>,
+    /// These in runs of equal length; only for the tensor path.
+    pub(super) runs: Vec<Run>,
 }
 
 impl Step<'_> {

@@ -88,7 +88,7 @@ impl Decoder {
             length,
             wanted: length,
             scores: self.at_once.scores,
-            sights: Vec::new(),
+            runs: Vec::new(),
         };
         let mut x = operators.embed(&weights.embedding, ids, weights.activation)?;
         let norm_before = |layer: usize| {

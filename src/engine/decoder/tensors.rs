@@ -1,5 +1,7 @@
 //! Attention through candle's operations: grouped products on views of the cache, on any device.
 
+use std::ops::Range;
+
 use candle_core::{DType, Result, Tensor};
 
 use super::attention::Step;
@@ -7,14 +9,34 @@ use super::sight::Sight;
 use crate::engine::kernels::attend::Heads;
 use crate::engine::weights::LayerWeights;
 
+/// Sequences next to one another that are equally long, which candle's operations take at once.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// Which of the sequences of a step.
+    sequences: Range<usize>,
+    /// Tokens of each before the new ones.
+    past: usize,
+    /// What the wanted tokens see, part by part.
+    sights: Vec<Sight>,
+}
+
 impl Step<'_> {
-    /// What the wanted tokens see, which is the same in every layer.
+    /// Finds what the wanted tokens see, which is the same in every layer.
     pub(super) fn look(&mut self, on: &Tensor) -> Result<()> {
-        let past = self.past.first().copied().unwrap_or(0);
-        let to = past + self.length;
         let most = self.scores / self.heads.query;
-        let on = (on.dtype(), on.device());
-        self.sights = Sight::divide(&(to - self.wanted..to), (self.window, most), on)?;
+        let mut first = 0;
+        let runs = self.past.chunk_by(|a, b| a == b).map(|alike| {
+            let (past, sequences) = (alike[0], first..first + alike.len());
+            first = sequences.end;
+            let to = past + self.length;
+            let wanted = to - self.wanted..to;
+            Ok(Run {
+                sequences,
+                past,
+                sights: Sight::divide(&wanted, (self.window, most), (on.dtype(), on.device()))?,
+            })
+        });
+        self.runs = runs.collect::<Result<_>>()?;
         Ok(())
     }
 
@@ -23,33 +45,46 @@ impl Step<'_> {
         &self,
         qkv: &Tensor,
         weights: &LayerWeights,
-        (keys, values): &(Tensor, Tensor),
+        cache: &(Tensor, Tensor),
     ) -> Result<Tensor> {
         let Heads { query, kv, width } = self.heads;
-        let (batch, length) = (self.past.len(), self.length);
-        let past = self.past.first().copied().unwrap_or(0);
-        if self.past.iter().any(|other| *other != past) {
-            candle_core::bail!("the tensor path needs sequences of equal length");
-        }
         let qkv = match &weights.qkv_bias {
             Some(bias) => qkv.broadcast_add(bias)?,
             None => qkv.clone(),
         };
-        let qkv = qkv.reshape((batch, length, query + 2 * kv, width))?;
-        let (queries, new_keys) = self.turned(&qkv, weights, past)?;
+        let qkv = qkv.reshape((self.past.len(), self.length, query + 2 * kv, width))?;
+        let mixed = self.runs.iter().map(|run| {
+            let count = run.sequences.len();
+            let qkv = qkv.narrow(0, run.sequences.start, count)?;
+            self.run_of(run, &qkv, weights, cache)?
+                .reshape((count * self.wanted, query * width))
+        });
+        Tensor::cat(&mixed.collect::<Result<Vec<_>>>()?, 0)
+    }
+
+    /// The same of a run, from `[sequences, length, heads + 2 kv, width]`.
+    fn run_of(
+        &self,
+        run: &Run,
+        qkv: &Tensor,
+        weights: &LayerWeights,
+        (keys, values): &(Tensor, Tensor),
+    ) -> Result<Tensor> {
+        let Heads { query, kv, .. } = self.heads;
+        let (queries, new_keys) = self.turned(qkv, weights, run.past)?;
         let new_values = by_head(&qkv.narrow(2, query + kv, kv)?, qkv.dtype())?;
+        let (first, count) = (self.first + run.sequences.start, run.sequences.len());
         let (keys, values) = (
-            keys.narrow(0, self.first, batch)?,
-            values.narrow(0, self.first, batch)?,
+            keys.narrow(0, first, count)?,
+            values.narrow(0, first, count)?,
         );
-        keys.slice_set(&new_keys, 2, past)?;
-        values.slice_set(&new_values, 2, past)?;
-        let parts = self
+        keys.slice_set(&new_keys, 2, run.past)?;
+        values.slice_set(&new_values, 2, run.past)?;
+        let parts = run
             .sights
             .iter()
-            .map(|sight| self.part(&queries, (&keys, &values), sight));
-        let mixed = Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 1)?;
-        mixed.reshape((batch * self.wanted, query * width))
+            .map(|sight| self.part((run, sight), &queries, (&keys, &values)));
+        Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 1)
     }
 
     /// Queries of the wanted tokens, `[batch, heads, wanted, width]`, and keys of all new ones, `[batch, kv
@@ -93,14 +128,14 @@ impl Step<'_> {
     /// Mixed values of the tokens of a sight, `[batch, tokens, heads, width]`.
     fn part(
         &self,
+        (run, sight): (&Run, &Sight),
         queries: &Tensor,
         (keys, values): (&Tensor, &Tensor),
-        sight: &Sight,
     ) -> Result<Tensor> {
         let Heads { query, kv, width } = self.heads;
-        let batch = self.past.len();
+        let batch = run.sequences.len();
         let (rows, seen) = (sight.queries.len(), sight.keys.len());
-        let first = sight.queries.start - self.sights.first().map_or(0, |s| s.queries.start);
+        let first = sight.queries.start - (run.past + self.length - self.wanted);
         let queries = queries.narrow(2, first, rows)?.contiguous()?;
         // [batch, kv, group · rows, width]
         let queries = queries.reshape((batch, kv, query / kv * rows, width))?;

@@ -294,6 +294,41 @@ fn every_sequence_of_a_batch_is_computed_as_if_alone() {
     }
 }
 
+#[test]
+fn sequences_of_unequal_length_are_computed_as_if_alone() {
+    for (operators, window) in [
+        (Operators::Fused, None),
+        (Operators::Candle, None),
+        (Operators::Candle, Some(3)),
+    ] {
+        let shape = Shape {
+            sliding_window: window,
+            ..shape(Family::Mistral)
+        };
+        let model = Named::new(Family::Mistral, shape, 17);
+        let vocab = model.shape.vocab;
+        let (prefill, next) = (prompt(4 * 6, vocab, 1), prompt(4 * 2, vocab, 2));
+        let past = [6, 6, 4, 5];
+        let mut together = decoder(model.weights(dense), operators);
+        steps(&mut together, std::slice::from_ref(&prefill), 4);
+        // Shorter sequences forget their last tokens.
+        together.room.as_mut().unwrap().past = past.to_vec();
+        let ids = Tensor::new(next.as_slice(), &Device::Cpu).unwrap();
+        let logits = together.forward(&ids, &Progress::default()).unwrap();
+        for (row, past) in past.into_iter().enumerate() {
+            let mut alone = decoder(model.weights(dense), operators);
+            let prefill = prefill[row * 6..row * 6 + past].to_vec();
+            let next = next[row * 2..row * 2 + 2].to_vec();
+            let expected = steps(&mut alone, &[prefill, next], 1).remove(1);
+            let seen = logits.narrow(0, row, 1).unwrap();
+            assert!(
+                deviation(&seen, &expected) <= 1e-4,
+                "{operators:?} window {window:?} row {row}"
+            );
+        }
+    }
+}
+
 /// Shape whose rows every quantized type divides.
 fn even() -> Shape {
     Shape {

@@ -117,8 +117,8 @@ impl Operators {
 /// A product with quantized weights: with the blocks as they are, or through candle's tiles where those
 /// multiply faster.
 fn quantized(matrix: &Arc<QTensor>, x: &Tensor) -> Result<Tensor> {
-    let (count, columns) = x.dims2()?;
-    let few = if blocks::tiles_are_fast() {
+    let (count, (outputs, columns)) = (x.dim(0)?, matrix.shape().dims2()?);
+    let few = if blocks::tiles_are_fast(matrix.dtype(), (outputs, columns)) {
         FEW_ROWS_BESIDE_TILES
     } else {
         usize::MAX
@@ -126,7 +126,7 @@ fn quantized(matrix: &Arc<QTensor>, x: &Tensor) -> Result<Tensor> {
     if count <= few {
         let product = blocks::multiply(&floats(x)?, &matrix.data()?, matrix.dtype(), columns);
         if let Some(values) = product {
-            return Tensor::from_vec(values, (count, matrix.shape().dims2()?.0), &Device::Cpu);
+            return Tensor::from_vec(values, (count, outputs), &Device::Cpu);
         }
     }
     x.apply_op1_no_bwd(matrix.as_ref())

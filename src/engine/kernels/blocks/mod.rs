@@ -25,7 +25,7 @@ pub(in crate::engine) fn supports(dtype: GgmlDType, columns: usize) -> bool {
         level() != Level::Portable
             && match dtype {
                 GgmlDType::Q4K | GgmlDType::Q5K | GgmlDType::Q6K => columns.is_multiple_of(256),
-                GgmlDType::Q8_0 => columns.is_multiple_of(32),
+                GgmlDType::Q4_0 | GgmlDType::Q5_0 | GgmlDType::Q8_0 => columns.is_multiple_of(32),
                 _ => false,
             }
     }
@@ -36,16 +36,22 @@ pub(in crate::engine) fn supports(dtype: GgmlDType, columns: usize) -> bool {
     }
 }
 
-/// Whether candle's tiles multiply bytes with one instruction here (VNNI), which nothing else beats when
-/// there are enough rows to reuse them.
-pub(in crate::engine) fn tiles_are_fast() -> bool {
+/// Whether candle repacks such a matrix of `[outputs, columns]` into tiles, and multiplies their bytes with one
+/// instruction here (VNNI), which nothing else beats when there are enough rows to reuse them.
+pub(in crate::engine) fn tiles_are_fast(
+    dtype: GgmlDType,
+    (outputs, columns): (usize, usize),
+) -> bool {
+    let tiled = matches!(dtype, GgmlDType::Q4K | GgmlDType::Q6K | GgmlDType::Q8_0)
+        && outputs.is_multiple_of(16)
+        && columns.is_multiple_of(256);
     #[cfg(target_arch = "x86_64")]
     {
-        is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni")
+        tiled && (is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni"))
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
-        true
+        tiled
     }
 }
 
@@ -119,6 +125,8 @@ mod tests {
     fn products_are_those_of_the_dequantized_weights() {
         for dtype in [
             GgmlDType::Q8_0,
+            GgmlDType::Q5_0,
+            GgmlDType::Q4_0,
             GgmlDType::Q4K,
             GgmlDType::Q5K,
             GgmlDType::Q6K,
@@ -131,9 +139,9 @@ mod tests {
 
     #[test]
     fn other_types_and_uneven_rows_are_left_to_candle() {
-        assert!(!supports(GgmlDType::Q4_0, 256));
+        assert!(!supports(GgmlDType::Q4_1, 256));
         assert!(!supports(GgmlDType::Q4K, 288));
-        assert!(multiply(&[0.0; 32], &[0; 18], GgmlDType::Q4_0, 32).is_none());
+        assert!(multiply(&[0.0; 32], &[0; 20], GgmlDType::Q4_1, 32).is_none());
     }
 
     #[test]

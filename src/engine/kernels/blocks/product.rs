@@ -4,7 +4,7 @@ use candle_core::quantized::GgmlDType;
 
 use super::instructions::{Avx2, Instructions, Vnni};
 use super::rounded::Rounded;
-use super::small::Q8_0;
+use super::small::{Q4_0, Q5_0, Q8_0, Small};
 use super::superblock::{Q4K, Q5K, Q6K};
 use crate::engine::kernels::{SharedMut, parallel};
 
@@ -30,7 +30,9 @@ fn multiply_with<I: Instructions>(
         GgmlDType::Q4K => product::<I, Q4K>(x, blocks, columns),
         GgmlDType::Q5K => product::<I, Q5K>(x, blocks, columns),
         GgmlDType::Q6K => product::<I, Q6K>(x, blocks, columns),
-        _ => product::<I, Q8_0>(x, blocks, columns),
+        GgmlDType::Q4_0 => product::<I, Small<Q4_0>>(x, blocks, columns),
+        GgmlDType::Q5_0 => product::<I, Small<Q5_0>>(x, blocks, columns),
+        _ => product::<I, Small<Q8_0>>(x, blocks, columns),
     }
 }
 

@@ -1,4 +1,7 @@
 //! Attention through candle's operations: grouped products on views of the cache, on any device.
+//!
+//! Candle's operations take no buffer to write to, so that the scores of a step come from the device's memory pool:
+//! `batch · heads · context` numbers, which grow with the context as the cache does. The kernels of the CPU keep none.
 
 use std::ops::Range;
 

@@ -559,7 +559,7 @@ fn with(change: impl FnOnce(&mut Card)) -> Script {
 fn throttling_is_doubted_by_its_share_of_the_time() {
     let cases = [
         (0x04, "for power 100 %"),
-        (0x80, "for power 100 %"),
+        (0x80, "by the hardware 100 %"),
         (0x20, "for heat 100 %"),
         (0x40, "for heat 100 %"),
         (0x08, "by the hardware 100 %"),
@@ -841,9 +841,22 @@ fn required_telemetry_of_a_card_without_any_sensor_is_refused_at_the_start() {
     let bench = Bench::new(&script);
     let ran = bench.run(&["--require-telemetry"]);
     assert_eq!(ran.code, 5, "{}", ran.said);
-    let reason = "telemetry is required: no sensor of the card could be read";
+    let reason = "telemetry is required: the card does not show power or energy (not supported by this card), \
+                  GPU utilization (not supported by this card), memory in use (not supported by this card), SM clock";
     assert!(ran.said.contains(reason), "{}", ran.said);
     assert!(!bench.out().exists());
+}
+
+#[test]
+fn required_telemetry_needs_the_sensors_that_say_what_the_card_did() {
+    let script = failing(vec![Fault::fails("nvmlDeviceGetUtilizationRates", 3)]);
+    let bench = Bench::new(&script);
+    let refused = bench.run(&["--require-telemetry"]);
+    assert_eq!(refused.code, 5, "{}", refused.said);
+    let reason = "the card does not show GPU utilization (not supported by this card)";
+    assert!(refused.said.contains(reason), "{}", refused.said);
+    assert!(!bench.out().exists());
+    assert_eq!(bench.run(&[]).code, 0);
 }
 
 #[test]

@@ -222,17 +222,49 @@ impl Escort for Watch {
     }
 }
 
-/// Refuses a card of which the first reading holds nothing.
+/// What required telemetry stands for, each by any of some sensors: without one of them a report could not tell
+/// what the card did. The others may be absent, with their reasons.
+const NEEDED: [(&str, &[Sensor]); 4] = [
+    (
+        "power or energy",
+        &[
+            Sensor::Energy,
+            Sensor::Power,
+            Sensor::PowerAverage,
+            Sensor::PowerInstant,
+        ],
+    ),
+    ("GPU utilization", &[Sensor::GpuUtilization]),
+    ("memory in use", &[Sensor::MemoryUsed]),
+    ("SM clock", &[Sensor::SmClock]),
+];
+
+/// Refuses a card of which the first reading lacks what is needed.
 fn answers(sampler: &Sampler, since: Nanos) -> Result<(), CliError> {
     if !sampler.wait_for_reading(since, PATIENCE) && sampler.latest().is_none() {
         let silent = Unavailable::Silent { waited: PATIENCE };
         return Err(refuse(&silent.to_string()).hint(silent.remedy()));
     }
-    let read = |latest: &Latest| Sensor::ALL.iter().any(|s| latest.value(*s).is_some());
-    if sampler.latest().as_ref().is_some_and(read) || lost(sampler).is_some() {
+    let Some(latest) = sampler.latest().filter(|_| lost(sampler).is_none()) else {
+        return Ok(());
+    };
+    let reading = latest.reading();
+    let absent = |sensors: &[Sensor]| {
+        let mut values = sensors.iter().map(|sensor| reading.value(*sensor));
+        let first = values.next()?.err()?;
+        values.all(|value| value.is_err()).then_some(first)
+    };
+    let missing: Vec<String> = NEEDED
+        .iter()
+        .filter_map(|(what, sensors)| Some(format!("{what} ({})", absent(sensors)?)))
+        .collect();
+    if missing.is_empty() {
         return Ok(());
     }
-    Err(refuse("no sensor of the card could be read").hint("see what `mtok doctor` says of each"))
+    let reason = format!("the card does not show {}", missing.join(", "));
+    Err(refuse(&reason).hint(
+        "see what `mtok doctor` says of each, or leave --require-telemetry out: the report shows what is missing",
+    ))
 }
 
 fn lost(sampler: &Sampler) -> Option<String> {

@@ -5,7 +5,7 @@ use super::facts::{Facts, Sitting};
 use super::foreign::{self, Others};
 use super::latency::{Drift, Latency};
 use super::roofline::Roofline;
-use super::verdict::{Verdict, Warning};
+use super::verdict::{MEMORY_ERRORS, Verdict, Warning};
 use super::{clocks, sensors, silence};
 use crate::record::card::{CardFacts, Sensors};
 use crate::record::machine::DeviceKind;
@@ -96,6 +96,17 @@ fn telemetry_missing(facts: &Facts<'_>) -> Option<Verdict> {
     (on_card && silent && !blocks.is_empty()).then_some(Verdict::TelemetryMissing { reason })
 }
 
+/// A point whose blocks hold no reading, while those of others do.
+fn silent_point(facts: &Facts<'_>, blocks: &[&Block]) -> Option<Verdict> {
+    let mut looked_for = blocks.iter().filter_map(|block| block.sensors.as_ref());
+    let first = looked_for.next()?;
+    let mut others = facts.blocks.values().flatten();
+    let silent = !blocks.iter().any(|block| sensors::any(block));
+    (silent && others.any(|block| sensors::any(block))).then(|| Verdict::TelemetryMissing {
+        reason: first.absent.get(POWER).cloned(),
+    })
+}
+
 /// What was not steady in the newest idle power that is not, where energy is asked for.
 fn unrest(facts: &Facts<'_>) -> Option<Verdict> {
     let asked = facts.session.study.measure.energy;
@@ -128,7 +139,7 @@ fn card_changes(facts: &Facts<'_>) -> Vec<Verdict> {
     let mut all: Vec<&'static str> = settings.map(|&(_, what)| what).collect();
     let mut each = facts.sittings.chunks(1);
     if each.any(|sitting| changed(sitting, Sensor::EccUncorrected)) {
-        all.push("the number of uncorrected memory errors");
+        all.push(MEMORY_ERRORS);
     }
     for what in settings_between_sessions(facts) {
         if !all.contains(&what) {
@@ -192,6 +203,7 @@ pub fn of_point(facts: &Facts<'_>, latency: &Latency, roofline: Option<&Roofline
     match kind {
         Some(DeviceKind::Cpu) => verdicts.extend(machine_busy(facts, &blocks)),
         Some(DeviceKind::Cuda | DeviceKind::Sim) | None => {
+            verdicts.extend(silent_point(facts, &blocks));
             verdicts.extend(of_sensors(facts, &blocks, roofline));
             // What disturbed the blocks that show energy or drift is told where the others were calm.
             let beside: Vec<&Block> = facts.beside(latency.point).collect();
@@ -701,6 +713,22 @@ mod tests {
             "no answer of power_mw for 11 % of the time: no permission to read it"
         );
         assert!(verdict.invalidates() && verdict.remedy().contains("dmesg"));
+    }
+
+    #[test]
+    fn a_point_without_any_reading_is_doubted_where_others_have_some() {
+        let mut script = card(&[("power_mw", [1; 4])]);
+        let read = script.last_block_mut().sensors.replace(Sensors {
+            absent: [("power_mw".to_owned(), "the driver is silent".to_owned())].into(),
+            ..Sensors::default()
+        });
+        assert!(
+            codes(&script).is_empty(),
+            "what is true of the whole run is told of it"
+        );
+        script.block(point(2, 100, 11), vec![generation(5 * STEP, &[STEP; 10])]);
+        script.last_block_mut().sensors = read;
+        assert_eq!(codes(&script), ["telemetry_missing"]);
     }
 
     #[test]

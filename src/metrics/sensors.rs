@@ -28,21 +28,21 @@ pub(crate) const THROTTLE_REASONS: &str = Sensor::ThrottleReasons.column();
 /// Processes with a compute context on the card; the worker is one of them.
 pub(crate) const PROCESS_COUNT: &str = Sensor::ProcessCount.column();
 
-/// NVML's reasons that mean power: software power cap and hardware power brake.
-const POWER_BITS: u64 = 0x04 | 0x80;
+/// NVML's reason that means power: the cap that can be set.
+const POWER_BITS: u64 = 0x04;
 /// NVML's reasons that mean heat: software and hardware thermal slowdown.
 const THERMAL_BITS: u64 = 0x20 | 0x40;
-/// NVML's reason that names neither.
-const HARDWARE_BITS: u64 = 0x08;
+/// NVML's reasons that come from around the card: hardware slowdown, and the power brake of the machine.
+const HARDWARE_BITS: u64 = 0x08 | 0x80;
 
 /// Shares of time in which the card held itself back.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Throttling {
-    /// For power.
+    /// For its power limit.
     pub power: f64,
     /// For heat.
     pub thermal: f64,
-    /// For a reason that the hardware does not tell.
+    /// By the hardware: slowdown, or the machine's power brake.
     pub hardware: f64,
 }
 
@@ -56,6 +56,8 @@ impl Throttling {
     pub const fn remedy(&self) -> &'static str {
         if self.thermal >= self.power && self.thermal >= self.hardware {
             "improve the cooling, or state that this is how the card runs in its rack"
+        } else if self.hardware > self.power {
+            "see `nvidia-smi -q -d PERFORMANCE`: the machine's power supply, its cables or its cooling hold the card back; take another machine"
         } else {
             "raise the power limit with `nvidia-smi -pl`, or state the limit beside the number"
         }

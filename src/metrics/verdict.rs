@@ -1,5 +1,6 @@
 //! What a reader should doubt, as data: a code, the point, what was seen and what to do about it.
 
+mod remedies;
 mod words;
 
 use super::clocks::LowClock;
@@ -21,6 +22,9 @@ pub struct Warning {
     /// What is in doubt.
     pub verdict: Verdict,
 }
+
+/// What the card itself changed: cells of its memory that could not be corrected.
+pub(crate) const MEMORY_ERRORS: &str = "the number of uncorrected memory errors";
 
 /// What a reader should doubt. Shares are of 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -227,93 +231,9 @@ impl Verdict {
         }
     }
 
-    /// What to do about it.
-    pub const fn remedy(&self) -> &'static str {
-        match self {
-            Self::Impossible(_) => {
-                "do not use the number; check that the device in the record is the one that ran, and report the study"
-            }
-            Self::HostBound { .. } => {
-                "raise the batch size, or free the processor core that launches the work"
-            }
-            Self::Throttled(throttling) => throttling.remedy(),
-            Self::Clocks(low) => low.remedy(),
-            Self::ForeignUse(_) => "stop the other processes on the card and run again",
-            Self::ForeignUseUnknown => {
-                "run on the host or with its process ids (docker run --pid=host), or rent the whole machine"
-            }
-            Self::CardChanged { .. } => {
-                "leave the card's settings alone during a run, and run again"
-            }
-            Self::CardLost { .. } => {
-                "take another card; on this one, reset it or restart the machine before it is used again"
-            }
-            Self::WorkerLost { .. } => "see the reason; --resume tries again what is missing",
-            Self::Xid { .. } => {
-                "look the number up in NVIDIA's list of XID errors; run again on another card if it comes back"
-            }
-            Self::MachineBusy { .. } => {
-                "stop other programs, or run on a machine of its own, and run again"
-            }
-            Self::Drift(_) => "let the machine settle, raise measure.warmup_seconds and run again",
-            Self::TooFewSamples { .. } => "raise measure.max_seconds or --max-minutes",
-            Self::NoInterval { .. } | Self::WideInterval { .. } => {
-                "raise measure.max_blocks and measure.max_seconds, or measure.launches where processes differ"
-            }
-            Self::Autocorrelated { .. } => {
-                "raise measure.min_block_seconds so that one block outlasts the disturbance"
-            }
-            Self::MemoryNearLimit { .. } => {
-                "leave room for longer prompts: lower the batch size or the precision"
-            }
-            Self::TelemetryDegraded { silence: None, .. } => {
-                "free a processor core for the sampler and run again; if it comes back, look for driver errors (dmesg | grep NVRM)"
-            }
-            Self::TelemetryDegraded {
-                silence: Some(_), ..
-            }
-            | Self::SensorsSilent(_) => {
-                "look for driver errors (dmesg | grep NVRM), restart the driver or the machine, and run again"
-            }
-            Self::Implausible { .. } => {
-                "use nothing that rests on this sensor; `mtok verify` lists every such reading; update the driver, or take another card"
-            }
-            Self::Unrest(_) => {
-                "end what else uses the card, wait until `nvidia-smi` shows steady power, and run again"
-            }
-            Self::TelemetryMissing { .. } => "see what `mtok doctor` says about NVML",
-            Self::LimitsMissing => "free memory of the device; --resume measures them",
-            Self::EventTime { .. } => {
-                "check for other work on the card; trust the device time only after a second run"
-            }
-            Self::InCache { .. } => {
-                "take a larger model or batch before concluding anything about memory bandwidth"
-            }
-            Self::InvalidGenerations { .. } => {
-                "stop other programs and run again; if they come back, the engine breaks its timing contract: report the study"
-            }
-            Self::Interrupted => "finish it with --resume",
-            Self::PriceOld { .. } | Self::PriceUndated => {
-                "look the rate up again and give it with --usd-per-hour"
-            }
-            Self::FellBack { .. } => {
-                "compare it under the name of that type, or ask for one with blocks of 32, like q8_0 or q4_0"
-            }
-            Self::PriceMissing => "give the rate of the machine with --usd-per-hour",
-            Self::PriceOfOther { .. } => {
-                "leave --gpu (price.gpu) out, or give the rate of the machine with --usd-per-hour"
-            }
-            Self::EnergyPriceUnused => {
-                "set measure.energy = true in study.toml and run on a card, or leave --usd-per-kwh and --pue out"
-            }
-            Self::StockEngine => "measure with --engine decoder for the speed on offer",
-            Self::Simulated => "measure on a device; a simulated result has no price",
-        }
-    }
-
-    /// How bad it is beside others of its kind; 0 where they are all alike.
-    pub fn severity(&self) -> f64 {
-        match self {
+    /// How bad it is beside others of its kind; `None` where each says something of its own.
+    pub fn severity(&self) -> Option<f64> {
+        Some(match self {
             Self::HostBound { utilization, .. } => -utilization,
             Self::Clocks(low) => -low.share,
             Self::MachineBusy { lowest_share, .. } => -lowest_share,
@@ -330,8 +250,8 @@ impl Verdict {
             Self::InvalidGenerations { count, .. } => *count as f64,
             Self::PriceOld { days } => *days as f64,
             Self::Impossible(exceeded) => exceeded.ratio,
-            Self::Throttled(_)
-            | Self::ForeignUse(_)
+            Self::Throttled(throttling) => throttling.worst(),
+            Self::ForeignUse(_)
             | Self::ForeignUseUnknown
             | Self::CardChanged { .. }
             | Self::Xid { .. }
@@ -348,8 +268,8 @@ impl Verdict {
             | Self::EnergyPriceUnused
             | Self::StockEngine
             | Self::FellBack { .. }
-            | Self::Simulated => 0.0,
-        }
+            | Self::Simulated => return None,
+        })
     }
 
     /// Whether `--strict` refuses the result: its number is in doubt, or what would put it in doubt could

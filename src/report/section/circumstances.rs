@@ -38,23 +38,23 @@ pub(super) fn warnings(document: &Document) -> Option<Section> {
         ("what was seen", Align::Left),
         ("remedy", Align::Left),
     ]);
-    let mut codes: Vec<&str> = Vec::new();
+    let mut kinds: Vec<Vec<&Warning>> = Vec::new();
     for warning in &document.warnings {
-        let code = warning.verdict.code();
-        if !codes.contains(&code) {
-            codes.push(code);
+        match kinds.iter_mut().find(|kind| is_alike(kind[0], warning)) {
+            Some(kind) => kind.push(warning),
+            None => kinds.push(vec![warning]),
         }
     }
-    for code in codes {
-        let same = |warning: &&Warning| warning.verdict.code() == code;
-        let mut alike: Vec<&Warning> = document.warnings.iter().filter(same).collect();
+    for mut alike in kinds {
         // What is told is the worst of them.
-        alike.sort_by(|a, b| b.verdict.severity().total_cmp(&a.verdict.severity()));
+        let severity = |warning: &Warning| warning.verdict.severity().unwrap_or(0.0);
+        alike.sort_by(|a, b| severity(b).total_cmp(&severity(a)));
+        let worst = &alike[0].verdict;
         table.rows.push(vec![
-            code.to_owned(),
+            worst.code().to_owned(),
             places(&alike),
-            alike[0].verdict.to_string(),
-            alike[0].verdict.remedy().to_owned(),
+            worst.to_string(),
+            worst.remedy().to_owned(),
         ]);
     }
     (!table.rows.is_empty()).then(|| Section {
@@ -64,7 +64,15 @@ pub(super) fn warnings(document: &Document) -> Option<Section> {
     })
 }
 
-/// The points that warnings of one code concern.
+/// Whether two warnings take one line: the same is to be done about them, and one is worse than the other or they
+/// say the same.
+fn is_alike(a: &Warning, b: &Warning) -> bool {
+    let (a, b) = (&a.verdict, &b.verdict);
+    (a.code(), a.remedy()) == (b.code(), b.remedy())
+        && (a.severity().is_some() || a.to_string() == b.to_string())
+}
+
+/// The points that warnings of one kind concern.
 fn places(alike: &[&Warning]) -> String {
     let mut points: Vec<String> = Vec::new();
     for point in alike.iter().filter_map(|warning| warning.point) {
@@ -249,6 +257,7 @@ pub(super) fn provenance(document: &Document) -> Section {
 mod tests {
     use super::*;
     use crate::metrics::fixture::point;
+    use crate::metrics::sensors::Throttling;
     use crate::metrics::verdict::Verdict;
     use crate::report::example::{document, script};
     use crate::study::model::Precision;
@@ -268,6 +277,56 @@ mod tests {
         let table = warnings(&document).unwrap().table.unwrap();
         assert!(table.rows[0][1].starts_with(&point(2, 10, 2).to_string()));
         assert!(table.rows[0][2].contains("40.0 %"), "{}", table.rows[0][2]);
+    }
+
+    #[test]
+    fn what_has_another_cause_has_a_line_of_its_own() {
+        let mut document = document(&script());
+        let at = |batch, verdict| Warning {
+            point: Some(point(batch, 10, 2)),
+            verdict,
+        };
+        let throttled = |power, thermal| {
+            let hardware = 0.0;
+            Verdict::Throttled(Throttling {
+                power,
+                thermal,
+                hardware,
+            })
+        };
+        document.warnings = vec![
+            at(1, throttled(0.24, 0.0)),
+            at(2, throttled(0.0, 1.0)),
+            at(4, throttled(0.5, 0.1)),
+            at(1, Verdict::CardChanged { what: "ECC" }),
+            at(2, Verdict::CardChanged { what: "MIG" }),
+            at(4, Verdict::CardChanged { what: "MIG" }),
+        ];
+        let table = warnings(&document).unwrap().table.unwrap();
+        let seen: Vec<(&str, &str)> = table
+            .rows
+            .iter()
+            .map(|row| (row[1].as_str(), row[2].as_str()))
+            .collect();
+        let name = |batch| point(batch, 10, 2).to_string();
+        let (power, ecc) = (format!("{}, {}", name(4), name(1)), name(1));
+        let (heat, mig) = (name(2), format!("{}, {}", name(2), name(4)));
+        let lowered = "clocks were lowered for";
+        assert_eq!(
+            seen,
+            [
+                (
+                    power.as_str(),
+                    format!("{lowered} power 50 % of the time, for heat 10 % of the time").as_str()
+                ),
+                (
+                    heat.as_str(),
+                    format!("{lowered} heat 100 % of the time").as_str()
+                ),
+                (ecc.as_str(), "ECC changed during the run"),
+                (mig.as_str(), "MIG changed during the run"),
+            ]
+        );
     }
 
     #[test]

@@ -237,12 +237,11 @@ fn with_sensors(mut record: Record, watch: &Watch) -> Record {
 /// Why a run that needs sensors lacks some of them for part of the time.
 fn fell_silent(document: &Document) -> Option<CliError> {
     document.warnings.iter().find_map(|warning| {
-        let (point, verdict) = (warning.point?, &warning.verdict);
-        let silent = matches!(
-            verdict,
-            Verdict::SensorsSilent(_) | Verdict::TelemetryMissing { .. }
-        );
-        silent.then(|| refuse(&format!("{point}: {verdict}")).hint(verdict.remedy()))
+        let (point, Verdict::SensorsSilent(silence)) = (warning.point?, &warning.verdict) else {
+            return None;
+        };
+        let reason = format!("{point}: {silence}");
+        Some(refuse(&reason).hint(warning.verdict.remedy()))
     })
 }
 

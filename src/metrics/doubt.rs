@@ -96,17 +96,6 @@ fn telemetry_missing(facts: &Facts<'_>) -> Option<Verdict> {
     (on_card && silent && !blocks.is_empty()).then_some(Verdict::TelemetryMissing { reason })
 }
 
-/// A point whose blocks hold no reading, while those of others do.
-fn silent_point(facts: &Facts<'_>, blocks: &[&Block]) -> Option<Verdict> {
-    let mut looked_for = blocks.iter().filter_map(|block| block.sensors.as_ref());
-    let first = looked_for.next()?;
-    let mut others = facts.blocks.values().flatten();
-    let silent = !blocks.iter().any(|block| sensors::any(block));
-    (silent && others.any(|block| sensors::any(block))).then(|| Verdict::TelemetryMissing {
-        reason: first.absent.get(POWER).cloned(),
-    })
-}
-
 /// What was not steady in the newest idle power that is not, where energy is asked for.
 fn unrest(facts: &Facts<'_>) -> Option<Verdict> {
     let asked = facts.session.study.measure.energy;
@@ -203,7 +192,6 @@ pub fn of_point(facts: &Facts<'_>, latency: &Latency, roofline: Option<&Roofline
     match kind {
         Some(DeviceKind::Cpu) => verdicts.extend(machine_busy(facts, &blocks)),
         Some(DeviceKind::Cuda | DeviceKind::Sim) | None => {
-            verdicts.extend(silent_point(facts, &blocks));
             verdicts.extend(of_sensors(facts, &blocks, roofline));
             // What disturbed the blocks that show energy or drift is told where the others were calm.
             let beside: Vec<&Block> = facts.beside(latency.point).collect();
@@ -348,7 +336,7 @@ fn of_sensors(facts: &Facts<'_>, blocks: &[&Block], roofline: Option<&Roofline>)
     let low = clocks::low(facts, blocks).into_iter();
     verdicts.extend(low.map(Verdict::Clocks));
     verdicts.extend(foreign::beside(blocks).map(Verdict::ForeignUse));
-    let gap = sensors::longest_gap(blocks).filter(|gap| gap.periods > GAP_PERIODS as f64);
+    let gap = sensors::longest_gap(facts, blocks).filter(|gap| gap.periods > GAP_PERIODS as f64);
     verdicts.extend(gap.map(|gap| Verdict::TelemetryDegraded {
         longest_gap: gap.periods,
         silence: gap.silence,
@@ -719,6 +707,7 @@ mod tests {
     fn a_point_without_any_reading_is_doubted_where_others_have_some() {
         let mut script = card(&[("power_mw", [1; 4])]);
         let read = script.last_block_mut().sensors.replace(Sensors {
+            period_ns: Nanos::new(STEP),
             absent: [("power_mw".to_owned(), "the driver is silent".to_owned())].into(),
             ..Sensors::default()
         });
@@ -728,7 +717,7 @@ mod tests {
         );
         script.block(point(2, 100, 11), vec![generation(5 * STEP, &[STEP; 10])]);
         script.last_block_mut().sensors = read;
-        assert_eq!(codes(&script), ["telemetry_missing"]);
+        assert_eq!(codes(&script), ["telemetry_degraded"]);
     }
 
     #[test]

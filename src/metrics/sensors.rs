@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::energy::Window;
+use super::facts::Facts;
 use super::silence::silent_spans;
 use crate::record::card::Sensors;
 use crate::record::observation::Block;
@@ -204,9 +205,9 @@ pub(crate) struct Gap {
 }
 
 /// Longest time without a reading in or around a block. A block without a reading is one long gap where
-/// others have some.
-pub(crate) fn longest_gap(blocks: &[&Block]) -> Option<Gap> {
-    let some = blocks.iter().any(|block| any(block));
+/// others of the run have some.
+pub(crate) fn longest_gap(facts: &Facts<'_>, blocks: &[&Block]) -> Option<Gap> {
+    let some = facts.blocks.values().flatten().any(|block| any(block));
     let gap = |block: &&Block| {
         let sensors = block.sensors.as_ref()?;
         let widest = if any(block) {

@@ -137,6 +137,67 @@ fn stated_utilizations_are_priced() {
     assert!(!said.contains("blended at 30 %"), "{said}");
 }
 
+/// What a report of the committed measurement on a CPU says under these flags.
+fn committed(flags: &[&str]) -> Output {
+    let study = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/tiny-cpu");
+    let bench = Bench::new("");
+    bench.mtok(&[&["report", study.to_str().unwrap()], flags].concat())
+}
+
+#[test]
+fn another_price_needs_no_measurement_and_writes_no_file() {
+    let dollars = |rate: &str| -> (f64, Value) {
+        let output = committed(&["--usd-per-hour", rate, "--json"]);
+        assert!(output.status.success(), "{output:?}");
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let point = &answer["points"][0];
+        let blended = point["usd_per_mtok_blended"].as_f64().unwrap();
+        (blended, answer["cheapest"][0]["point"].clone())
+    };
+    let ((one, cheapest), (eight, same)) = (dollars("1"), dollars("8"));
+    assert!((eight / one - 8.0).abs() < 1e-12, "{one} {eight}");
+    assert_eq!(cheapest, same);
+    let output = committed(&["--usd-per-hour", "8"]);
+    let said = text(&output.stdout);
+    for expected in [
+        "Prices: 8 USD per hour, the rate that the user gave",
+        "Cheapest point",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    let unchanged = committed(&["--check"]);
+    assert!(unchanged.status.success(), "{unchanged:?}");
+}
+
+#[test]
+fn a_card_is_asked_for_by_its_price_with_a_doubt() {
+    let said = text(&committed(&["--gpu", "l4"]).stdout);
+    assert!(said.contains("per hour, l4 at "), "{said}");
+    assert!(said.contains("warning[price_of_other]"), "{said}");
+    assert_eq!(committed(&["--gpu", "no-such"]).status.code(), Some(3));
+    let refused = committed(&["--usd-per-hour", "0"]);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let refused = committed(&["--usd-per-hour", "2", "--check"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+}
+
+#[test]
+fn a_run_goes_on_at_another_price() {
+    let bench = Bench::new("");
+    bench.run(&["--usd-per-hour", "1"]);
+    bench.run(&["--resume", "--usd-per-hour", "2", "--gpu", "l4"]);
+    let record = std::fs::read_to_string(bench.path("out/run.jsonl")).unwrap();
+    let lines = record
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let sessions = lines.filter(|line: &Value| line["type"] == "session");
+    let rates: Vec<Value> = sessions
+        .map(|session| session["study"]["price"]["usd_per_hour"].clone())
+        .collect();
+    assert_eq!(rates, ["1", "2"]);
+    assert!(bench.mtok(&["verify", "out"]).status.success());
+}
+
 #[test]
 fn what_cannot_be_asked_is_refused_with_place_value_and_remedy() {
     let refused = |report: &str, flags: &[&str]| {

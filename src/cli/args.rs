@@ -99,18 +99,9 @@ pub(super) struct StudyArgs {
     /// Keep quantized weights in the user's cache, and take them from there.
     #[arg(long)]
     pub(super) keep_quantized: bool,
-    /// Card id of the GPU catalog, such as h100-sxm.
-    #[arg(long, value_name = "ID")]
-    pub(super) gpu: Option<String>,
-    /// Price of one hour of the device.
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    pub(super) usd_per_hour: Option<Decimal>,
-    /// Price of one kilowatt-hour; the cost of energy stands beside the rental.
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    pub(super) usd_per_kwh: Option<Decimal>,
-    /// Energy of the building per energy of the card, 1 or more (default: the card alone).
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    pub(super) pue: Option<Decimal>,
+    /// At what price.
+    #[command(flatten)]
+    price: PriceArgs,
     /// Seed of prompts, order and random weights.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
@@ -183,12 +174,7 @@ impl StudyArgs {
                 seed: self.seed,
                 ..MeasureSection::default()
             },
-            price: Price {
-                gpu: self.gpu.clone(),
-                usd_per_hour: self.usd_per_hour,
-                usd_per_kwh: self.usd_per_kwh,
-                pue: self.pue,
-            },
+            price: self.price.price(),
             ..StudyFile::default()
         }
     }
@@ -234,6 +220,35 @@ pub(super) fn target(device: Option<DeviceChoice>) -> Target {
         DeviceChoice::Cpu => Target::Cpu,
         DeviceChoice::Auto if cfg!(feature = "cuda") => Target::Cuda,
         DeviceChoice::Auto => Target::Cpu,
+    }
+}
+
+/// At what price.
+#[derive(Debug, Args)]
+pub(super) struct PriceArgs {
+    /// Card id of the GPU catalog, such as h100-sxm.
+    #[arg(long, value_name = "ID")]
+    gpu: Option<String>,
+    /// Price of one hour of the device.
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    usd_per_hour: Option<Decimal>,
+    /// Price of one kilowatt-hour; the cost of energy stands beside the rental.
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    usd_per_kwh: Option<Decimal>,
+    /// Energy of the building per energy of the card, 1 or more (default: the card alone).
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pue: Option<Decimal>,
+}
+
+impl PriceArgs {
+    /// The price as far as flags give one.
+    pub(super) fn price(&self) -> Price {
+        Price {
+            gpu: self.gpu.clone(),
+            usd_per_hour: self.usd_per_hour,
+            usd_per_kwh: self.usd_per_kwh,
+            pue: self.pue,
+        }
     }
 }
 
@@ -328,6 +343,9 @@ pub(super) struct ReportArgs {
     /// Another question than the study's; its answer is printed and no file written.
     #[command(flatten)]
     pub(super) questions: QuestionArgs,
+    /// Another price than the study's.
+    #[command(flatten)]
+    pub(super) price: PriceArgs,
 }
 
 /// `mtok verify`

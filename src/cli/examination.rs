@@ -15,6 +15,7 @@ use crate::record::observation::{Record, Session};
 use crate::record::store;
 use crate::report::document::{Document, Inputs};
 use crate::study::questions::Questions;
+use crate::study::spec::Price;
 
 /// A record that was gone through.
 pub(super) struct Examination {
@@ -131,15 +132,6 @@ pub(super) fn conclude(
     records: &[Record],
     date: Option<jiff::civil::Date>,
 ) -> Result<Document, CliError> {
-    answer(records, date, Questions::default())
-}
-
-/// The same, with answers to `asked` where the study asks otherwise.
-pub(super) fn answer(
-    records: &[Record],
-    date: Option<jiff::civil::Date>,
-    asked: Questions,
-) -> Result<Document, CliError> {
     let (session, device) = identity(records);
     let session = session.ok_or_else(|| {
         CliError::new(
@@ -153,7 +145,51 @@ pub(super) fn answer(
         price: priced.price.as_ref(),
         sheet: priced.sheet.as_ref(),
         date: date.unwrap_or(session.run_date),
-        questions: &session.study.report.clone().overlaid(asked),
+        questions: &session.study.report,
     };
     Document::new(&inputs).map_err(|error| CliError::new(Exit::NotValid, error))
+}
+
+/// What may be asked of a record after it was measured.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Asked {
+    /// What the report answers.
+    pub(super) questions: Questions,
+    /// At what price.
+    pub(super) price: Price,
+}
+
+impl Asked {
+    /// Whether nothing is asked but what the study asks.
+    pub(super) fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Concludes as of `date` what the records would say if this had been asked when they were measured.
+    pub(super) fn answered(
+        self,
+        mut records: Vec<Record>,
+        date: jiff::civil::Date,
+    ) -> Result<Document, CliError> {
+        self.price.check()?;
+        let mut newest = records.iter_mut().rev();
+        let study = newest.find_map(|record| match record {
+            Record::Session(session) => Some(&mut session.study),
+            Record::Device(_)
+            | Record::Peak(_)
+            | Record::Load(_)
+            | Record::Block(_)
+            | Record::Failure(_)
+            | Record::Skip(_)
+            | Record::Scoring(_)
+            | Record::Window(_)
+            | Record::Unscored(_)
+            | Record::End(_) => None,
+        });
+        if let Some(study) = study {
+            study.report = std::mem::take(&mut study.report).overlaid(self.questions);
+            study.price = std::mem::take(&mut study.price).asked_anew(self.price);
+        }
+        conclude(&records, Some(date))
+    }
 }

@@ -1,13 +1,12 @@
 //! Writing the reports of a study from its facts, and `mtok report`.
 
 use super::args::{ReportArgs, StudyArgs};
-use super::examination::{Examination, answer, conclude};
+use super::examination::{Asked, Examination, conclude};
 use super::exit::{CliError, Exit};
 use super::folder::{StudyFolder, write_whole};
 use super::{decide, host, output};
 use crate::report::document::Document;
 use crate::report::{csv, html, json, markdown, terminal};
-use crate::study::questions::Questions;
 
 /// Reads the facts back from the disk, writes the reports and prints what follows.
 ///
@@ -56,7 +55,10 @@ fn write_all(folder: &StudyFolder, reports: &[Report]) -> Result<(), CliError> {
 /// Writes, checks or prints the reports of a study or of a scenario.
 pub(super) fn run(args: &ReportArgs) -> Result<Exit, CliError> {
     let folder = StudyFolder::new(args.folder.clone());
-    let asked = args.questions.questions();
+    let asked = Asked {
+        questions: args.questions.questions(),
+        price: args.price.price(),
+    };
     let scenario = folder.generated("scenario.toml");
     let reports = if scenario.exists() && !folder.record().exists() {
         refuse_questions(&asked, "a scenario has no points")?;
@@ -68,11 +70,11 @@ pub(super) fn run(args: &ReportArgs) -> Result<Exit, CliError> {
         decide::rendered(&scenario)?
     } else {
         let sound = Examination::of(&folder)?.sound()?;
-        if args.json || !asked.is_usual() {
+        if args.json || !asked.is_nothing() {
             if args.check {
                 refuse_questions(&asked, "files answer the study's own")?;
             }
-            return print(args, &answer(&sound.records, Some(host::today()), asked)?);
+            return print(args, &asked.answered(sound.records, host::today())?);
         }
         let reports = rendered(&sound.document);
         // The process is about to end: giving back millions of small pieces first would take a tenth of its time.
@@ -90,11 +92,13 @@ pub(super) fn run(args: &ReportArgs) -> Result<Exit, CliError> {
 }
 
 /// Refuses questions where nothing would answer them.
-fn refuse_questions(asked: &Questions, why: &str) -> Result<(), CliError> {
-    if asked.is_usual() {
+fn refuse_questions(asked: &Asked, why: &str) -> Result<(), CliError> {
+    if asked.is_nothing() {
         return Ok(());
     }
-    let error = anyhow::anyhow!("--max-ttft-ms, --max-tpot-ms and --utilization: {why}");
+    let error = anyhow::anyhow!(
+        "--max-ttft-ms, --max-tpot-ms, --utilization and flags of the price: {why}"
+    );
     Err(CliError::new(Exit::Usage, error))
 }
 

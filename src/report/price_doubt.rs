@@ -30,6 +30,18 @@ pub(super) fn of(facts: &Facts<'_>, price: Option<&HourlyPrice>, date: Date) -> 
     verdicts.into_iter().flatten().map(warning).collect()
 }
 
+/// Whether a doubt is one of these.
+pub(super) const fn is_one(verdict: &Verdict) -> bool {
+    matches!(
+        verdict,
+        Verdict::PriceMissing
+            | Verdict::PriceOld { .. }
+            | Verdict::PriceUndated
+            | Verdict::PriceOfOther { .. }
+            | Verdict::EnergyPriceUnused
+    )
+}
+
 fn of_price(price: Option<&HourlyPrice>, date: Date) -> Option<Verdict> {
     let Some(price) = price else {
         return Some(Verdict::PriceMissing);

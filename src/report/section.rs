@@ -107,7 +107,7 @@ pub fn price_line(document: &Document) -> Option<String> {
     }
     let Some(price) = &document.price else {
         return Some(
-            "Prices are —: no rate of this device is known; give it with --usd-per-hour."
+            "Prices are —: no rate of this device is known; `mtok report DIR --usd-per-hour X` tells them at a rate of yours."
                 .to_owned(),
         );
     };
@@ -141,6 +141,8 @@ fn whose(price: &HourlyPrice, device: Option<DeviceKind>) -> String {
 pub fn answers(document: &Document) -> Vec<Section> {
     let mut sections = vec![numbers::cheapest(document), numbers::cost(document)];
     sections.extend(numbers::at_utilizations(document));
+    let priced = document.energy_price.is_some();
+    sections.extend(priced.then(|| card::energy(document)).flatten());
     sections
 }
 

@@ -2,7 +2,9 @@
 
 use super::document::Document;
 use super::escape::visible;
+use super::price_doubt;
 use super::section::{self, Align, Section, Table};
+use crate::metrics::verdict::Warning;
 
 /// Lead, main table, cheapest points and warnings; no colour, no control character from outside.
 pub fn render(document: &Document) -> String {
@@ -22,15 +24,20 @@ pub fn render(document: &Document) -> String {
     if !document.rows.is_empty() {
         text.push_str(&points(document));
     }
-    for warning in &document.warnings {
-        let place = warning
-            .point
-            .map_or(String::new(), |point| format!(" {point}"));
-        let (code, remedy) = (warning.verdict.code(), warning.verdict.remedy());
-        text.extend([format!("warning[{code}]{place}: {}\n", warning.verdict)]);
-        text.extend([format!("  remedy: {remedy}\n")]);
-    }
+    text.extend(document.warnings.iter().map(warned));
     text
+}
+
+/// A doubt and what to do about it.
+fn warned(warning: &Warning) -> String {
+    let place = warning
+        .point
+        .map_or(String::new(), |point| format!(" {point}"));
+    let (code, remedy) = (warning.verdict.code(), warning.verdict.remedy());
+    format!(
+        "warning[{code}]{place}: {}\n  remedy: {remedy}\n",
+        warning.verdict
+    )
 }
 
 /// The main table and the cheapest points.
@@ -49,11 +56,13 @@ fn points(document: &Document) -> String {
 }
 
 /// The answers to what is asked of the points: what is cheapest under the limits, and what points cost at
-/// the utilizations.
+/// the utilizations, with what to doubt about the price.
 pub fn answers(document: &Document) -> String {
     let sections = section::answers(document);
     let told: Vec<String> = sections.iter().map(of_section).collect();
-    told.join("\n")
+    let doubts = document.warnings.iter();
+    let of_price = doubts.filter(|doubt| price_doubt::is_one(&doubt.verdict));
+    told.join("\n") + &of_price.map(warned).collect::<String>()
 }
 
 /// A section as aligned text under its heading.

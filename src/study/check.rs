@@ -79,7 +79,8 @@ impl Sweep {
 }
 
 impl Price {
-    fn check(&self) -> Result<(), StudyError> {
+    /// Refuses a number that is no price.
+    pub fn check(&self) -> Result<(), StudyError> {
         let above_zero = |number: Decimal| !number.is_sign_negative() && !number.is_zero();
         let prices = [
             ("price.usd_per_hour", self.usd_per_hour),

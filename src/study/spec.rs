@@ -176,6 +176,16 @@ impl Price {
             pue: upper.pue.or(self.pue),
         }
     }
+
+    /// This price after another was asked for. The rate was given for the machine that was measured, so it
+    /// does not hold for a card that is asked for in its place.
+    #[must_use]
+    pub fn asked_anew(mut self, asked: Self) -> Self {
+        if asked.gpu.is_some() {
+            self.usd_per_hour = None;
+        }
+        self.overlaid(asked)
+    }
 }
 
 /// What the resolved device is, as far as defaults depend on it.
@@ -329,6 +339,20 @@ mod tests {
         };
         let study = file.overlaid(flags).resolved(Target::Cpu).unwrap();
         assert_eq!((study.measure.seed, study.measure.launches), (7, 2));
+    }
+
+    #[test]
+    fn a_rate_does_not_hold_for_a_card_that_is_asked_for_later() {
+        let price = |gpu: Option<&str>, rate: Option<i64>| Price {
+            gpu: gpu.map(str::to_owned),
+            usd_per_hour: rate.map(Decimal::from),
+            ..Price::default()
+        };
+        let asked = price(Some("h100-sxm"), Some(3));
+        let anew = |later| asked.clone().asked_anew(later);
+        assert_eq!(anew(price(Some("l4"), None)), price(Some("l4"), None));
+        assert_eq!(anew(price(Some("l4"), Some(1))), price(Some("l4"), Some(1)));
+        assert_eq!(anew(price(None, Some(2))), price(Some("h100-sxm"), Some(2)));
     }
 
     #[test]

@@ -734,6 +734,11 @@ fn a_run_goes_on_only_with_the_same_card_driver_binary_study_and_model() {
     ];
     assert_eq!(differs(|_| {}), Ok(()));
     assert_eq!(differs(|now| now.0.started = sample::moment(77)), Ok(()));
+    // A price is no part of what was measured.
+    assert_eq!(
+        differs(|now| now.0.study.price.gpu = Some("l4".into())),
+        Ok(())
+    );
     for (change, what) in cases {
         assert_eq!(differs(change), Err(what.to_owned()));
     }

@@ -128,6 +128,34 @@ fn the_tensors_of_a_file_have_the_types_of_the_file() {
     assert_eq!(names, ["rope_freqs.weight"]);
 }
 
+/// Expected minutes at the least on this CPU, and what they rest on.
+fn expected(arguments: &[&str]) -> (f64, String) {
+    let answer = json(&[arguments, &["--device", "cpu"]].concat());
+    let hours = answer["plan"]["duration"]["low"].as_f64().unwrap();
+    let basis = answer["basis"].as_str().unwrap().to_owned();
+    (hours * 60.0, basis)
+}
+
+#[test]
+fn the_time_on_a_cpu_follows_model_batch_and_length() {
+    let (tiny, basis) = expected(&[]);
+    assert!(basis.contains("of an assumed CPU, 20 GB/s and "), "{basis}");
+    assert!((0.5..1.5).contains(&tiny), "{tiny}");
+    let small = ["--model", "card:qwen3-0.6b", "--precision", "q4_k"];
+    let of = |size: &[&str]| expected(&[&small[..], size].concat()).0;
+    let (short, long) = (
+        of(&["--batch", "1", "--isl", "256", "--osl", "16"]),
+        of(&["--batch", "8", "--isl", "2048", "--osl", "16"]),
+    );
+    assert!(long > 2.0 * short, "{short} {long}");
+    let (scripted, basis) = expected(&["--engine", "sim:no-script"]);
+    assert!(
+        basis.starts_with("the machine's speed is not known"),
+        "{basis}"
+    );
+    assert!(scripted > 0.0);
+}
+
 #[test]
 fn no_memory_of_a_small_model_is_written_as_nothing() {
     let said = text(&[]);
@@ -152,8 +180,10 @@ fn a_plan_with_quality_says_that_its_time_comes_on_top() {
 
 #[test]
 fn too_few_minutes_are_told_with_those_that_the_plan_needs() {
-    let said = text(&["--max-minutes", "0.5", "--device", "cpu"]);
-    let expected = "note: --max-minutes 0.5 is less than the 2 minutes that the plan needs";
+    // A script's speed is not known, so that the plan is the same on every machine.
+    let scripted = ["--engine", "sim:no-script", "--device", "cpu"];
+    let said = text(&[&scripted[..], &["--max-minutes", "0.5"]].concat());
+    let expected = "note: --max-minutes 0.5 is less than the 1 to 2 minutes that the plan needs";
     assert!(said.contains(expected), "{said}");
     assert!(
         said.contains("shorten the lists of [sweep], or lower measure.launches"),

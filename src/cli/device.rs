@@ -14,6 +14,7 @@ use crate::record::machine::{Device, DeviceKind, Limit, Peak};
 use crate::record::observation::Record;
 use crate::study::model::Precision;
 use crate::study::plan::Machine;
+use crate::study::plan::speed::{Origin, Speed};
 use crate::study::spec::{Measure, Target};
 use crate::telemetry::unavailable::Unavailable;
 use crate::units::{Bytes, BytesPerSecond, FlopPerSecond};
@@ -114,14 +115,20 @@ impl Found {
                 .filter_map(Peak::best_rate);
             rates.max_by(f64::total_cmp)
         };
+        let speed = || {
+            Some(Speed {
+                read: BytesPerSecond::new(best(|it| matches!(it, Limit::Read { .. }))?),
+                matmul: FlopPerSecond::new(best(|it| matches!(it, Limit::Matmul { .. }))?),
+                origin: Origin::Known,
+            })
+        };
         Machine {
             target: match self.device.kind {
                 DeviceKind::Cuda => Target::Cuda,
                 DeviceKind::Cpu | DeviceKind::Sim => Target::Cpu,
             },
             memory: Bytes::new(self.device.memory_bytes as f64),
-            bandwidth: best(|limit| matches!(limit, Limit::Read { .. })).map(BytesPerSecond::new),
-            arithmetic: best(|limit| matches!(limit, Limit::Matmul { .. })).map(FlopPerSecond::new),
+            speed: speed(),
         }
     }
 }

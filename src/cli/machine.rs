@@ -11,6 +11,7 @@ use crate::engine::device;
 use crate::record::card::CardFacts;
 use crate::study::model::{DeviceChoice, EngineKind};
 use crate::study::plan::Machine;
+use crate::study::plan::speed::{Origin, Speed};
 use crate::study::spec::{Price, Study, Target};
 use crate::telemetry::Probe as _;
 use crate::telemetry::card::{Choice, Unmatched};
@@ -34,26 +35,33 @@ pub(super) fn planned(study: &Study, catalog: &Catalog) -> Result<(Machine, Pric
 /// This machine without a card: its memory, and what a run on it is priced at.
 fn of_host(study: &Study, catalog: &Catalog) -> Result<(Machine, Priced), CliError> {
     let host = device::facts(&device::open(DeviceChoice::Cpu)?)?;
-    let machine = Machine {
-        target: Target::Cpu,
-        memory: Bytes::new(host.memory_bytes as f64),
-        bandwidth: None,
-        arithmetic: None,
-    };
+    // A script says itself how long everything takes.
     let runs_here = match study.engine {
         EngineKind::Decoder | EngineKind::Stock => Some(&host),
         EngineKind::Sim(_) => None,
+    };
+    let machine = Machine {
+        target: Target::Cpu,
+        memory: Bytes::new(host.memory_bytes as f64),
+        speed: runs_here.and_then(|host| host.threads).map(Speed::assumed),
     };
     Ok((machine, pricing::look_up(&study.price, runs_here, catalog)?))
 }
 
 fn of_sheet(card: &GpuCard) -> Machine {
     let sheet = pricing::data_sheet(card);
+    let speed = || {
+        let rates = sheet.matmul.values().copied();
+        Some(Speed {
+            read: sheet.bandwidth?,
+            matmul: rates.reduce(FlopPerSecond::max)?,
+            origin: Origin::Known,
+        })
+    };
     Machine {
         target: Target::Cuda,
         memory: Bytes::new((card.vram_mib << 20) as f64),
-        bandwidth: sheet.bandwidth,
-        arithmetic: sheet.matmul.values().copied().reduce(FlopPerSecond::max),
+        speed: speed(),
     }
 }
 
@@ -81,8 +89,7 @@ fn of_driver(study: &Study, catalog: &Catalog) -> Result<(Machine, Priced), CliE
     let machine = Machine {
         target: Target::Cuda,
         memory: Bytes::new(*memory as f64),
-        bandwidth: sheet.and_then(|machine| machine.bandwidth),
-        arithmetic: sheet.and_then(|machine| machine.arithmetic),
+        speed: sheet.and_then(|machine| machine.speed),
     };
     Ok((machine, pricing::look_up(&price, None, catalog)?))
 }

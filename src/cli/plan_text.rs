@@ -9,6 +9,7 @@ use crate::report::section::{Align, Table};
 use crate::report::terminal::aligned;
 use crate::study::plan::duration::Span;
 use crate::study::plan::footprint::binary;
+use crate::study::plan::speed::{Origin, Speed};
 use crate::study::plan::weights::{self, Group};
 use crate::study::plan::{Machine, Plan, PlannedPoint, VariantMemory};
 use crate::study::spec::Study;
@@ -25,6 +26,7 @@ pub(super) struct Told<'a> {
     model: &'a str,
     memory_bytes: Bytes,
     plan: &'a Plan,
+    basis: String,
     usd_low: Option<Usd>,
     usd_high: Option<Usd>,
     notes: Vec<String>,
@@ -41,6 +43,7 @@ impl<'a> Told<'a> {
             schema: 1,
             model,
             memory_bytes: machine.memory,
+            basis: basis(machine.speed),
             usd_low: cost(plan.duration.low),
             usd_high: cost(plan.duration.high),
             notes: Vec::new(),
@@ -79,17 +82,8 @@ impl<'a> Told<'a> {
     /// How long it may take and for how much.
     fn expected(&self) -> String {
         let Span { low, high } = self.plan.duration;
-        let known = self
-            .plan
-            .points
-            .iter()
-            .all(|p| p.generation_seconds.is_some());
-        let basis = if known {
-            "an estimate from the roofline, not a measurement"
-        } else {
-            "the machine's speed is not known: from the fewest blocks to all the time that points may take"
-        };
-        let mut text = format!("expected: {} ({basis})\n", minutes(self.plan.duration));
+        let (span, basis) = (minutes(self.plan.duration), &self.basis);
+        let mut text = format!("expected: {span} ({basis})\n");
         if let Some(price) = &self.priced.price {
             let cost = |hours: Hours| dollars((price.usd_per_hour * hours).value());
             text += &format!(
@@ -100,6 +94,22 @@ impl<'a> Told<'a> {
             );
         }
         text
+    }
+}
+
+/// What the expected time rests on.
+fn basis(speed: Option<Speed>) -> String {
+    let Some(speed) = speed else {
+        return "the machine's speed is not known: from the fewest blocks to all the time that points may take"
+            .to_owned();
+    };
+    match speed.origin {
+        Origin::Known => "an estimate from the roofline, not a measurement".to_owned(),
+        Origin::Assumed => format!(
+            "an estimate from the roofline of an assumed CPU, {:.0} GB/s and {:.0} GFLOP/s, not a measurement",
+            speed.read.value() / 1e9,
+            speed.matmul.value() / 1e9
+        ),
     }
 }
 

@@ -8,11 +8,8 @@ use super::{MeasureError, order};
 use crate::engine::Capacity;
 use crate::engine::worker::{BlockOrder, BlockSeen, CheckOrder, Refusal, Worker, WorkerError};
 use crate::record::observation::{Accuracy, Block, Load, Purpose, Record};
-use crate::study::workload::{CHECKED_STEPS, GENERATIONS_PER_BLOCK, PointId};
+use crate::study::workload::{CHECKED_PROMPT, CHECKED_STEPS, GENERATIONS_PER_BLOCK, PointId};
 use crate::units::Seconds;
-
-/// Prompts of the check of logits are short: what is checked are kernels and cache, not memory.
-const CHECK_LENGTH: u64 = 32;
 
 /// A worker with a model, and its place in the record.
 pub(super) struct Session<'d, 'j, 'o> {
@@ -169,7 +166,7 @@ impl<'d, 'j, 'o> Session<'d, 'j, 'o> {
         let length = context
             .unwrap_or(1)
             .saturating_sub(u64::from(CHECKED_STEPS) + 1)
-            .clamp(1, CHECK_LENGTH) as u32;
+            .clamp(1, CHECKED_PROMPT.into()) as u32;
         self.reserve(Capacity {
             batch: largest.unwrap_or(1),
             context: length + CHECKED_STEPS + 1,

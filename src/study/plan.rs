@@ -5,19 +5,21 @@
 
 pub mod duration;
 pub mod footprint;
+pub mod speed;
 pub mod weights;
 
 use serde::Serialize;
 
 use self::duration::Span;
 use self::footprint::{Footprint, binary};
+use self::speed::Speed;
 use self::weights::TensorMemory;
 use super::model::{CacheType, EngineKind, ModelSource, Numbers, Precision, Shape};
 use super::spec::{Study, Target};
 use super::variant::Variant;
 use super::workload::PointId;
 use crate::record::observation::SkipCause;
-use crate::units::{Bytes, BytesPerSecond, FlopPerSecond, Seconds};
+use crate::units::{Bytes, Seconds};
 
 /// Share of device memory that a run may fill; the rest is left to the driver and to fragmentation.
 const USABLE_MEMORY: f64 = 0.92;
@@ -29,10 +31,8 @@ pub struct Machine {
     pub target: Target,
     /// Memory that weights, cache and activations share.
     pub memory: Bytes,
-    /// Read bandwidth, where known.
-    pub bandwidth: Option<BytesPerSecond>,
-    /// Matrix arithmetic rate, where known.
-    pub arithmetic: Option<FlopPerSecond>,
+    /// How fast it is, where that is known or may be assumed.
+    pub speed: Option<Speed>,
 }
 
 /// One point and what becomes of it.
@@ -111,7 +111,7 @@ impl Plan {
         let memory = |variant| VariantMemory::of(study, subject, machine.target, variant);
         Self {
             variants: variants.map(memory).collect(),
-            duration: duration::of_run(study, machine, &points),
+            duration: duration::of_run(study, subject, machine, &points),
             points,
         }
     }
@@ -263,7 +263,8 @@ mod tests {
 
     use super::*;
     use crate::study::file::StudyFile;
-    use crate::units::Hours;
+    use crate::study::plan::speed::Origin;
+    use crate::units::{BytesPerSecond, FlopPerSecond, Hours};
 
     impl Plan {
         /// How many points will be tried.
@@ -312,8 +313,11 @@ mod tests {
         Machine {
             target: Target::Cpu,
             memory: Bytes::new(memory),
-            bandwidth: Some(BytesPerSecond::new(1e10)),
-            arithmetic: Some(FlopPerSecond::new(1e11)),
+            speed: Some(Speed {
+                read: BytesPerSecond::new(1e10),
+                matmul: FlopPerSecond::new(1e11),
+                origin: Origin::Known,
+            }),
         }
     }
 
@@ -413,14 +417,76 @@ mod tests {
         let study = file.resolved(Target::Cpu).unwrap();
         let shape = shape();
         let machine = Machine {
-            bandwidth: None,
+            speed: None,
             ..machine(1e9)
         };
         let span = Plan::new(&study, subject(&shape), machine).duration;
-        // Three loads of 7 s; six points of 8 blocks of 0.5 s, or of 8 s.
-        let minutes = |hours: Hours| hours.seconds().value();
-        assert!((minutes(span.low) - 45.0).abs() < 1e-9);
-        assert!((minutes(span.high) - 69.0).abs() < 1e-9);
+        // Three loads of 0.5 s, 2 s of warm-up and a block for the drift; six points of 8 blocks of 0.5 s, or
+        // of 8 s.
+        let created = shape.parameters() as f64 / 5e7;
+        let fixed = 3.0 * (3.0 + created);
+        let seconds = |hours: Hours| hours.seconds().value();
+        assert!((seconds(span.low) - fixed - 24.0).abs() < 1e-9, "{span:?}");
+        assert!((seconds(span.high) - fixed - 48.0).abs() < 1e-9, "{span:?}");
+    }
+
+    /// Least seconds of a study of one point whose generation takes `generation`.
+    fn least(generation: f64, launches: u32) -> f64 {
+        let mut file = StudyFile::default();
+        file.sweep.precision = Some(vec![Precision::F32]);
+        file.sweep.batch = Some(vec![NonZeroU32::MIN]);
+        file.measure.launches = Some(launches);
+        let study = file.resolved(Target::Cpu).unwrap();
+        let mut points = plan(1e9, |_| {}).points;
+        points.truncate(1);
+        points[0].generation_seconds = Some(Seconds::new(generation));
+        let machine = Machine {
+            speed: None,
+            ..machine(1e9)
+        };
+        let shape = shape();
+        let span = duration::of_run(&study, subject(&shape), machine, &points);
+        span.low.seconds().value() - shape.parameters() as f64 / 5e7 * f64::from(launches)
+    }
+
+    #[test]
+    fn a_point_that_takes_long_is_timed_as_often_as_its_time_allows() {
+        let is = |generation, launches, expected: f64| {
+            let seconds = least(generation, launches);
+            assert!((seconds - expected).abs() < 1e-9, "{generation}: {seconds}");
+        };
+        // 8 blocks, and for each load 0.5 s, a warm-up of 2 s and the drift.
+        is(0.01, 1, 4.0 + 3.0);
+        is(0.01, 3, 4.0 + 3.0 * 3.0);
+        // Of 8 s for a point, 3 s each: two blocks. The untimed generation is longer than a warm-up.
+        is(3.0, 1, 6.0 + 0.5 + 3.0 + 3.0);
+        // One generation untimed, one timed and one for the drift, however little time was given.
+        is(600.0, 1, 600.0 * 3.0 + 0.5);
+    }
+
+    #[test]
+    fn an_assumed_cpu_takes_hours_for_eight_billion_parameters() {
+        let shape = Shape {
+            layers: 32,
+            hidden: 4096,
+            ffn: 14_336,
+            heads: 32,
+            kv_heads: 8,
+            head_dim: 128,
+            vocab: 128_256,
+            tied_embeddings: false,
+            context: 131_072,
+            ..shape()
+        };
+        let mut file = StudyFile::default();
+        file.model.source = Some("card:llama-3.1-8b".parse().unwrap());
+        let study = file.resolved(Target::Cpu).unwrap();
+        let machine = Machine {
+            speed: Some(Speed::assumed(2)),
+            ..machine(64e9)
+        };
+        let hours = Plan::new(&study, subject(&shape), machine).duration.low;
+        assert!((3.0..30.0).contains(&hours.value()), "{hours:?}");
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub const GENERATIONS_PER_BLOCK: u32 = 8;
 
 /// Decode steps of the check of logits before timing.
 pub const CHECKED_STEPS: u32 = 3;
+/// Longest prompt of that comparison: what is checked are kernels and cache, not memory.
+pub const CHECKED_PROMPT: u32 = 32;
 
 /// What identifies a measured point; two records with the same identity may be pooled or compared.
 #[derive(

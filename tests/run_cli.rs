@@ -375,3 +375,36 @@ fn a_run_that_cannot_begin_leaves_no_folder() {
     File::create(place.path("out")).unwrap();
     ends_with(&run("--model tiny"), 9);
 }
+
+#[test]
+fn a_run_on_one_processor_takes_one_thread_and_is_priced_so() {
+    let place = Place::new();
+    place.write(
+        "tiny.toml",
+        "[sweep]\nprecision = [\"f32\"]\nbatch = [1]\nisl = [8]\nosl = [4]\n\
+         [measure]\nmin_blocks = 2\nmax_blocks = 2\nmin_block_seconds = 0.01\nmax_seconds = 1\n\
+         warmup_seconds = 0\nlaunches = 1\n",
+    );
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0", env!("CARGO_BIN_EXE_mtok"), "run", "tiny.toml"]);
+    command
+        .args(["--out", "out"])
+        .current_dir(place.folder.path());
+    command.env_remove("RAYON_NUM_THREADS").stdin(Stdio::null());
+    // Without util-linux the unit test of the worker's command has to do.
+    let Ok(output) = command.output() else { return };
+    assert!(output.status.success(), "{output:?}");
+    let record = std::fs::read_to_string(place.path("out/run.jsonl")).unwrap();
+    let lines = record
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    let of = |kind: &str| lines.iter().find(|line| line["type"] == kind).unwrap();
+    assert_eq!(of("session")["host"]["threads"], 1);
+    assert_eq!(of("device")["threads"], 1);
+    let report = std::fs::read_to_string(place.path("out/report.md")).unwrap();
+    assert!(
+        report.contains("cpu-1vcpu") || report.contains("cpu-2vcpu"),
+        "{report}"
+    );
+}

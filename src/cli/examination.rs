@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::exit::{CliError, Exit};
 use super::folder::StudyFolder;
 use super::output::{self, with_causes};
-use super::pricing;
+use super::pricing::{self, Placed};
 use crate::catalog::Catalog;
 use crate::record::machine::Device;
 use crate::record::observation::{Record, Session};
@@ -139,7 +139,11 @@ pub(super) fn conclude(
             anyhow::anyhow!("the record holds no session"),
         )
     })?;
-    let priced = pricing::look_up(&session.study.price, device, &Catalog::bundled())?;
+    let placed = device.map(|device| Placed {
+        device,
+        threads: session.host.threads,
+    });
+    let priced = pricing::look_up(&session.study.price, placed, &Catalog::bundled())?;
     let inputs = Inputs {
         records,
         price: priced.price.as_ref(),

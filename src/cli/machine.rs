@@ -1,9 +1,8 @@
 //! The machine that a plan is for.
 
 use super::exit::{CliError, Exit};
-use super::pricing::{self, Priced};
-use super::watch;
-use super::{args, output};
+use super::pricing::{self, Placed, Priced};
+use super::{args, host, output, watch};
 use crate::catalog::Catalog;
 use crate::catalog::book::GpuCard;
 use crate::catalog::gpus;
@@ -34,16 +33,19 @@ pub(super) fn planned(study: &Study, catalog: &Catalog) -> Result<(Machine, Pric
 
 /// This machine without a card: its memory, and what a run on it is priced at.
 fn of_host(study: &Study, catalog: &Catalog) -> Result<(Machine, Priced), CliError> {
-    let host = device::facts(&device::open(DeviceChoice::Cpu)?)?;
+    let cpu = device::facts(&device::open(DeviceChoice::Cpu)?)?;
     // A script says itself how long everything takes.
     let runs_here = match study.engine {
-        EngineKind::Decoder | EngineKind::Stock => Some(&host),
+        EngineKind::Decoder | EngineKind::Stock => Some(Placed {
+            device: &cpu,
+            threads: host::host().threads,
+        }),
         EngineKind::Sim(_) => None,
     };
     let machine = Machine {
         target: Target::Cpu,
-        memory: Bytes::new(host.memory_bytes as f64),
-        speed: runs_here.and_then(|host| host.threads).map(Speed::assumed),
+        memory: Bytes::new(cpu.memory_bytes as f64),
+        speed: runs_here.map(|placed| Speed::assumed(placed.threads)),
     };
     Ok((machine, pricing::look_up(&study.price, runs_here, catalog)?))
 }

@@ -24,6 +24,15 @@ pub(super) struct Priced {
     pub(super) sheet: Option<DataSheet>,
 }
 
+/// A device in its host.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Placed<'a> {
+    /// What was measured, or would be.
+    pub(super) device: &'a Device,
+    /// Threads of the host that may be used: what is rented, however many of them an engine takes.
+    pub(super) threads: u32,
+}
+
 impl From<NotFound> for CliError {
     fn from(error: NotFound) -> Self {
         Self::new(Exit::Input, error)
@@ -38,13 +47,14 @@ pub(super) fn card(id: &str, catalog: &Catalog) -> Result<GpuCard, CliError> {
     })
 }
 
-/// Looks up the card that `asked` names or that `device` is, and its price: the user's rate where
+/// Looks up the card that `asked` names or that the device is, and its price: the user's rate where
 /// there is one, else the cheapest on-demand offer of the catalog.
 pub(super) fn look_up(
     asked: &Price,
-    device: Option<&Device>,
+    placed: Option<Placed<'_>>,
     catalog: &Catalog,
 ) -> Result<Priced, CliError> {
+    let device = placed.map(|placed| placed.device);
     if let Some(scripted) = device.filter(|device| device.kind == DeviceKind::Sim) {
         // Nobody rents it out. One that is called like a card is held against what that card can do.
         return Ok(Priced {
@@ -56,9 +66,11 @@ pub(super) fn look_up(
         Some(id) => Some(card(id, catalog)?),
         None => device.and_then(recognise),
     };
-    let offer = match (&card, device) {
+    let offer = match (&card, placed) {
         (Some(card), _) => cheapest(catalog.rentals_of(&card.id)),
-        (None, Some(device)) if device.kind == DeviceKind::Cpu => cpu_offer(device, catalog),
+        (None, Some(placed)) if placed.device.kind == DeviceKind::Cpu => {
+            cpu_offer(placed.threads, catalog)
+        }
         (None, _) => None,
     };
     let price = match asked.usd_per_hour {
@@ -94,10 +106,9 @@ fn cheapest(mut offers: Vec<Rental>) -> Option<Rental> {
     offers.into_iter().next()
 }
 
-/// The cheapest rented machine with at least as many vCPUs as the engine uses threads, and no more of
-/// them than needed.
-fn cpu_offer(device: &Device, catalog: &Catalog) -> Option<Rental> {
-    let threads = device.threads?;
+/// The cheapest rented machine with at least as many vCPUs as the host has threads, and no more of them
+/// than needed.
+fn cpu_offer(threads: u32, catalog: &Catalog) -> Option<Rental> {
     let machines = catalog.rentals().iter().filter_map(|row| {
         let vcpus: u32 = row
             .gpu
@@ -166,7 +177,7 @@ pub(super) fn data_sheet(card: &GpuCard) -> DataSheet {
 mod tests {
     use super::*;
 
-    fn device(kind: DeviceKind, name: &str, threads: Option<u32>) -> Device {
+    fn device(kind: DeviceKind, name: &str) -> Device {
         Device {
             kind,
             name: name.to_owned(),
@@ -177,34 +188,38 @@ mod tests {
             compute_capability: None,
             driver: None,
             cuda: None,
-            threads,
+            threads: Some(1),
             card: None,
             before: None,
             rested_ns: None,
         }
     }
 
-    fn label(asked: &Price, device: &Device) -> Option<String> {
-        let priced = look_up(asked, Some(device), &Catalog::bundled()).unwrap();
-        priced.price.map(|price| price.label)
+    fn priced(asked: &Price, device: &Device, threads: u32) -> Priced {
+        let placed = Placed { device, threads };
+        look_up(asked, Some(placed), &Catalog::bundled()).unwrap()
+    }
+
+    fn label(asked: &Price, device: &Device, threads: u32) -> Option<String> {
+        priced(asked, device, threads)
+            .price
+            .map(|price| price.label)
     }
 
     #[test]
     fn a_card_is_recognised_and_priced_with_a_date() {
-        let card = device(DeviceKind::Cuda, "NVIDIA H100 80GB HBM3", None);
-        let priced = look_up(&Price::default(), Some(&card), &Catalog::bundled()).unwrap();
+        let card = device(DeviceKind::Cuda, "NVIDIA H100 80GB HBM3");
+        let priced = priced(&Price::default(), &card, 16);
         assert!(priced.price.is_some_and(|price| price.as_of.is_some()));
         assert!(priced.sheet.is_some_and(|sheet| sheet.bandwidth.is_some()));
     }
 
     #[test]
     fn a_cpu_is_priced_as_the_smallest_machine_that_has_its_threads() {
-        let text = label(&Price::default(), &device(DeviceKind::Cpu, "x", Some(3))).unwrap();
+        let cpu = device(DeviceKind::Cpu, "x");
+        let text = label(&Price::default(), &cpu, 3).unwrap();
         assert!(text.starts_with("cpu-4vcpu"), "{text}");
-        assert_eq!(
-            label(&Price::default(), &device(DeviceKind::Cpu, "x", Some(500))),
-            None
-        );
+        assert_eq!(label(&Price::default(), &cpu, 500), None);
     }
 
     #[test]
@@ -213,12 +228,7 @@ mod tests {
             gpu: Some("h100-sxm".to_owned()),
             ..Price::default()
         };
-        let sheet = |kind| {
-            let device = device(kind, "x", Some(2));
-            look_up(&asked, Some(&device), &Catalog::bundled())
-                .unwrap()
-                .sheet
-        };
+        let sheet = |kind| priced(&asked, &device(kind, "x"), 2).sheet;
         assert!(sheet(DeviceKind::Cuda).is_some());
         assert_eq!(sheet(DeviceKind::Cpu), None);
     }
@@ -230,7 +240,7 @@ mod tests {
             usd_per_hour: Some(Decimal::new(250, 2)),
             ..Price::default()
         };
-        let text = label(&asked, &device(DeviceKind::Cpu, "x", Some(2))).unwrap();
+        let text = label(&asked, &device(DeviceKind::Cpu, "x"), 2).unwrap();
         assert_eq!(text, "the user's rate");
     }
 
@@ -256,15 +266,12 @@ mod tests {
             usd_per_hour: Some(Decimal::ONE),
             ..Price::default()
         };
-        assert_eq!(label(&asked, &device(DeviceKind::Sim, "sim", None)), None);
+        assert_eq!(label(&asked, &device(DeviceKind::Sim, "sim"), 2), None);
     }
 
     #[test]
     fn a_device_that_is_scripted_as_a_card_has_its_data_sheet_and_no_price() {
-        let priced = |name| {
-            let scripted = device(DeviceKind::Sim, name, None);
-            look_up(&Price::default(), Some(&scripted), &Catalog::bundled()).unwrap()
-        };
+        let priced = |name| priced(&Price::default(), &device(DeviceKind::Sim, name), 2);
         let card = priced("NVIDIA H100 80GB HBM3");
         let bandwidth = card.sheet.unwrap().bandwidth.unwrap();
         assert!((bandwidth.value() - 3.35e12).abs() < 1e9);

@@ -9,6 +9,9 @@ const ALLOWED: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR"];
 /// Variables that a worker may see, by the start of their name.
 const ALLOWED_PREFIXES: [&str; 4] = ["CUDA_", "NVIDIA_", "RAYON_", "CANDLE_"];
 
+/// How many threads candle and rayon take.
+const THREADS: &str = "RAYON_NUM_THREADS";
+
 /// Where the driver keeps the kernels that it has compiled, and where it does so below the home folder when
 /// nobody says. A worker has no home folder and would compile them again every time, for many seconds.
 const COMPILED: &str = "CUDA_CACHE_PATH";
@@ -56,13 +59,29 @@ impl WorkerCommand {
         let mut command = std::process::Command::new(&self.program);
         command.args(&self.args).env_clear();
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.envs(self.fewer_threads().map(|threads| (THREADS, threads)));
         command
+    }
+
+    /// As many threads as this process may use, where the user says nothing: candle counts those of the whole
+    /// machine, of which a mask or a quota may allow fewer.
+    fn fewer_threads(&self) -> Option<String> {
+        let said = self.env.iter().any(|(name, _)| name == THREADS);
+        let allowed = std::thread::available_parallelism().ok()?;
+        fewer(candle_core::utils::get_num_threads(), allowed.get())
+            .filter(|_| !said)
+            .map(|threads| threads.to_string())
     }
 
     /// The program, for messages.
     pub(super) fn program(&self) -> std::path::Display<'_> {
         self.program.display()
     }
+}
+
+/// The threads that are allowed, where these are more.
+fn fewer(threads: usize, allowed: usize) -> Option<usize> {
+    (allowed < threads).then_some(allowed)
 }
 
 fn allowed(name: &OsStr) -> bool {
@@ -100,6 +119,17 @@ mod tests {
         let seen = seen(&names.map(|name| (name, "x")));
         let names: Vec<&str> = seen.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["PATH", "CUDA_VISIBLE_DEVICES"]);
+    }
+
+    #[test]
+    fn a_worker_has_no_more_threads_than_are_allowed() {
+        assert_eq!(fewer(8, 2), Some(2));
+        assert_eq!(fewer(2, 2), None);
+        // A machine of eight threads on four cores, of which candle takes the cores.
+        assert_eq!(fewer(4, 8), None);
+        let said = [(THREADS.into(), "64".into())];
+        let command = WorkerCommand::new("/bin/true", ["worker"], said);
+        assert_eq!(command.fewer_threads(), None);
     }
 
     #[test]

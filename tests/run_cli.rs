@@ -377,6 +377,22 @@ fn a_run_that_cannot_begin_leaves_no_folder() {
 }
 
 #[test]
+fn a_run_that_skips_every_point_says_so_and_is_refused_when_strict() {
+    let place = Place::new();
+    place.ask_for(2);
+    let mut arguments = place.arguments(&["--isl", "100000", "--json"]);
+    let output = place.mtok(&arguments);
+    assert!(output.status.success(), "{output:?}");
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["points"][0]["status"], "skipped");
+    let warnings = answer["warnings"].as_array().unwrap().iter();
+    let codes: Vec<&str> = warnings.map(|it| it["code"].as_str().unwrap()).collect();
+    assert!(codes.contains(&"nothing_measured"), "{codes:?}");
+    arguments.extend(["--resume", "--strict"].map(str::to_owned));
+    assert_eq!(place.mtok(&arguments).status.code(), Some(6));
+}
+
+#[test]
 fn a_run_on_one_processor_takes_one_thread_and_is_priced_so() {
     let place = Place::new();
     place.write(

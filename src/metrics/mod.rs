@@ -18,4 +18,5 @@ pub mod roofline;
 pub mod sensors;
 pub mod silence;
 pub mod stats;
+pub mod unmeasured;
 pub mod verdict;

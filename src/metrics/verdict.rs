@@ -156,6 +156,8 @@ pub enum Verdict {
     },
     /// The session did not end on its own terms.
     Interrupted,
+    /// Every point was skipped.
+    NothingMeasured,
     /// The price is old.
     PriceOld {
         /// Its age.
@@ -220,6 +222,7 @@ impl Verdict {
             Self::InCache { .. } => "in_cache",
             Self::InvalidGenerations { .. } => "invalid_generations",
             Self::Interrupted => "interrupted",
+            Self::NothingMeasured => "nothing_measured",
             Self::PriceOld { .. } => "price_old",
             Self::FellBack { .. } => "fell_back",
             Self::PriceUndated => "price_undated",
@@ -262,6 +265,7 @@ impl Verdict {
             | Self::LimitsMissing
             | Self::NoInterval { .. }
             | Self::Interrupted
+            | Self::NothingMeasured
             | Self::PriceUndated
             | Self::PriceMissing
             | Self::PriceOfOther { .. }
@@ -303,6 +307,7 @@ impl Verdict {
             | Self::EventTime { .. }
             | Self::InvalidGenerations { .. }
             | Self::PriceOfOther { .. }
+            | Self::NothingMeasured
             | Self::Interrupted => true,
             Self::InCache { .. }
             | Self::PriceOld { .. }

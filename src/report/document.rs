@@ -17,6 +17,7 @@ use crate::metrics::fallback;
 use crate::metrics::implausible::{self, Implausible};
 use crate::metrics::latency::{Drift, Latency, drifts};
 use crate::metrics::roofline::{Ceilings, DataSheet, Roofline};
+use crate::metrics::unmeasured;
 use crate::metrics::verdict::Warning;
 use crate::record::card::CardFacts;
 use crate::record::machine::{DeviceKind, Peak};
@@ -187,6 +188,7 @@ impl Document {
         let rows = || points.par_iter().map(row).collect::<Vec<Row>>();
         let (rows, drifts) = rayon::join(rows, || drifts(&facts));
         let mut warnings = doubt::of_run(&facts);
+        warnings.extend(unmeasured::of(&facts));
         warnings.extend(fallback::of(&facts));
         warnings.extend(price_doubt::of(&facts, price, inputs.date));
         warnings.extend(doubt::of_drifts(&facts, &drifts));

@@ -188,7 +188,7 @@ Before timing, the logits of the timed path are compared with the reference path
     fn without_a_price_the_report_says_how_to_give_one() {
         let text = render(&document_at(&script(), None));
         assert!(
-            text.contains("`mtok report DIR --usd-per-hour X` tells them"),
+            text.contains("mtok report DIR --usd-per-hour X tells them"),
             "{text}"
         );
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");

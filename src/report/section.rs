@@ -107,7 +107,7 @@ pub fn price_line(document: &Document) -> Option<String> {
     }
     let Some(price) = &document.price else {
         return Some(
-            "Prices are —: no rate of this device is known; `mtok report DIR --usd-per-hour X` tells them at a rate of yours."
+            "Prices are —: no rate of this device is known; mtok report DIR --usd-per-hour X tells them at one of yours."
                 .to_owned(),
         );
     };

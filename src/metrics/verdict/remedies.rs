@@ -72,6 +72,9 @@ impl Verdict {
                 "stop other programs and run again; if they come back, the engine breaks its timing contract: report the study"
             }
             Self::Interrupted => "finish it with --resume",
+            Self::NothingMeasured => {
+                "see why each point was skipped, and change the study until `mtok plan` shows one that runs"
+            }
             Self::PriceOld { .. } | Self::PriceUndated => {
                 "look the rate up again and give it with --usd-per-hour"
             }

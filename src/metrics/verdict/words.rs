@@ -122,6 +122,7 @@ impl fmt::Display for Verdict {
                 write!(f, "{count} of {of} generations were left out")
             }
             Self::Interrupted => f.write_str("the run did not finish"),
+            Self::NothingMeasured => f.write_str("every point was skipped, so nothing was measured"),
             Self::PriceOld { days } => write!(f, "the price is {days} days old"),
             Self::FellBack {
                 asked,

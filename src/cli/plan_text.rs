@@ -14,7 +14,7 @@ use crate::study::plan::weights::{self, Group};
 use crate::study::plan::{Machine, Plan, PlannedPoint, VariantMemory};
 use crate::study::spec::Study;
 use crate::study::variant::Variant;
-use crate::units::{Bytes, Hours, Usd};
+use crate::units::{Hours, Usd};
 
 /// What stands where there is nothing to say.
 const ABSENT: &str = "—";
@@ -24,7 +24,7 @@ const ABSENT: &str = "—";
 pub(super) struct Told<'a> {
     schema: u32,
     model: &'a str,
-    memory_bytes: Bytes,
+    memory_bytes: u64,
     plan: &'a Plan,
     basis: String,
     usd_low: Option<Usd>,
@@ -42,7 +42,7 @@ impl<'a> Told<'a> {
         Self {
             schema: 1,
             model,
-            memory_bytes: machine.memory,
+            memory_bytes: machine.memory.value() as u64,
             basis: basis(machine.speed),
             usd_low: cost(plan.duration.low),
             usd_high: cost(plan.duration.high),
@@ -69,7 +69,7 @@ impl<'a> Told<'a> {
             "{}\n\nweights\n{}\npoints, of {} of memory\n{}\n{}",
             output::printable(self.model),
             aligned(&variants(self.plan)),
-            binary(self.memory_bytes.value() as u64),
+            binary(self.memory_bytes),
             aligned(&points(self.plan)),
             self.expected()
         );

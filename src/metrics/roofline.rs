@@ -15,7 +15,7 @@
 //! the last position only), a its attention FLOP per token and token of context. A limit is the best of
 //! its repetitions (as in STREAM); bandwidth between two buffer sizes is interpolated over the logarithm
 //! of the size and stays that of the largest beyond it. Below the smallest there is none, no MBU, and a floor
-//! of arithmetic alone. (Williams et al., *Roofline*, CACM 2009; MFU as in Chowdhery et al., *PaLM*, 2022.)
+//! of arithmetic alone. A point with an MFU above 1 has no floor: the rate is no limit of it. (Williams et al., *Roofline*, CACM 2009; MFU as in Chowdhery et al., *PaLM*, 2022.)
 //!
 //! ```
 //! // 16 GB of weights and 16 · 131072 B · 576 of KV in 10 ms on 3.35 TB/s: 51 % of it.
@@ -139,7 +139,7 @@ pub struct Roofline {
     pub in_cache: Option<bool>,
     /// A limit that the result exceeds beyond doubt.
     pub impossible: Option<Exceeded>,
-    /// The time of the same point at 100 % of the measured limits.
+    /// The time of the same point at 100 % of the measured limits; `None` where its MFU exceeds 1.
     pub floor: Option<Floor>,
 }
 
@@ -260,8 +260,12 @@ impl Roofline {
             let dense = !quantized;
             dense.then(|| exceeded(Ceiling::Matmul, mfu_of_sheet, mfu))?
         });
+        // A rate that the point itself exceeds is no limit of it: integer instructions multiply quantized
+        // weights faster than the processor multiplies floating point.
+        let bounds = mfu.is_none_or(|mfu| mfu.value <= 1.0);
         Some(Self {
             floor: matmul
+                .filter(|_| bounds)
                 .and_then(|rate| Floor::new(&work, ceilings, rate, latency.point.osl.get())),
             copy: ceilings.copy(work.step),
             mfu_dtype: dtype,
@@ -387,6 +391,33 @@ mod tests {
         close(roofline.work.prefill.value(), flop);
         close(roofline.mfu.unwrap().value, flop / 0.5 / 1e12);
         assert_eq!(roofline.mfu_dtype, Precision::F32);
+    }
+
+    #[test]
+    fn a_point_that_exceeds_the_matmul_rate_has_no_floor() {
+        let with_rate = |gigaflops: u64| {
+            let mut script = Script::new(&[point(1, 100, 11)]);
+            let read = Limit::Read {
+                buffer_bytes: 1_000_000_000,
+            };
+            script.peak(read, 1_000_000_000, &[50_000_000]);
+            let matmul = Limit::Matmul {
+                dtype: Precision::F32,
+                size: 1024,
+            };
+            script.peak(matmul, gigaflops, &[1]);
+            script.block(
+                point(1, 100, 11),
+                vec![generation(500_000_000, &[100_000_000; 10])],
+            );
+            let roofline = roofline(&script, None);
+            (roofline.mfu.unwrap().value, roofline.floor)
+        };
+        // 200 GFLOP in half a second.
+        let (mfu, floor) = with_rate(401);
+        assert!(mfu < 1.0 && floor.is_some(), "{mfu} {floor:?}");
+        let (mfu, floor) = with_rate(399);
+        assert!(mfu > 1.0 && floor.is_none(), "{mfu} {floor:?}");
     }
 
     #[test]

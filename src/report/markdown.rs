@@ -127,7 +127,7 @@ Other programs split the bill otherwise. A price that bills twice must not be mu
 
 ## Roofline
 
-MBU is decode's reading ÷ the read bandwidth measured over a buffer of that size, MFU prefill's arithmetic ÷ the measured matmul rate; 1 is the limit. Quantized weights may exceed an MFU of 1.
+MBU is decode's reading ÷ the read bandwidth measured over a buffer of that size, MFU prefill's arithmetic ÷ the measured matmul rate; 1 is the limit. Quantized weights may exceed an MFU of 1: the rate is no limit of theirs then, and the point has no floor.
 
 | point | MBU | MBU of data sheet | read GB/s | copy GB/s | MFU | MFU of data sheet | MFU against | in cache |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | --- |

@@ -341,7 +341,7 @@ pub(super) fn roofline(document: &Document) -> Option<Section> {
     (!document.peaks.is_empty() || document.sheet.is_some()).then(|| Section {
         title: "Roofline",
         notes: vec![
-            "MBU is decode's reading ÷ the read bandwidth measured over a buffer of that size, MFU prefill's arithmetic ÷ the measured matmul rate; 1 is the limit. Quantized weights may exceed an MFU of 1."
+            "MBU is decode's reading ÷ the read bandwidth measured over a buffer of that size, MFU prefill's arithmetic ÷ the measured matmul rate; 1 is the limit. Quantized weights may exceed an MFU of 1: the rate is no limit of theirs then, and the point has no floor."
                 .to_owned(),
         ],
         table: Some(table),

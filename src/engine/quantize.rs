@@ -98,6 +98,24 @@ pub(crate) fn block_type(precision: Precision) -> Option<GgmlDType> {
     with_block!(precision, Block => Block::DTYPE)
 }
 
+/// Why matrices were not quantized.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unquantized {
+    /// A type of blocks makes something finite of it, so that nobody would see it later.
+    #[error("element {element} is {value}; weights must be finite")]
+    NotFinite {
+        /// The matrix.
+        part: usize,
+        /// Where in it, row by row.
+        element: usize,
+        /// What stands there.
+        value: f32,
+    },
+    /// candle refuses.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
 /// Quantizes matrices of `columns` columns into one, rows under rows, in host memory.
 ///
 /// How much each column of a part matters, if the part has an entry, is heeded by the k-quants; the other
@@ -107,7 +125,7 @@ pub(crate) fn quantize(
     precision: Precision,
     parts: &[Floats<'_>],
     (columns, importances): (usize, &[Option<&[f32]>]),
-) -> Option<candle_core::Result<QTensor>> {
+) -> Option<Result<QTensor, Unquantized>> {
     let importances = if precision.is_k_quant() {
         importances
     } else {
@@ -205,36 +223,53 @@ fn quantize_as<T: GgmlType + 'static>(
     parts: &[Floats<'_>],
     columns: usize,
     importances: &[Option<&[f32]>],
-) -> candle_core::Result<QTensor> {
+) -> Result<QTensor, Unquantized> {
     // Whole rows, so that a piece begins where the importances do.
     let piece = (PIECE / columns).max(1) * columns;
     let weights: usize = parts.iter().map(Floats::len).sum();
     let mut blocks = vec![T::zeros(); weights / T::BLCK_SIZE];
     let mut rest = blocks.as_mut_slice();
-    for (index, part) in parts.iter().enumerate() {
-        let importance = importances.get(index).copied().flatten();
+    for (number, part) in parts.iter().enumerate() {
+        let importance = importances.get(number).copied().flatten();
         let (mine, others) = rest.split_at_mut(part.len() / T::BLCK_SIZE);
         rest = others;
         mine.par_chunks_mut(piece / T::BLCK_SIZE)
             .enumerate()
-            .for_each_init(
+            .try_for_each_init(
                 || vec![0f32; piece],
                 |scratch, (index, blocks)| {
                     let scratch = &mut scratch[..blocks.len() * T::BLCK_SIZE];
                     part.widen(index * piece, scratch);
+                    if let Some((at, value)) = first_not_finite(scratch) {
+                        let element = index * piece + at;
+                        return Err(Unquantized::NotFinite {
+                            part: number,
+                            element,
+                            value,
+                        });
+                    }
                     match importance {
                         Some(importance) => {
                             T::from_float_imatrix(scratch, blocks, importance, columns);
                         }
                         None => T::from_float(scratch, blocks),
                     }
+                    Ok(())
                 },
-            );
+            )?;
     }
-    QTensor::new(
-        QStorage::Cpu(Box::new(blocks)),
-        (weights / columns, columns),
-    )
+    let storage = QStorage::Cpu(Box::new(blocks));
+    Ok(QTensor::new(storage, (weights / columns, columns))?)
+}
+
+/// The first value that is no finite number. Looking at all of them without a branch costs little beside
+/// quantizing them.
+fn first_not_finite(values: &[f32]) -> Option<(usize, f32)> {
+    let any = values
+        .iter()
+        .fold(false, |any, value| any | !value.is_finite());
+    let mut values = values.iter().copied().enumerate();
+    any.then(|| values.find(|(_, value)| !value.is_finite()))?
 }
 
 #[cfg(test)]
@@ -264,6 +299,33 @@ mod tests {
             let theirs = QTensor::quantize(&whole, block).unwrap();
             assert_eq!(ours.shape(), theirs.shape());
             assert_eq!(ours.data().unwrap(), theirs.data().unwrap(), "{precision}");
+        }
+    }
+
+    #[test]
+    fn a_weight_that_is_no_finite_number_is_found_where_it_stands() {
+        for (kind, value) in [(0, f32::NAN), (1, f32::INFINITY), (2, f32::NEG_INFINITY)] {
+            let mut values = ramp(2 * 256 * 256);
+            let at = 256 * 256 + 20_000 + kind;
+            values[at] = value;
+            let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let (head, tail) = bytes.split_at(256 * 256 * 4);
+            let parts = [head, tail].map(|part| Floats::new(FloatKind::F32, part));
+            for precision in [Precision::Q4K, Precision::Q8_0] {
+                let refused = quantize(precision, &parts, (256, &[]))
+                    .unwrap()
+                    .unwrap_err();
+                let Unquantized::NotFinite {
+                    part,
+                    element,
+                    value: seen,
+                } = refused
+                else {
+                    panic!("{refused}")
+                };
+                assert_eq!((part, element), (1, 20_000 + kind));
+                assert_eq!(seen.to_bits(), value.to_bits());
+            }
         }
     }
 

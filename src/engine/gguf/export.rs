@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::form::Form;
 use super::importance::Importance;
-use super::original::{self, Original};
+use super::original::{self, Original, Stored};
 use super::write::{Fresh, Meta, Outline, Planned};
 use crate::engine::weights::floats::{FloatKind, Floats};
 use crate::engine::{EngineError, quantize};
@@ -103,7 +103,7 @@ pub(crate) fn export(
             return Err(ExportError::Stopped);
         }
         let stored = original.read(&planned.name)?;
-        let converted = convert(&stored.bytes, stored.form, planned, order.importance)?;
+        let converted = convert(&stored, planned, order)?;
         file.tensor(&converted).map_err(storage)?;
         original.release(&planned.name);
         done += elements(planned);
@@ -175,23 +175,27 @@ fn stored_as(stored: &Planned, precision: Precision) -> Result<Form, String> {
 }
 
 fn convert<'a>(
-    bytes: &'a [u8],
-    form: Form,
+    stored: &'a Stored<'_>,
     planned: &Planned,
-    importance: Option<&Importance>,
+    order: Order<'_>,
 ) -> Result<Cow<'a, [u8]>, EngineError> {
+    let (bytes, form) = (stored.bytes.as_ref(), stored.form);
+    let refuse = |reason: String| {
+        EngineError::model(format!("{}: tensor {}", order.source, planned.name), reason)
+    };
     if form == planned.form {
         return Ok(Cow::Borrowed(bytes));
     }
     let Form::Float(kind) = form else {
-        return Err(EngineError::model(&planned.name, "is quantized already"));
+        return Err(refuse("is quantized already".to_owned()));
     };
     let floats = Floats::new(kind, bytes);
     match planned.form {
         Form::Float(kind) => Ok(Cow::Owned(narrow(floats, kind))),
         Form::Quant(precision) => {
             let columns = planned.dims[1] as usize;
-            let matters = importance
+            let matters = order
+                .importance
                 .map(|importance| importance.of(&planned.name, columns))
                 .transpose()?
                 .flatten();
@@ -200,7 +204,7 @@ fn convert<'a>(
             let blocks = matrix.and_then(|matrix| Ok(matrix.data()?.into_owned()));
             blocks
                 .map(Cow::Owned)
-                .map_err(|error| EngineError::model(&planned.name, error.to_string()))
+                .map_err(|error| refuse(error.to_string()))
         }
     }
 }

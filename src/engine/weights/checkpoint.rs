@@ -17,8 +17,9 @@ use super::{Matrix, Stack, Wanted, Weights, files};
 use crate::engine::cards::Architecture;
 use crate::engine::config::{self, FILE as CONFIG};
 use crate::engine::gguf::importance::Importance;
+use crate::engine::quantize::{self, Unquantized};
 use crate::engine::stopwatch::Stopwatch;
-use crate::engine::{EngineError, Progress, quantize, tiny};
+use crate::engine::{EngineError, Progress, tiny};
 use crate::study::model::{Dims, Slot};
 use crate::study::model::{Precision, Shape};
 
@@ -214,6 +215,14 @@ impl Checkpoint {
         }
     }
 
+    /// Refuses a tensor that is there for what stands in it.
+    fn refuse(&self, slot: Slot, reason: &str) -> EngineError {
+        let name = slot.checkpoint_name();
+        let place = self.tensors.get(&name);
+        let named = place.map_or(name, |place| self.describe(*place));
+        EngineError::model(named, reason)
+    }
+
     fn describe(&self, place: Place) -> String {
         let path = self.shards[place.shard].path().display();
         format!("{path}: tensor {}", self.entry(place).name)
@@ -316,7 +325,7 @@ impl CheckpointSupply<'_> {
         precision: Precision,
         parts: &[Floats<'_>],
         columns: (usize, &[Option<&[f32]>]),
-    ) -> Option<candle_core::Result<QTensor>> {
+    ) -> Option<Result<QTensor, Unquantized>> {
         let work = || quantize::quantize(precision, parts, columns);
         match self.stopwatch {
             Some(stopwatch) if !precision.is_dense() => stopwatch.over(work),
@@ -354,13 +363,17 @@ impl Supply for CheckpointSupply<'_> {
                 None => Ok(None),
             })
             .collect::<Result<Vec<_>, EngineError>>()?;
+        let failed = |error| placing_failed(error, &slots[0].checkpoint_name());
         let matrix = match self.quantize(fitting, &parts, (columns, &importances)) {
             None => floats::place(&parts, &[rows, columns], *activation, device).map(Matrix::Dense),
-            Some(packed) => packed
-                .and_then(|packed| quantize::place(packed, device))
-                .map(|placed| Matrix::Quant(Arc::new(placed))),
+            Some(Ok(packed)) => {
+                quantize::place(packed, device).map(|placed| Matrix::Quant(Arc::new(placed)))
+            }
+            Some(Err(Unquantized::Candle(error))) => Err(error),
+            Some(Err(refused @ Unquantized::NotFinite { part, .. })) => {
+                return Err(self.checkpoint.refuse(slots[part], &refused.to_string()));
+            }
         };
-        let failed = |error| placing_failed(error, &slots[0].checkpoint_name());
         let stack = Stack(vec![matrix.map_err(failed)?]);
         self.checkpoint.release(slots);
         Ok(stack)

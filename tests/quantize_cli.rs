@@ -190,3 +190,25 @@ fn a_run_holds_its_cache_as_asked_and_says_so() {
     let refused = mtok(folder.path(), &["plan", "--kv", "q4_0"]);
     ends_with(2, "f32, f16, bf16, q8_0", &refused);
 }
+
+#[test]
+fn an_infinite_weight_of_a_file_is_not_quantized() {
+    let folder = TempDir::new().unwrap();
+    json(&mtok(
+        folder.path(),
+        &["quantize", "tiny", "f16", "tiny.gguf", "--json"],
+    ));
+    let file = folder.path().join("tiny.gguf");
+    let mut bytes = std::fs::read(&file).unwrap();
+    // Matrices are nearly all of the file, and begin at even offsets: this is one of their weights.
+    let at = bytes.len() / 4 * 2;
+    bytes[at..at + 2].copy_from_slice(&[0x00, 0xfc]);
+    std::fs::write(&file, bytes).unwrap();
+    let refused = mtok(
+        folder.path(),
+        &["quantize", "gguf:tiny.gguf", "q4_k", "more.gguf"],
+    );
+    ends_with(4, "gguf:tiny.gguf: tensor blk.", &refused);
+    ends_with(4, "is -inf; weights must be finite", &refused);
+    assert_eq!(files(folder.path()), 1);
+}

@@ -1,6 +1,8 @@
 //! safetensors: one file for each error that the crate has for a file. Of its other errors TensorNotFound,
 //! InvalidTensorView, IoError and JsonError come from asking and writing, not from a file.
 
+use std::process::Command;
+
 use tempfile::TempDir;
 
 use crate::limits::{refused, source};
@@ -144,4 +146,35 @@ fn a_name_with_line_ends_stays_one_line() {
         &sound::with_header(&header, 12),
         &["invalid offset for tensor `a b"],
     );
+}
+
+#[test]
+fn an_infinite_weight_is_not_quantized() {
+    let folder = TempDir::new().unwrap();
+    sound::folder(folder.path());
+    let file = folder.path().join("model.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    // The end of the file is the norm of 32 weights, before it stands the last projection of 32 rows.
+    let at = bytes.len() - 4 * (32 + 1);
+    bytes[at..at + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    std::fs::write(&file, bytes).unwrap();
+    let model = source("dir", folder.path());
+    let out = folder.path().join("out").display().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mtok"));
+    command.args([
+        "run",
+        "--model",
+        &model,
+        "--precision",
+        "q8_0",
+        "--batch",
+        "1",
+    ]);
+    command.args(["--isl", "8", "--osl", "2", "--out", &out]);
+    let refused = command.output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(4), "{said}");
+    let expected = "model.safetensors: tensor model.layers.0.mlp.down_proj.weight: element 1023 is inf; \
+                    weights must be finite";
+    assert!(said.contains(expected), "{said}");
 }

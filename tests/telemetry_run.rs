@@ -558,11 +558,11 @@ fn with(change: impl FnOnce(&mut Card)) -> Script {
 #[test]
 fn throttling_is_doubted_by_its_share_of_the_time() {
     let cases = [
-        (0x04, "for power 100 %"),
-        (0x80, "by the hardware 100 %"),
-        (0x20, "for heat 100 %"),
-        (0x40, "for heat 100 %"),
-        (0x08, "by the hardware 100 %"),
+        (0x04, "power cap 100 %"),
+        (0x80, "power brake 100 %"),
+        (0x20, "software thermal slowdown 100 %"),
+        (0x40, "hardware thermal slowdown 100 %"),
+        (0x08, "hardware slowdown 100 %"),
     ];
     std::thread::scope(|scope| {
         for (reasons, message) in cases {

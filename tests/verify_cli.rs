@@ -365,7 +365,10 @@ fn what_an_l4_reads_under_its_cap_is_in_order() {
     let told = Study::altered(on_an_l4(), |_| {}).passes();
     assert!(told.ends_with("2 of 2 energies derivable\n"), "{told}");
     let report = std::fs::read_to_string(on_an_l4().join("report.md")).unwrap();
-    assert!(report.contains("clocks were lowered for power"), "{report}");
+    assert!(
+        report.contains("clocks were lowered: power cap"),
+        "{report}"
+    );
     assert!(report.contains("power_average_mw"), "absent: {report}");
 }
 

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use super::energy::Window;
 use super::facts::Facts;
-use super::sensors::{self, Held, Throttling};
+use super::sensors::{self, Held};
+use super::throttling::Throttling;
 use crate::record::card::Sensors;
 use crate::record::observation::{Block, Generation};
 use crate::record::sensor::{SAMPLER_CPU, Sensor};

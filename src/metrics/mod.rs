@@ -18,5 +18,6 @@ pub mod roofline;
 pub mod sensors;
 pub mod silence;
 pub mod stats;
+pub mod throttling;
 pub mod unmeasured;
 pub mod verdict;

@@ -4,11 +4,11 @@
 //! nothing, which is never zero.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use super::energy::Window;
 use super::facts::Facts;
 use super::silence::silent_spans;
+use super::throttling::Throttling;
 use crate::record::card::Sensors;
 use crate::record::observation::Block;
 use crate::record::sensor::{NOT_READ, SAMPLER_CPU, Sensor};
@@ -28,58 +28,6 @@ pub(crate) const XID: &str = Sensor::Xid.column();
 pub(crate) const THROTTLE_REASONS: &str = Sensor::ThrottleReasons.column();
 /// Processes with a compute context on the card; the worker is one of them.
 pub(crate) const PROCESS_COUNT: &str = Sensor::ProcessCount.column();
-
-/// NVML's reason that means power: the cap that can be set.
-const POWER_BITS: u64 = 0x04;
-/// NVML's reasons that mean heat: software and hardware thermal slowdown.
-const THERMAL_BITS: u64 = 0x20 | 0x40;
-/// NVML's reasons that come from around the card: hardware slowdown, and the power brake of the machine.
-const HARDWARE_BITS: u64 = 0x08 | 0x80;
-
-/// Shares of time in which the card held itself back.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Throttling {
-    /// For its power limit.
-    pub power: f64,
-    /// For heat.
-    pub thermal: f64,
-    /// By the hardware: slowdown, or the machine's power brake.
-    pub hardware: f64,
-}
-
-impl Throttling {
-    /// The largest share.
-    pub fn worst(&self) -> f64 {
-        self.power.max(self.thermal).max(self.hardware)
-    }
-
-    /// What to do about it.
-    pub const fn remedy(&self) -> &'static str {
-        if self.thermal >= self.power && self.thermal >= self.hardware {
-            "improve the cooling, or state that this is how the card runs in its rack"
-        } else if self.hardware > self.power {
-            "see `nvidia-smi -q -d PERFORMANCE`: the machine's power supply, its cables or its cooling hold the card back; take another machine"
-        } else {
-            "raise the power limit with `nvidia-smi -pl`, or state the limit beside the number"
-        }
-    }
-}
-
-impl fmt::Display for Throttling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shares = [
-            (self.power, "for power"),
-            (self.thermal, "for heat"),
-            (self.hardware, "by the hardware"),
-        ];
-        let named: Vec<String> = shares
-            .iter()
-            .filter(|(share, _)| *share > 0.0)
-            .map(|(share, reason)| format!("{reason} {:.0} % of the time", share * 100.0))
-            .collect();
-        write!(f, "clocks were lowered {}", named.join(", "))
-    }
-}
 
 /// Whether the block holds any reading.
 pub(crate) fn any(block: &Block) -> bool {
@@ -177,22 +125,6 @@ pub(crate) fn mean(blocks: &[&Block], sensor: &str) -> Option<f64> {
 /// Share of the time in which each group of reasons was active.
 pub(crate) fn throttling(blocks: &[&Block]) -> Option<Throttling> {
     Throttling::of(&over(blocks, THROTTLE_REASONS))
-}
-
-impl Throttling {
-    /// Shares of the time of these readings of the reasons.
-    pub(crate) fn of(reasons: &[Held]) -> Option<Self> {
-        let all: Seconds = reasons.iter().map(|held| held.time).sum();
-        let share = |bits: u64| {
-            let active = reasons.iter().filter(|held| held.value & bits != 0);
-            active.map(|held| held.time).sum::<Seconds>() / all
-        };
-        (all > Seconds::ZERO).then(|| Self {
-            power: share(POWER_BITS),
-            thermal: share(THERMAL_BITS),
-            hardware: share(HARDWARE_BITS),
-        })
-    }
 }
 
 /// A time without a reading.

@@ -9,8 +9,8 @@ use super::foreign::ForeignUse;
 use super::implausible::Implausible;
 use super::latency::Drift;
 use super::roofline::Exceeded;
-use super::sensors::Throttling;
 use super::silence::Silence;
+use super::throttling::Throttling;
 use crate::study::model::Precision;
 use crate::study::workload::PointId;
 
@@ -241,7 +241,7 @@ impl Verdict {
             Self::Clocks(low) => -low.share,
             Self::MachineBusy { lowest_share, .. } => -lowest_share,
             Self::Drift(drift) => drift.change.abs(),
-            Self::TooFewSamples { blocks, .. } => -(*blocks as f64),
+            Self::TooFewSamples { blocks, .. } | Self::NoInterval { blocks } => -(*blocks as f64),
             Self::WideInterval { half_width, .. } => *half_width,
             Self::Autocorrelated { lag1 } => *lag1,
             Self::MemoryNearLimit { used_bytes, .. } => *used_bytes as f64,
@@ -263,7 +263,6 @@ impl Verdict {
             | Self::Unrest(_)
             | Self::TelemetryMissing { .. }
             | Self::LimitsMissing
-            | Self::NoInterval { .. }
             | Self::Interrupted
             | Self::NothingMeasured
             | Self::PriceUndated
@@ -327,17 +326,14 @@ mod tests {
     use crate::metrics::clocks::{Cause, Domain};
     use crate::metrics::foreign::When;
     use crate::metrics::roofline::Ceiling;
+    use crate::metrics::throttling::tests::throttling;
 
     #[test]
     fn strict_refuses_what_puts_a_number_or_the_state_of_its_card_in_doubt() {
         let processes = 1;
         let when = When::Before;
         let share = 0.5;
-        let throttling = Throttling {
-            power: share,
-            thermal: 0.0,
-            hardware: 0.0,
-        };
+        let throttling = throttling(&[0x4, 0]);
         let refused = [
             Verdict::Impossible(Exceeded {
                 limit: Ceiling::Bandwidth,

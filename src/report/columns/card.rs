@@ -3,7 +3,7 @@
 use super::Cells;
 use crate::metrics::card_use::{CardUse, PhaseUse};
 use crate::metrics::energy::Phase;
-use crate::metrics::sensors::Throttling;
+use crate::metrics::throttling::Throttling;
 use crate::report::document::{Document, Measured};
 use crate::units::{JoulesPerToken, Watts};
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Align, Section, Table};
 use crate::metrics::card_use::{CardUse, PhaseUse};
 use crate::metrics::energy::{NoEnergy, Phase, PointEnergy};
+use crate::metrics::throttling::Throttling;
 use crate::record::card::CardFacts;
 use crate::report::document::{Document, Measured, Row};
 use crate::report::number;
@@ -83,7 +84,9 @@ fn phase_row(point: &str, phase: &str, seen: &PhaseUse) -> Vec<String> {
         whole(seen.temperature_c.map(|celsius| celsius as f64)),
         gigabytes(seen.memory_used_bytes),
         gigabytes(seen.process_memory_bytes),
-        share(seen.throttling.map(|throttling| throttling.worst())),
+        seen.throttling
+            .as_ref()
+            .map_or(number::ABSENT.to_owned(), throttled),
         megabytes(seen.pcie_rx),
         megabytes(seen.pcie_tx),
         share(seen.sm_activity),
@@ -91,6 +94,14 @@ fn phase_row(point: &str, phase: &str, seen: &PhaseUse) -> Vec<String> {
         share(seen.tensor_activity),
         share(seen.dram_bandwidth),
     ]
+}
+
+/// The longest share of time in which the card held itself back, and why it did.
+fn throttled(throttling: &Throttling) -> String {
+    match throttling.main() {
+        Some(main) => format!("{:.1} % {}", main.share * 100.0, main.reason.words()),
+        None => "0.0 %".to_owned(),
+    }
 }
 
 /// What the card could do at most, as its driver sets it.
@@ -273,7 +284,14 @@ fn without(reason: &NoEnergy) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::metrics::card_use::SamplingCost;
+    use crate::metrics::throttling::tests::throttling;
     use crate::report::example::{document, script};
+
+    #[test]
+    fn the_reason_for_throttling_stands_beside_its_share() {
+        assert_eq!(throttled(&throttling(&[4, 4, 0x24, 0])), "75.0 % power cap");
+        assert_eq!(throttled(&throttling(&[0, 1])), "0.0 %");
+    }
 
     #[test]
     fn what_only_some_points_lack_is_not_absent_from_all() {

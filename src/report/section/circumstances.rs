@@ -38,23 +38,13 @@ pub(super) fn warnings(document: &Document) -> Option<Section> {
         ("what was seen", Align::Left),
         ("remedy", Align::Left),
     ]);
-    let mut kinds: Vec<Vec<&Warning>> = Vec::new();
-    for warning in &document.warnings {
-        match kinds.iter_mut().find(|kind| is_alike(kind[0], warning)) {
-            Some(kind) => kind.push(warning),
-            None => kinds.push(vec![warning]),
-        }
-    }
-    for mut alike in kinds {
-        // What is told is the worst of them.
-        let severity = |warning: &Warning| warning.verdict.severity().unwrap_or(0.0);
-        alike.sort_by(|a, b| severity(b).total_cmp(&severity(a)));
-        let worst = &alike[0].verdict;
+    for alike in alike(&document.warnings) {
+        let told = &alike[0].verdict;
         table.rows.push(vec![
-            worst.code().to_owned(),
+            told.code().to_owned(),
             places(&alike),
-            worst.to_string(),
-            worst.remedy().to_owned(),
+            told.to_string(),
+            told.remedy().to_owned(),
         ]);
     }
     (!table.rows.is_empty()).then(|| Section {
@@ -64,15 +54,38 @@ pub(super) fn warnings(document: &Document) -> Option<Section> {
     })
 }
 
-/// Whether two warnings take one line: the same is to be done about them, and one is worse than the other or they
-/// say the same.
-fn is_alike(a: &Warning, b: &Warning) -> bool {
-    let (a, b) = (&a.verdict, &b.verdict);
-    (a.code(), a.remedy()) == (b.code(), b.remedy())
-        && (a.severity().is_some() || a.to_string() == b.to_string())
+/// Warnings that make one row, the worst first; those of one code stand together, in the order of the first.
+fn alike(warnings: &[Warning]) -> Vec<Vec<&Warning>> {
+    let mut groups: Vec<Vec<&Warning>> = Vec::new();
+    for warning in warnings {
+        match groups
+            .iter_mut()
+            .find(|group| stands_for(group[0], warning))
+        {
+            Some(group) => group.push(warning),
+            None => groups.push(vec![warning]),
+        }
+    }
+    let code = |group: &[&Warning]| group[0].verdict.code();
+    let codes: Vec<&str> = groups.iter().map(|group| code(group)).collect();
+    groups.sort_by_key(|group| codes.iter().position(|it| *it == code(group)));
+    for group in &mut groups {
+        let severity = |warning: &Warning| warning.verdict.severity().unwrap_or(f64::NEG_INFINITY);
+        group.sort_by(|a, b| severity(b).total_cmp(&severity(a)));
+    }
+    groups
 }
 
-/// The points that warnings of one kind concern.
+/// Whether one row tells of both: the same is to be done about them, and either the worse one says it all or they
+/// say the same.
+fn stands_for(one: &Warning, other: &Warning) -> bool {
+    let (one, other) = (&one.verdict, &other.verdict);
+    one.code() == other.code()
+        && one.remedy() == other.remedy()
+        && (one.severity().is_some() || one.to_string() == other.to_string())
+}
+
+/// The points that warnings of one row concern.
 fn places(alike: &[&Warning]) -> String {
     let mut points: Vec<String> = Vec::new();
     for point in alike.iter().filter_map(|warning| warning.point) {
@@ -257,7 +270,7 @@ pub(super) fn provenance(document: &Document) -> Section {
 mod tests {
     use super::*;
     use crate::metrics::fixture::point;
-    use crate::metrics::sensors::Throttling;
+    use crate::metrics::throttling::tests::throttling;
     use crate::metrics::verdict::Verdict;
     use crate::report::example::{document, script};
     use crate::study::model::Precision;
@@ -279,53 +292,54 @@ mod tests {
         assert!(table.rows[0][2].contains("40.0 %"), "{}", table.rows[0][2]);
     }
 
-    #[test]
-    fn what_has_another_cause_has_a_line_of_its_own() {
+    /// Of each row its places, and what was seen.
+    fn rows(told: Vec<(u32, Verdict)>) -> Vec<(String, String)> {
         let mut document = document(&script());
-        let at = |batch, verdict| Warning {
+        let told = told.into_iter().map(|(batch, verdict)| Warning {
             point: Some(point(batch, 10, 2)),
             verdict,
-        };
-        let throttled = |power, thermal| {
-            let hardware = 0.0;
-            Verdict::Throttled(Throttling {
-                power,
-                thermal,
-                hardware,
-            })
-        };
-        document.warnings = vec![
-            at(1, throttled(0.24, 0.0)),
-            at(2, throttled(0.0, 1.0)),
-            at(4, throttled(0.5, 0.1)),
-            at(1, Verdict::CardChanged { what: "ECC" }),
-            at(2, Verdict::CardChanged { what: "MIG" }),
-            at(4, Verdict::CardChanged { what: "MIG" }),
-        ];
+        });
+        document.warnings = told.collect();
         let table = warnings(&document).unwrap().table.unwrap();
-        let seen: Vec<(&str, &str)> = table
-            .rows
-            .iter()
-            .map(|row| (row[1].as_str(), row[2].as_str()))
-            .collect();
-        let name = |batch| point(batch, 10, 2).to_string();
-        let (power, ecc) = (format!("{}, {}", name(4), name(1)), name(1));
-        let (heat, mig) = (name(2), format!("{}, {}", name(2), name(4)));
-        let lowered = "clocks were lowered for";
+        let cells = |row: Vec<String>| (row[1].clone(), row[2].clone());
+        table.rows.into_iter().map(cells).collect()
+    }
+
+    #[test]
+    fn warnings_with_different_remedies_do_not_stand_for_each_other() {
+        let throttled = |bits: &[u64]| Verdict::Throttled(throttling(bits));
+        let rows = rows(vec![
+            (1, throttled(&[4, 0, 0, 0])),
+            (2, throttled(&[0x20])),
+            (4, throttled(&[4, 0])),
+        ]);
+        let (one, two, four) = (point(1, 10, 2), point(2, 10, 2), point(4, 10, 2));
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0].0, format!("{four}, {one}"));
+        assert!(rows[0].1.contains("50 %"), "{rows:?}");
+        assert_eq!(rows[1].0, two.to_string());
+        assert!(rows[1].1.contains("thermal slowdown 100 %"), "{rows:?}");
+    }
+
+    #[test]
+    fn facts_of_one_kind_are_all_told_and_each_of_them_once() {
+        let xid = |number| Verdict::Xid { number };
+        let blocks = 3;
+        let rows = rows(vec![
+            (1, xid(13)),
+            (1, Verdict::NoInterval { blocks }),
+            (2, xid(31)),
+            (4, xid(13)),
+        ]);
+        let (one, two, four) = (point(1, 10, 2), point(2, 10, 2), point(4, 10, 2));
+        let (places, seen): (Vec<String>, Vec<String>) = rows.into_iter().unzip();
         assert_eq!(
-            seen,
-            [
-                (
-                    power.as_str(),
-                    format!("{lowered} power 50 % of the time, for heat 10 % of the time").as_str()
-                ),
-                (
-                    heat.as_str(),
-                    format!("{lowered} heat 100 % of the time").as_str()
-                ),
-                (ecc.as_str(), "ECC changed during the run"),
-                (mig.as_str(), "MIG changed during the run"),
-            ]
+            places,
+            [format!("{one}, {four}"), two.to_string(), one.to_string()]
+        );
+        assert!(
+            seen[0].contains("XID 13") && seen[1].contains("XID 31"),
+            "{seen:?}"
         );
     }
 

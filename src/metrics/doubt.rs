@@ -5,7 +5,7 @@ use super::facts::{Facts, Sitting};
 use super::foreign::{self, Others};
 use super::latency::{Drift, Latency};
 use super::roofline::Roofline;
-use super::verdict::{MEMORY_ERRORS, Verdict, Warning};
+use super::verdict::{Change, Verdict, Warning};
 use super::{clocks, sensors, silence};
 use crate::record::card::{CardFacts, Sensors};
 use crate::record::machine::DeviceKind;
@@ -66,7 +66,7 @@ pub fn of_run(facts: &Facts<'_>) -> Vec<Warning> {
     verdicts.extend(unrest(facts));
     match foreign::others(facts) {
         Some(Others::Seen(seen)) => verdicts.extend(seen.into_iter().map(Verdict::ForeignUse)),
-        Some(Others::CannotTell) => verdicts.push(Verdict::ForeignUseUnknown),
+        Some(Others::CannotTell(hidden)) => verdicts.push(Verdict::ForeignUseUnknown(hidden)),
         Some(Others::None) | None => {}
     }
     verdicts.extend(card_changes(facts));
@@ -126,18 +126,16 @@ fn card_changes(facts: &Facts<'_>) -> Vec<Verdict> {
     let settings = SETTINGS.iter();
     let settings = settings.filter(|(sensor, _)| changed(&facts.sittings, *sensor));
     let mut all: Vec<&'static str> = settings.map(|&(_, what)| what).collect();
-    let mut each = facts.sittings.chunks(1);
-    if each.any(|sitting| changed(sitting, Sensor::EccUncorrected)) {
-        all.push(MEMORY_ERRORS);
-    }
     for what in settings_between_sessions(facts) {
         if !all.contains(&what) {
             all.push(what);
         }
     }
-    all.into_iter()
-        .map(|what| Verdict::CardChanged { what })
-        .collect()
+    let mut each = facts.sittings.chunks(1);
+    let errors = each.any(|sitting| changed(sitting, Sensor::EccUncorrected));
+    let errors = errors.then_some(Change::MemoryErrors);
+    let settings = all.into_iter().map(Change::Setting);
+    settings.chain(errors).map(Verdict::CardChanged).collect()
 }
 
 /// Settings of the card that one session found otherwise than the session before it.
@@ -845,6 +843,24 @@ mod tests {
         // They are counted since the driver was loaded.
         let errors = "ecc_uncorrected_count";
         assert!(told([(errors, 2), (errors, 0)]).is_empty());
+    }
+
+    #[test]
+    fn memory_errors_that_grow_are_no_setting_to_be_left_alone() {
+        let mut script = card(&[("ecc_uncorrected_count", [0, 0, 1, 1])]);
+        script.end(EndStatus::Complete);
+        let told = of_run(&script.facts());
+        let grown = told.iter().map(|warning| &warning.verdict);
+        let grown: Vec<_> = grown.filter(|it| it.code() == "card_changed").collect();
+        assert_eq!(
+            grown[0].to_string(),
+            "the number of uncorrected memory errors grew during the run"
+        );
+        let remedy = grown[0].remedy();
+        assert!(
+            remedy.contains("another card") && !remedy.contains("settings"),
+            "{remedy}"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::facts::{Facts, Sitting};
 use super::sensors::{GPU_UTILIZATION, MEMORY_USED, PROCESS_COUNT, PROCESS_MEMORY, of, readings};
-use crate::record::card::Sensors;
+use crate::record::card::{CardFacts, Sensors};
 use crate::record::observation::Block;
 
 /// A card at rest computes less often than this.
@@ -73,7 +73,47 @@ pub enum Others {
     /// None was seen, and they would have been.
     None,
     /// None was seen, but processes do not show here.
-    CannotTell,
+    CannotTell(Hidden),
+}
+
+/// Why processes do not show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hidden {
+    /// The driver lists none here, or by ids of the host.
+    ByDriver,
+    /// Which of a card's MIG instances is meant is not known, and each has processes of its own.
+    ByMig,
+}
+
+impl Hidden {
+    /// Why processes do not show on this card.
+    fn of(card: Option<&CardFacts>) -> Self {
+        let divided = card.is_some_and(|card| card.mig == Some(true) && card.mig_uuid.is_none());
+        if divided { Self::ByMig } else { Self::ByDriver }
+    }
+
+    /// What to do about it.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::ByDriver => {
+                "run on the host or with its process ids (docker run --pid=host), or rent the whole machine"
+            }
+            Self::ByMig => {
+                "give the container or machine one MIG instance alone, or turn MIG off (`nvidia-smi -mig 0`)"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ByDriver => "its driver does not show the processes here",
+            Self::ByMig => {
+                "MIG divides it into several instances, and which of them ran is not known here"
+            }
+        })
+    }
 }
 
 /// What the facts tell of others on the card, over all sessions; `None` where no card was watched.
@@ -89,7 +129,7 @@ pub fn others(facts: &Facts<'_>) -> Option<Others> {
     let blind = |sitting: &Sitting<'_>| !sitting.blocks.is_empty() && !shows_processes(sitting);
     watched.clone().next()?;
     Some(if watched.clone().any(blind) {
-        Others::CannotTell
+        Others::CannotTell(Hidden::of(facts.card()))
     } else {
         Others::None
     })
@@ -203,7 +243,6 @@ impl fmt::Display for ForeignUse {
 mod tests {
     use super::*;
     use crate::metrics::fixture::{Script, columns, generation, point};
-    use crate::record::card::CardFacts;
     use crate::record::machine::DeviceKind;
     use crate::record::observation::{EndStatus, Record};
 
@@ -259,11 +298,30 @@ mod tests {
 
     #[test]
     fn a_driver_that_hides_processes_cannot_tell() {
-        let cannot = Some(Others::CannotTell);
+        let cannot = Some(Others::CannotTell(Hidden::ByDriver));
         // Host ids in a container: the worker is not among them.
         assert_eq!(run(&QUIET, &QUIET, &[("process_count", 1)]), cannot);
         let silent = [("memory_used_bytes", 600_000_000)];
         assert_eq!(run(&silent, &silent, &[("power_mw", 1)]), cannot);
+    }
+
+    #[test]
+    fn processes_that_instances_hide_are_not_blamed_on_a_container() {
+        let mut script = script(&QUIET, &QUIET, &[("process_count", 1)]);
+        let told = |script: &Script| match others(&script.facts()) {
+            Some(Others::CannotTell(hidden)) => hidden,
+            other => panic!("{other:?}"),
+        };
+        let card = script.device_mut().card.as_mut().unwrap();
+        card.mig = Some(true);
+        let hidden = told(&script);
+        assert_eq!(hidden, Hidden::ByMig);
+        assert!(hidden.to_string().contains("MIG") && hidden.remedy().contains("MIG"));
+        assert!(!hidden.remedy().contains("docker"));
+        // One instance that is known has a list of its own.
+        let card = script.device_mut().card.as_mut().unwrap();
+        card.mig_uuid = Some("MIG-a".to_owned());
+        assert_eq!(told(&script), Hidden::ByDriver);
     }
 
     #[test]

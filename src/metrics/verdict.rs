@@ -5,7 +5,7 @@ mod words;
 
 use super::clocks::LowClock;
 use super::energy::Unrest;
-use super::foreign::ForeignUse;
+use super::foreign::{ForeignUse, Hidden};
 use super::implausible::Implausible;
 use super::latency::Drift;
 use super::roofline::Exceeded;
@@ -22,9 +22,6 @@ pub struct Warning {
     /// What is in doubt.
     pub verdict: Verdict,
 }
-
-/// What the card itself changed: cells of its memory that could not be corrected.
-pub(crate) const MEMORY_ERRORS: &str = "the number of uncorrected memory errors";
 
 /// What a reader should doubt. Shares are of 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,12 +42,9 @@ pub enum Verdict {
     /// Something else used the card.
     ForeignUse(ForeignUse),
     /// Whether something else used the card does not show here.
-    ForeignUseUnknown,
+    ForeignUseUnknown(Hidden),
     /// A setting of the card changed, or its errors grew.
-    CardChanged {
-        /// Which.
-        what: &'static str,
-    },
+    CardChanged(Change),
     /// The card was lost after its points were measured.
     CardLost {
         /// Why.
@@ -191,6 +185,15 @@ pub enum Verdict {
     Simulated,
 }
 
+/// What changed about a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// This setting.
+    Setting(&'static str),
+    /// The number of memory errors that could not be corrected.
+    MemoryErrors,
+}
+
 impl Verdict {
     /// The name of the doubt in JSON.
     pub const fn code(&self) -> &'static str {
@@ -200,8 +203,8 @@ impl Verdict {
             Self::Throttled(_) => "throttled",
             Self::Clocks(_) => "clocks",
             Self::ForeignUse(_) => "foreign_use",
-            Self::ForeignUseUnknown => "foreign_use_unknown",
-            Self::CardChanged { .. } => "card_changed",
+            Self::ForeignUseUnknown(_) => "foreign_use_unknown",
+            Self::CardChanged(_) => "card_changed",
             Self::Xid { .. } => "xid",
             Self::CardLost { .. } => "card_lost",
             Self::WorkerLost { .. } => "worker_lost",
@@ -255,8 +258,8 @@ impl Verdict {
             Self::Impossible(exceeded) => exceeded.ratio,
             Self::Throttled(throttling) => throttling.worst(),
             Self::ForeignUse(_)
-            | Self::ForeignUseUnknown
-            | Self::CardChanged { .. }
+            | Self::ForeignUseUnknown(_)
+            | Self::CardChanged(_)
             | Self::Xid { .. }
             | Self::CardLost { .. }
             | Self::WorkerLost { .. }
@@ -285,8 +288,8 @@ impl Verdict {
             | Self::HostBound { .. }
             | Self::Throttled(_)
             | Self::ForeignUse(_)
-            | Self::ForeignUseUnknown
-            | Self::CardChanged { .. }
+            | Self::ForeignUseUnknown(_)
+            | Self::CardChanged(_)
             | Self::Xid { .. }
             | Self::CardLost { .. }
             | Self::WorkerLost { .. }
@@ -350,7 +353,7 @@ mod tests {
                 cause: Cause::Unknown,
             }),
             Verdict::ForeignUse(ForeignUse::Processes { when, processes }),
-            Verdict::ForeignUseUnknown,
+            Verdict::ForeignUseUnknown(Hidden::ByDriver),
             Verdict::MachineBusy {
                 blocks: 1,
                 of: 2,

@@ -1,6 +1,6 @@
 //! What to do about each verdict.
 
-use super::{MEMORY_ERRORS, Verdict};
+use super::{Change, Verdict};
 
 impl Verdict {
     /// What to do about it.
@@ -15,14 +15,12 @@ impl Verdict {
             Self::Throttled(throttling) => throttling.remedy(),
             Self::Clocks(low) => low.remedy(),
             Self::ForeignUse(_) => "stop the other processes on the card and run again",
-            Self::ForeignUseUnknown => {
-                "run on the host or with its process ids (docker run --pid=host), or rent the whole machine; of a card that MIG divides, take the only instance"
-            }
-            Self::CardChanged {
-                what: MEMORY_ERRORS,
-            } => "have the memory of the card tested, and run again on another one",
-            Self::CardChanged { .. } => {
+            Self::ForeignUseUnknown(hidden) => hidden.remedy(),
+            Self::CardChanged(Change::Setting(_)) => {
                 "leave the card's settings alone during a run, and run again"
+            }
+            Self::CardChanged(Change::MemoryErrors) => {
+                "its memory fails: run again on another card; reset this one, and have it replaced if errors come back"
             }
             Self::CardLost { .. } => {
                 "take another card; on this one, reset it or restart the machine before it is used again"

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Verdict;
+use super::{Change, Verdict};
 use crate::metrics::roofline::Ceiling;
 use crate::record::xid;
 
@@ -30,10 +30,13 @@ impl fmt::Display for Verdict {
             Self::Throttled(throttling) => write!(f, "{throttling}"),
             Self::Clocks(low) => write!(f, "{low}"),
             Self::ForeignUse(use_by_others) => write!(f, "{use_by_others}"),
-            Self::ForeignUseUnknown => f.write_str(
-                "cannot tell whether others used the card: its driver does not show the processes here",
-            ),
-            Self::CardChanged { what } => write!(f, "{what} changed during the run"),
+            Self::ForeignUseUnknown(hidden) => {
+                write!(f, "cannot tell whether others used the card: {hidden}")
+            }
+            Self::CardChanged(Change::Setting(what)) => write!(f, "{what} changed during the run"),
+            Self::CardChanged(Change::MemoryErrors) => {
+                f.write_str("the number of uncorrected memory errors grew during the run")
+            }
             Self::CardLost { cause } => write!(f, "the card was lost: {cause}"),
             Self::WorkerLost { count, reason } => write!(f, "{count} workers lost: {reason}"),
             Self::Xid { number } => {

@@ -12,6 +12,7 @@ use crate::record::machine::DeviceKind;
 use crate::record::observation::{Block, EndStatus};
 use crate::record::sensor::Sensor;
 use crate::study::model::EngineKind;
+use crate::study::workload::PointId;
 use crate::units::Seconds;
 
 /// Below this share of `threads × wall` a CPU block had to wait for something else.
@@ -189,24 +190,33 @@ pub fn of_point(facts: &Facts<'_>, latency: &Latency, roofline: Option<&Roofline
     let kind = facts.device.map(|device| device.kind);
     match kind {
         Some(DeviceKind::Cpu) => verdicts.extend(machine_busy(facts, &blocks)),
-        Some(DeviceKind::Cuda | DeviceKind::Sim) | None => {
-            verdicts.extend(of_sensors(facts, &blocks, roofline));
-            // What disturbed the blocks that show energy or drift is told where the others were calm.
-            let beside: Vec<&Block> = facts.beside(latency.point).collect();
-            let all = blocks.iter().chain(&beside);
-            verdicts.extend(errors_of_the_card(
-                all.filter_map(|block| block.sensors.as_ref()),
-            ));
-            for verdict in of_sensors(facts, &beside, None) {
-                if verdicts.iter().all(|told| told.code() != verdict.code()) {
-                    verdicts.push(verdict);
-                }
-            }
+        Some(DeviceKind::Cuda) => {
+            verdicts.extend(stolen(&blocks));
+            verdicts.extend(of_card(facts, latency.point, roofline));
         }
+        Some(DeviceKind::Sim) | None => verdicts.extend(of_card(facts, latency.point, roofline)),
     }
     let point = Some(latency.point);
     let warning = |verdict| Warning { point, verdict };
     verdicts.into_iter().map(warning).collect()
+}
+
+/// What the sensors of a card tell of a point. What disturbed the blocks that show its energy or drift is told
+/// where the others were calm.
+fn of_card(facts: &Facts<'_>, point: PointId, roofline: Option<&Roofline>) -> Vec<Verdict> {
+    let blocks: Vec<&Block> = facts.measured(point).collect();
+    let beside: Vec<&Block> = facts.beside(point).collect();
+    let mut verdicts = of_sensors(facts, &blocks, roofline);
+    let all = blocks.iter().chain(&beside);
+    verdicts.extend(errors_of_the_card(
+        all.filter_map(|block| block.sensors.as_ref()),
+    ));
+    for verdict in of_sensors(facts, &beside, None) {
+        if verdicts.iter().all(|told| told.code() != verdict.code()) {
+            verdicts.push(verdict);
+        }
+    }
+    verdicts
 }
 
 fn of_statistics(facts: &Facts<'_>, latency: &Latency) -> Vec<Verdict> {
@@ -317,6 +327,22 @@ fn machine_busy(facts: &Facts<'_>, blocks: &[&Block]) -> Option<Verdict> {
     })
 }
 
+/// Time that the hypervisor took from the processor that launches the work of a card. It alone has to keep up, so
+/// that the stolen time of the whole machine is held against the time of one processor, over all blocks: it is
+/// counted in ticks of 10 ms.
+fn stolen(blocks: &[&Block]) -> Option<Verdict> {
+    let (mut stolen, mut all) = (Seconds::ZERO, Seconds::ZERO);
+    for block in blocks {
+        if let Some(steal) = block.cpu.steal_ns {
+            stolen += steal.seconds();
+            all += block.cpu.wall_ns.seconds();
+        }
+    }
+    let share = (all > Seconds::ZERO).then(|| stolen / all);
+    let share = share.filter(|share| *share > MAX_STEAL_SHARE)?;
+    Some(Verdict::Stolen { share })
+}
+
 fn of_sensors(facts: &Facts<'_>, blocks: &[&Block], roofline: Option<&Roofline>) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     let utilization = sensors::mean(blocks, sensors::GPU_UTILIZATION).map(|p| p / 100.0);
@@ -364,7 +390,6 @@ mod tests {
     use crate::metrics::roofline::Ceilings;
     use crate::record::machine::Limit;
     use crate::record::observation::Purpose;
-    use crate::study::workload::PointId;
     use crate::units::Nanos;
 
     const STEP: u64 = 100_000_000;
@@ -843,6 +868,32 @@ mod tests {
         // They are counted since the driver was loaded.
         let errors = "ecc_uncorrected_count";
         assert!(told([(errors, 2), (errors, 0)]).is_empty());
+    }
+
+    #[test]
+    fn time_stolen_from_the_processor_that_launches_is_doubted_on_a_card() {
+        let told = |stolen: u64| {
+            let mut script = card(&[("power_mw", [1; 4])]);
+            script.device_mut().kind = DeviceKind::Cuda;
+            let cpu = &mut script.last_block_mut().cpu;
+            // The worker of a card may rest.
+            cpu.worker_ns = Nanos::new(cpu.wall_ns.value() / 10);
+            cpu.steal_ns = Some(Nanos::new(cpu.wall_ns.value() * stolen / 1_000));
+            let facts = script.facts();
+            let latency = Latency::of(&facts, measured_point()).unwrap();
+            let told = of_point(&facts, &latency, None).into_iter();
+            let told = told.map(|warning| warning.verdict);
+            told.filter(|it| it.code() == "machine_busy")
+                .map(|it| it.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(60),
+            [
+                "the hypervisor took 2.0 % of the time of one processor, and one launches the card's work"
+            ]
+        );
+        assert!(told(12).is_empty(), "0.4 % of three blocks");
     }
 
     #[test]

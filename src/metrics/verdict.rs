@@ -73,6 +73,11 @@ pub enum Verdict {
         /// Highest share of stolen time, where the system tells.
         highest_steal: Option<f64>,
     },
+    /// The hypervisor took time from the processor that launches the work of a card.
+    Stolen {
+        /// Share of the time of one processor.
+        share: f64,
+    },
     /// The machine changed during the run.
     Drift(Drift),
     /// Fewer blocks than asked for.
@@ -208,7 +213,7 @@ impl Verdict {
             Self::Xid { .. } => "xid",
             Self::CardLost { .. } => "card_lost",
             Self::WorkerLost { .. } => "worker_lost",
-            Self::MachineBusy { .. } => "machine_busy",
+            Self::MachineBusy { .. } | Self::Stolen { .. } => "machine_busy",
             Self::Drift(_) => "drift",
             Self::TooFewSamples { .. } => "too_few_samples",
             Self::NoInterval { .. } => "no_interval",
@@ -243,6 +248,7 @@ impl Verdict {
             Self::HostBound { utilization, .. } => -utilization,
             Self::Clocks(low) => -low.share,
             Self::MachineBusy { lowest_share, .. } => -lowest_share,
+            Self::Stolen { share } => *share,
             Self::Drift(drift) => drift.change.abs(),
             Self::TooFewSamples { blocks, .. } | Self::NoInterval { blocks } => -(*blocks as f64),
             Self::WideInterval { half_width, .. } => *half_width,
@@ -294,6 +300,7 @@ impl Verdict {
             | Self::CardLost { .. }
             | Self::WorkerLost { .. }
             | Self::MachineBusy { .. }
+            | Self::Stolen { .. }
             | Self::Drift(_)
             | Self::TooFewSamples { .. }
             | Self::NoInterval { .. }

@@ -29,7 +29,7 @@ impl Verdict {
             Self::Xid { .. } => {
                 "look the number up in NVIDIA's list of XID errors; run again on another card if it comes back"
             }
-            Self::MachineBusy { .. } => {
+            Self::MachineBusy { .. } | Self::Stolen { .. } => {
                 "stop other programs, or run on a machine of its own, and run again"
             }
             Self::Drift(_) => "let the machine settle, raise measure.warmup_seconds and run again",

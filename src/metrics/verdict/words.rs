@@ -58,6 +58,11 @@ impl fmt::Display for Verdict {
                     percent(*lowest_share)
                 )
             }
+            Self::Stolen { share } => write!(
+                f,
+                "the hypervisor took {} of the time of one processor, and one launches the card's work",
+                percent(*share)
+            ),
             Self::Drift(drift) => write!(
                 f,
                 "time per generation changed by {:+.1} % until the end of load {}",

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::files;
 use super::shard::Unique;
@@ -24,19 +23,6 @@ const NAMED_SHARDS: usize = 8;
 pub(crate) struct IndexFile {
     /// The shard of each tensor.
     pub(crate) weight_map: Unique<String>,
-    /// What else is said of them.
-    #[serde(default)]
-    metadata: Value,
-}
-
-impl IndexFile {
-    /// Bytes of all tensors, where the index says how many.
-    pub(super) fn total_size(&self) -> Option<u64> {
-        let stated = self.metadata.get("total_size")?;
-        // Some programs write it as a floating-point number.
-        let whole = |bytes: f64| (bytes >= 0.0 && bytes.fract() == 0.0).then_some(bytes as u64);
-        stated.as_u64().or_else(|| stated.as_f64().and_then(whole))
-    }
 }
 
 /// The index, unless the folder holds a single file.

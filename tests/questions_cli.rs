@@ -186,6 +186,8 @@ fn a_run_goes_on_at_another_price() {
     let bench = Bench::new("");
     bench.run(&["--usd-per-hour", "1"]);
     bench.run(&["--resume", "--usd-per-hour", "2", "--gpu", "l4"]);
+    // A price that was given once holds on.
+    bench.run(&["--resume"]);
     let record = std::fs::read_to_string(bench.path("out/run.jsonl")).unwrap();
     let lines = record
         .lines()
@@ -194,7 +196,7 @@ fn a_run_goes_on_at_another_price() {
     let rates: Vec<Value> = sessions
         .map(|session| session["study"]["price"]["usd_per_hour"].clone())
         .collect();
-    assert_eq!(rates, ["1", "2"]);
+    assert_eq!(rates, ["1", "2", "2"]);
     assert!(bench.mtok(&["verify", "out"]).status.success());
 }
 

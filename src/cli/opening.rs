@@ -98,14 +98,17 @@ impl Opening {
         })
     }
 
-    /// Who measures what. What an earlier session measured otherwise is not gone on with.
+    /// Who measures what. What an earlier session measured otherwise is not gone on with; its price holds on
+    /// unless another one is asked for.
     pub(super) fn session(&self) -> Result<Session, CliError> {
-        let session = session(&self.prepared)?;
+        let mut session = session(&self.prepared)?;
         if let Ok(Some(resumed)) = &self.held
             && let (Some(before), _) = identity(&resumed.records)
         {
             check_session(before, &session)
                 .map_err(|difference| CliError::new(Exit::Input, difference))?;
+            let price = before.study.price.clone();
+            session.study.price = price.asked_anew(session.study.price);
         }
         Ok(session)
     }

@@ -288,24 +288,22 @@ fn phase(block: &Block) -> Result<Phase, NoEnergy> {
     {
         return Ok(Phase::Prefill);
     }
-    let steps = || {
-        block
-            .generations
-            .iter()
-            .map(|generation| &generation.steps_ns[..])
-    };
-    let all: Nanos = steps().flatten().copied().sum();
-    let decoding: Nanos = steps()
-        .filter_map(|steps| steps.get(1..))
-        .flatten()
-        .copied()
-        .sum();
-    let decode_share = decoding.seconds() / all.seconds();
+    let decode_share = decode_share(&[block]);
     if decode_share >= MIN_DECODE_SHARE {
         Ok(Phase::Decode)
     } else {
         Err(NoEnergy::MixedPhases { decode_share })
     }
+}
+
+/// The share of decoding in the time of all generations.
+fn decode_share(blocks: &[&Block]) -> f64 {
+    let generations = blocks.iter().flat_map(|block| &block.generations);
+    let steps = generations.map(|generation| &generation.steps_ns[..]);
+    let all: Nanos = steps.clone().flatten().copied().sum();
+    let decoding = steps.filter_map(|steps| steps.get(1..));
+    let decoding: Nanos = decoding.flatten().copied().sum();
+    decoding.seconds() / all.seconds()
 }
 
 #[cfg(test)]

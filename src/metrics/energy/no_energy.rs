@@ -1,6 +1,6 @@
 //! Why there is no energy.
 
-use super::MIN_UPDATES;
+use super::{MIN_DECODE_SHARE, MIN_UPDATES};
 use crate::units::Seconds;
 
 /// Why there is no energy.
@@ -73,6 +73,16 @@ pub enum NoEnergy {
     #[error("both phases in one block: {:.0} % decoding", .decode_share * 100.0)]
     MixedPhases {
         /// The share of decoding in its time.
+        decode_share: f64,
+    },
+    /// No block shows decoding alone, of which there is too little.
+    #[error(
+        "decoding is {:.0} % of this point's time, {:.0} % are needed: raise osl",
+        .decode_share * 100.0,
+        MIN_DECODE_SHARE * 100.0
+    )]
+    LittleDecoding {
+        /// The share of decoding in the time of the point.
         decode_share: f64,
     },
     /// No block shows the phase.

@@ -253,7 +253,7 @@ fn energy_cells(document: &Document, energy: &PointEnergy, phase: Phase) -> Vec<
         Err(reason) => return without(&reason),
     };
     let gross = seen.gross().ok();
-    let net = energy.idle.clone().and_then(|idle| seen.net(idle)).ok();
+    let net = energy.idle.clone().and_then(|idle| seen.net(idle));
     let cost = gross.zip(document.energy_price);
     let cost = cost.map(|(gross, price)| price.of_phase(gross).value());
     let disagreement = seen.energy.disagreement();
@@ -263,7 +263,7 @@ fn energy_cells(document: &Document, energy: &PointEnergy, phase: Phase) -> Vec<
     };
     vec![
         number::optional(gross.map(JoulesPerToken::value)),
-        number::optional(net.map(JoulesPerToken::value)),
+        beyond_idle(net),
         number::plain((joules / seen.duration).value()),
         format!("{:.0}", seen.tokens.value()),
         from,
@@ -272,6 +272,16 @@ fn energy_cells(document: &Document, energy: &PointEnergy, phase: Phase) -> Vec<
         }),
         number::optional(cost),
     ]
+}
+
+/// Energy net of idle. That a card drew nothing beyond it is a finding about this phase; what idle power lacks is
+/// told above the table.
+fn beyond_idle(net: Result<JoulesPerToken, NoEnergy>) -> String {
+    match net {
+        Ok(net) => number::plain(net.value()),
+        Err(reason @ NoEnergy::BelowIdle) => format!("{} ({reason})", number::ABSENT),
+        Err(_) => number::ABSENT.to_owned(),
+    }
 }
 
 fn without(reason: &NoEnergy) -> Vec<String> {
@@ -286,6 +296,14 @@ mod tests {
     use crate::metrics::card_use::SamplingCost;
     use crate::metrics::throttling::tests::throttling;
     use crate::report::example::{document, script};
+
+    #[test]
+    fn net_energy_of_a_card_that_drew_no_more_than_at_rest_says_so() {
+        let told = beyond_idle(Err(NoEnergy::BelowIdle));
+        assert_eq!(told, "— (the card drew no more than when idle)");
+        assert_eq!(beyond_idle(Ok(JoulesPerToken::new(0.5))), "0.5000");
+        assert_eq!(beyond_idle(Err(NoEnergy::NoSensors)), "—");
+    }
 
     #[test]
     fn the_reason_for_throttling_stands_beside_its_share() {

@@ -1265,6 +1265,32 @@ fn the_doctor_tells_of_a_card_that_is_lost_beside_one_that_is_not() {
     assert_eq!(found(&findings, "card"), ["— (the card is lost)", H100]);
 }
 
+#[test]
+fn the_doctor_says_of_a_card_that_is_lost_nothing_but_that() {
+    let all = Fault::fails("*", 15);
+    // Facts are read before sensors, which only then find out.
+    let sensors = Fault::fails("nvmlDeviceGetPowerUsage", 15);
+    for (fault, state) in [
+        (all, "— (the card is lost)".to_owned()),
+        (
+            sensors,
+            format!(
+                "{} (the card is lost)",
+                H100.replace(['(', ')'], "").replace(" at", "")
+            ),
+        ),
+    ] {
+        let findings = diagnosis(&failing(vec![fault]), &[]);
+        assert_eq!(found(&findings, "card"), [state]);
+        let card = findings.iter().find(|it| it["what"] == "card").unwrap();
+        let remedy = card["remedy"].as_str().unwrap();
+        assert!(remedy.contains("reset the card"), "{remedy}");
+        for judged in ["persistence", "GPM", "clocks", "sensors"] {
+            assert_eq!(found(&findings, judged), Vec::<String>::new(), "{judged}");
+        }
+    }
+}
+
 /// Half a minute would be too long to wait for nothing; three seconds are not.
 #[test]
 fn a_driver_that_is_slow_to_start_is_said_to_be_waited_for() {

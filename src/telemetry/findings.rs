@@ -91,9 +91,12 @@ fn of_silence(reason: &Unavailable) -> Finding {
     finding("card", format!("— ({reason})"), Some(reason.remedy()))
 }
 
-/// The diagnosis of one card of the machine.
+/// The diagnosis of one card of the machine. A lost one has nothing to be judged but that.
 fn of_seen(seen: &Seen) -> Vec<Finding> {
     let facts = &seen.facts;
+    if is_lost(seen) {
+        return vec![of_loss(facts)];
+    }
     let mut findings = of_card(facts, &seen.reading);
     let bus = shown(facts.pci_bus_id.as_deref());
     let instances = match (&facts.mig_uuid, seen.instances.as_slice()) {
@@ -109,6 +112,30 @@ fn of_seen(seen: &Seen) -> Vec<Finding> {
         finding.card = facts.mig_uuid.clone().or_else(|| facts.uuid.clone());
     }
     findings
+}
+
+/// Whether the driver calls a card lost that it still lists.
+fn is_lost(seen: &Seen) -> bool {
+    let lost = Absence::CardLost;
+    let mut sensors = Sensor::ALL.iter();
+    let reason = lost.to_string();
+    sensors.any(|sensor| seen.reading.value(*sensor) == Err(lost))
+        || seen.facts.absent.values().any(|why| *why == reason)
+}
+
+/// A card that is lost, by what is still known of it.
+fn of_loss(facts: &CardFacts) -> Finding {
+    let known = [&facts.name, &facts.uuid, &facts.pci_bus_id];
+    let known: Vec<&str> = known.into_iter().filter_map(|it| it.as_deref()).collect();
+    let reason = Unavailable::CardLost;
+    if known.is_empty() {
+        return of_silence(&reason);
+    }
+    let state = format!("{} ({reason})", known.join(" "));
+    Finding {
+        card: facts.uuid.clone(),
+        ..finding("card", state, Some(reason.remedy()))
+    }
 }
 
 /// The diagnosis of a card that answers, before anything runs on it.

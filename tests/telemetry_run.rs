@@ -433,14 +433,22 @@ const IN_THE_FIRST_BLOCK_MS: u64 = 3_500;
 
 #[test]
 fn an_xid_that_ends_the_card_ends_the_point_and_nothing_is_tried_again() {
-    let card = Card {
-        events: vec![Event {
-            at_ms: IN_THE_FIRST_BLOCK_MS,
-            xid: 79,
-        }],
-        ..Card::working()
-    };
-    ends_the_card(&driver(card), "XID 79");
+    let cases = [
+        (48, "XID 48: double-bit memory error"),
+        (74, "XID 74: NVLink error"),
+        (79, "XID 79: the card has fallen off the bus"),
+        (94, "XID 94: contained memory error"),
+        (95, "XID 95: uncontained memory error"),
+        (119, "XID 119: the GSP firmware timed out"),
+        (120, "XID 120: the GSP firmware failed"),
+    ];
+    std::thread::scope(|scope| {
+        for (xid, reason) in cases {
+            let at_ms = IN_THE_FIRST_BLOCK_MS;
+            let script = with(|card| card.events = vec![Event { at_ms, xid }]);
+            scope.spawn(move || ends_the_card(&script, reason));
+        }
+    });
 }
 
 #[test]
@@ -642,8 +650,13 @@ fn a_process_beside_the_worker_is_foreign_use() {
 #[test]
 fn a_setting_that_changes_is_doubted() {
     let off = Series::steps(&[(0, 1), (2_500, 0)]);
-    let script = with(|card| card.ecc = Some(off));
-    doubts(&script, "card_changed", "ECC changed during the run");
+    let ecc = with(|card| card.ecc = Some(off));
+    let on = Series::steps(&[(0, 0), (2_500, 1)]);
+    let mig = with(|card| card.mig = Some(on));
+    std::thread::scope(|scope| {
+        scope.spawn(|| doubts(&ecc, "card_changed", "ECC changed during the run"));
+        scope.spawn(|| doubts(&mig, "card_changed", "MIG changed during the run"));
+    });
 }
 
 #[test]
@@ -1078,6 +1091,33 @@ fn without_any_power_energy_is_absent_with_its_reason() {
     assert!(!table.contains("NaN"));
 }
 
+/// A counter of 32 bits that starts anew within a block of energy.
+fn a_counter_that_wraps_is_followed() {
+    let (last, wraps_at) = (u64::from(u32::MAX), 15_000);
+    let before = (0, last - 400 * wraps_at);
+    let after = (600_000, 400 * (600_000 - wraps_at));
+    let mut card = Card::working();
+    card.sensors.energy_mj =
+        Series::lines(&[before, (wraps_at, last), (wraps_at + 1, 0), after], 20);
+    let (bench, ran) = energy(&driver(card), &[]);
+    let mut blocks = bench.blocks();
+    blocks.retain(|block| block["purpose"] == "energy");
+    let wraps = |block: &Value| {
+        let read = block["sensors"]["columns"]["energy_mj"].as_array().unwrap();
+        let read: Vec<u64> = read.iter().filter_map(Value::as_u64).collect();
+        !read.is_sorted()
+    };
+    assert!(blocks.iter().any(wraps), "not within a block of energy");
+    let point = &ran.json["points"][0];
+    for phase in ["prefill", "decode"] {
+        let of = |what: &str| &point[format!("{phase}_{what}")];
+        assert_eq!(*of("energy_method"), "counter");
+        // Power is the witness.
+        let apart = of("energy_disagreement").as_f64().unwrap();
+        assert!(apart.abs() < 0.02, "{phase}: {apart}");
+    }
+}
+
 fn a_resumed_run_makes_up_the_energy_that_it_did_not_come_to() {
     let bench = Bench::new(&driver(warming()));
     let study = ENERGY_STUDY.replace("warmup_seconds = 0", "warmup_seconds = 2");
@@ -1116,6 +1156,7 @@ fn energy_comes_from_the_counter_or_else_from_power_or_else_not_at_all() {
         .collect();
     std::thread::scope(|scope| {
         scope.spawn(energy_is_shown_per_phase_gross_and_net);
+        scope.spawn(a_counter_that_wraps_is_followed);
         scope.spawn(a_resumed_run_makes_up_the_energy_that_it_did_not_come_to);
         scope.spawn(|| {
             let mut card = Card::working();

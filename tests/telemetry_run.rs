@@ -322,6 +322,53 @@ fn of_several_cards_the_engines_own_is_read() {
     }
 }
 
+/// An engine that says which card, or which instance of one, it runs on.
+fn on(script: &Script, uuid: &str) -> Bench {
+    let engine = format!("[device]\nuuid = \"{uuid}\"\n[model]\n");
+    Bench::new(script).with_engine("[model]\n", &engine)
+}
+
+#[test]
+fn a_uuid_tells_the_card_before_its_bus_does() {
+    // The bus id of the engine is that of the first card.
+    let bench = on(&two_cards(), "GPU-22222222-2222-3333-4444-555555555555");
+    let ran = bench.run(&["--require-telemetry"]);
+    assert_eq!(ran.code, 0, "{}", ran.said);
+    let records = bench.records();
+    let device = records.iter().find(|r| r["type"] == "device").unwrap();
+    assert_eq!(device["card"]["name"], "NVIDIA L4");
+    for block in bench.blocks() {
+        let power = &block["sensors"]["columns"]["power_mw"];
+        assert_eq!(power[0], 123_000, "{power}");
+    }
+}
+
+#[test]
+fn of_several_slices_the_engines_own_is_read() {
+    let slice = |uuid: &str, used| Slice {
+        uuid: uuid.to_owned(),
+        memory_bytes: 20_000_000_000,
+        memory_used_bytes: Series::Constant(used),
+    };
+    let script = with(|card| {
+        card.mig = Some(Series::Constant(1));
+        card.slices = vec![slice("MIG-a", 700_000_000), slice("MIG-b", 800_000_000)];
+    });
+    // CUDA calls a slice by its UUID as if it were a card.
+    for uuid in ["MIG-b", "GPU-b"] {
+        let bench = on(&script, uuid);
+        let ran = bench.run(&[]);
+        assert_eq!(ran.code, 0, "{}", ran.said);
+        let records = bench.records();
+        let device = records.iter().find(|r| r["type"] == "device").unwrap();
+        assert_eq!(device["card"]["mig_uuid"], "MIG-b");
+        for block in bench.blocks() {
+            let used = &block["sensors"]["columns"]["memory_used_bytes"];
+            assert_eq!(used[0], 800_000_000, "{used}");
+        }
+    }
+}
+
 #[test]
 fn a_slice_shows_its_memory_and_nothing_that_slices_share() {
     let script = with(|card| {

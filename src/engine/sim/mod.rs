@@ -12,6 +12,7 @@
 //! [device]
 //! name = "simulated device"
 //! pci_bus_id = "00000000:01:00.0"
+//! # uuid = "GPU-…"                  # or "MIG-…"; absent: the bus id tells which card it is
 //! memory_bytes = 85_899_345_920
 //!
 //! [model]

@@ -38,6 +38,8 @@ pub struct DeviceSection {
     pub name: String,
     /// PCI bus id, so that a scripted sensor can match it.
     pub pci_bus_id: String,
+    /// Identity of the card, or of a MIG instance of it, which tells instances of one card apart.
+    pub uuid: Option<String>,
     /// Memory.
     pub memory_bytes: u64,
 }
@@ -178,6 +180,7 @@ impl Default for DeviceSection {
         Self {
             name: "simulated device".to_owned(),
             pci_bus_id: "00000000:01:00.0".to_owned(),
+            uuid: None,
             memory_bytes: 80 << 30,
         }
     }
@@ -244,7 +247,7 @@ impl Script {
         Device {
             kind: DeviceKind::Sim,
             name: self.device.name.clone(),
-            uuid: None,
+            uuid: self.device.uuid.clone(),
             pci_bus_id: Some(self.device.pci_bus_id.clone()),
             memory_bytes: self.device.memory_bytes,
             last_level_cache_bytes: None,

@@ -75,6 +75,7 @@ fn of_visibility(seen: &Surroundings, visibility: &Visibility) -> Finding {
     let state = format!("{visible} visible of {listed}{setting}");
     match (listed, visible) {
         (0, _) => finding("cards", state, Some(Unmatched::NoCards.remedy().to_owned())),
+        (_, 0) if !seen.silent.is_empty() => finding("cards", state, None),
         (_, 0) => {
             let remedy = "unset CUDA_VISIBLE_DEVICES, or set it to the UUID of a card";
             finding("cards", state, Some(remedy.to_owned()))

@@ -104,10 +104,18 @@ impl Cards {
     }
 
     fn add(&mut self, number: u32, card: &Device<'_>) {
+        let (uuid, pci) = (card.uuid(), card.pci_info());
+        // A card that is lost may still be handed out, and then does not even say which one it is.
+        if let (Err(error), Err(_)) = (&uuid, &pci)
+            && failed(error) == Unavailable::CardLost
+        {
+            self.silent.push(Unavailable::CardLost);
+            return;
+        }
         let (places, slices) = slices(card).into_iter().unzip();
         self.listed.push(Listed {
-            uuid: card.uuid().ok(),
-            pci_bus_id: card.pci_info().ok().map(|pci| pci.bus_id),
+            uuid: uuid.ok(),
+            pci_bus_id: pci.ok().map(|pci| pci.bus_id),
             slices,
         });
         self.numbers.push((number, places));

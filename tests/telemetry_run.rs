@@ -475,6 +475,39 @@ fn what_was_never_tried_on_a_lost_card_is_skipped_and_the_run_is_no_success() {
     bench.verifies();
 }
 
+#[test]
+fn what_a_lost_card_left_out_is_tried_again_once_it_is_reset() {
+    let bench = Bench::new(&falling(IN_THE_FIRST_BLOCK_MS))
+        .with_study("min_block_seconds = 0.2", "min_block_seconds = 4");
+    assert_eq!(bench.run(&[]).code, 8);
+    let records = bench.records();
+    let skip = records.iter().find(|it| it["type"] == "skip").unwrap();
+    let why = skip["reason"].as_str().unwrap();
+    assert!(
+        why.ends_with("; --resume tries again once it is reset"),
+        "{why}"
+    );
+
+    // It is still lost.
+    let goes_on = |script: &Script| {
+        install(bench.folder.path(), script, &[]).unwrap();
+        bench.run(&["--resume"])
+    };
+    let refused = goes_on(&failing(vec![Fault::fails("*", 15)]));
+    assert_eq!(refused.code, 5, "{}", refused.said);
+    assert!(refused.said.contains("reset the card"), "{}", refused.said);
+    assert_eq!(bench.records(), records);
+
+    // The loss stays the outcome of what ran then.
+    let ran = goes_on(&driver(Card::working()));
+    assert_eq!(ran.code, 8, "{}", ran.said);
+    let points = ran.json["points"].as_array().unwrap().iter();
+    let mut statuses: Vec<&str> = points.map(|it| it["status"].as_str().unwrap()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, ["crashed", "ok"]);
+    bench.verifies();
+}
+
 /// Within the first block, which begins after 2 s at rest.
 const IN_THE_FIRST_BLOCK_MS: u64 = 3_500;
 

@@ -184,6 +184,7 @@ impl<'j, 'o> Driver<'j, 'o> {
             WorkerError::Interrupted => return Err(Stop::Interrupted),
             // The loss is the outcome of what ran then; what was never tried has none.
             WorkerError::CardLost { .. } => {
+                let reason = format!("{reason}; --resume tries again once it is reset");
                 return self.leave_out(variant, SkipCause::LoadFailed, &reason);
             }
             WorkerError::Refused(Refusal::Unsupported { .. }) => {

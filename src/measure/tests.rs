@@ -776,7 +776,9 @@ fn what_was_never_tried_on_a_card_that_was_lost_is_skipped() {
         _ => None,
     });
     for reason in skips {
-        assert_eq!(reason, "nothing more is tried on this card: XID 79");
+        let words =
+            "nothing more is tried on this card: XID 79; --resume tries again once it is reset";
+        assert_eq!(reason, words);
     }
 }
 

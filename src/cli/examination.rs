@@ -177,18 +177,11 @@ impl Asked {
     ) -> Result<Document, CliError> {
         self.price.check()?;
         let mut newest = records.iter_mut().rev();
-        let study = newest.find_map(|record| match record {
-            Record::Session(session) => Some(&mut session.study),
-            Record::Device(_)
-            | Record::Peak(_)
-            | Record::Load(_)
-            | Record::Block(_)
-            | Record::Failure(_)
-            | Record::Skip(_)
-            | Record::Scoring(_)
-            | Record::Window(_)
-            | Record::Unscored(_)
-            | Record::End(_) => None,
+        let study = newest.find_map(|record| {
+            let Record::Session(session) = record else {
+                return None;
+            };
+            Some(&mut session.study)
         });
         if let Some(study) = study {
             study.report = std::mem::take(&mut study.report).overlaid(self.questions);

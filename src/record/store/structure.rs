@@ -59,8 +59,7 @@ impl Structure {
             Record::Block(block) => {
                 problems.extend(self.in_study(block));
                 problems.extend(self.in_load(block));
-                problems.extend(self.again(block));
-                problems.extend(self.at_rest(block));
+                problems.extend(self.in_time(block));
             }
             Record::Failure(failure) => {
                 problems.extend(failure.load.and_then(|load| self.known_load(load)));
@@ -151,27 +150,20 @@ impl Structure {
         }
     }
 
-    /// The card rests before the first block: readings of its rest that end later are of another time.
-    fn at_rest(&mut self, block: &Block) -> Option<Problem> {
-        let start = block.started.monotonic_ns.value();
-        let end = block.generations.last().and_then(end_of).unwrap_or(start);
-        self.worked_until = self.worked_until.max(Some(end));
-        let rested_until = self.rested_until.take();
-        rested_until
-            .is_some_and(|rested| start < rested)
-            .then(|| elsewhere(Holder::Before))
-    }
-
-    /// A worker runs one block after the other: one that begins earlier is no other block, but one of them
-    /// once more, which would count twice.
-    fn again(&mut self, block: &Block) -> Option<Problem> {
+    /// What is wrong with the time of a block. The card rests before the first one: readings of its rest that end
+    /// later are of another time. A worker runs one block after the other: one that begins earlier is no other
+    /// block, but one of them once more, which would count twice.
+    fn in_time(&mut self, block: &Block) -> impl Iterator<Item = Problem> + use<> {
         let (point, load) = (block.point, block.load);
         let start = block.started.monotonic_ns.value();
         let end = block.generations.last().and_then(end_of).unwrap_or(start);
-        let before = self.busy_until.insert(load, end);
-        before
-            .is_some_and(|before| start < before)
-            .then_some(Problem::Again { point, load })
+        self.worked_until = self.worked_until.max(Some(end));
+        let begins_before = |until: Option<u64>| until.is_some_and(|until| start < until);
+        let restless = begins_before(self.rested_until.take());
+        let again = begins_before(self.busy_until.insert(load, end));
+        let restless = restless.then(|| elsewhere(Holder::Before));
+        let again = again.then_some(Problem::Again { point, load });
+        restless.into_iter().chain(again)
     }
 }
 

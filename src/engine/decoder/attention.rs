@@ -10,8 +10,9 @@ use super::cache::{self, Cache, Slots};
 use super::rope::Rope;
 use super::tensors::Run;
 use crate::engine::floats::floats;
-use crate::engine::kernels::attend::{Attend, Heads};
+use crate::engine::kernels::attend::Attend;
 use crate::engine::kernels::element::Element;
+use crate::engine::kernels::heads::Heads;
 use crate::engine::kernels::rows;
 use crate::engine::weights::LayerWeights;
 

@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-use crate::engine::kernels::attend::Heads;
+use crate::engine::kernels::heads::Heads;
 use crate::engine::{Capacity, EngineError};
 use crate::study::model::CacheType;
 

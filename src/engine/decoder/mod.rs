@@ -28,7 +28,7 @@ use self::pass::AtOnce;
 use self::rope::Rope;
 use crate::clock::Clock;
 use crate::engine::generate::{Forward, generate, relative_error};
-use crate::engine::kernels::attend::Heads;
+use crate::engine::kernels::heads::Heads;
 use crate::engine::weights::{Matrix, Weights};
 use crate::engine::{
     Capacity, Engine, EngineError, Progress, Prompts, Scorer, TokenId, Trace, Visit, device,

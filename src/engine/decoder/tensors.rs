@@ -9,7 +9,7 @@ use candle_core::{DType, Result, Tensor};
 
 use super::attention::Step;
 use super::sight::Sight;
-use crate::engine::kernels::attend::Heads;
+use crate::engine::kernels::heads::Heads;
 use crate::engine::weights::LayerWeights;
 
 /// Sequences next to one another that are equally long, which candle's operations take at once.

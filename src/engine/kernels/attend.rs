@@ -4,6 +4,7 @@
 //! group and never copied.
 
 use super::element::Element;
+use super::heads::Heads;
 use super::simd::{Kernel, Simd, vectorized};
 use super::tile::{TILE_COLUMNS, dots};
 use super::{SharedMut, parallel};
@@ -14,24 +15,6 @@ const ROWS_PER_ITEM: usize = 16;
 const VALUES_PER_BLOCK: usize = 64;
 /// Rows of a tile that accumulates values.
 const VALUE_ROWS: usize = 4;
-
-/// Head counts and width.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) struct Heads {
-    /// Query heads.
-    pub(in crate::engine) query: usize,
-    /// Key and value heads.
-    pub(in crate::engine) kv: usize,
-    /// Width of one head.
-    pub(in crate::engine) width: usize,
-}
-
-impl Heads {
-    /// Query heads that share one key-value head.
-    fn group(self) -> usize {
-        self.query / self.kv
-    }
-}
 
 /// One attention over the cache.
 #[derive(Debug, Clone, Copy)]

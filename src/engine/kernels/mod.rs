@@ -12,6 +12,7 @@ pub(super) mod attend;
 pub(super) mod blocks;
 pub(super) mod dense;
 pub(super) mod element;
+pub(super) mod heads;
 pub(super) mod rows;
 pub(super) mod simd;
 pub(super) mod stream;

@@ -14,15 +14,10 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
 use fake_nvml::install::install;
-use fake_nvml::script::{Card, Script, Series};
+use fake_nvml::script::{Card, ENGINE, Script, Series};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
-
-/// 20 ms per generation.
-const ENGINE: &str = "[model]\nload_ms = 1.0\n\
-    [time]\nclock = \"machine\"\nprefill_us = 5000.0\nprefill_us_per_token = 0.0\nstep_us = 5000.0\n\
-    [peaks]\nread_bytes_per_second = 0.5e12\n";
 
 /// Four blocks, each longer than the line takes to be drawn again.
 const STUDY: &str = "[sweep]\nprecision = [\"bf16\"]\nbatch = [1]\nisl = [16]\nosl = [4]\n\

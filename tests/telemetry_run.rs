@@ -11,14 +11,10 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use fake_nvml::install::install;
-use fake_nvml::script::{Card, Event, Fault, Owner, Process, Script, Sensors, Series, Slice};
+use fake_nvml::script::{
+    Card, ENGINE, Event, Fault, Owner, Process, Script, Sensors, Series, Slice,
+};
 use serde_json::Value;
-
-/// 5 ms of prefill and 5 ms per step on a card that the default script of the driver has. A step reads
-/// 2 GB, which is 80 % of what the card can read.
-const ENGINE: &str = "[model]\nload_ms = 1.0\n\
-    [time]\nclock = \"machine\"\nprefill_us = 5000.0\nprefill_us_per_token = 0.0\nstep_us = 5000.0\n\
-    [peaks]\nread_bytes_per_second = 0.5e12\n";
 
 /// Two points, three blocks of 0.2 s each.
 const STUDY: &str = "[sweep]\nprecision = [\"bf16\"]\nbatch = [1, 2]\nisl = [16]\nosl = [4]\n\

@@ -11,17 +11,12 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 use fake_nvml::install::install;
-use fake_nvml::script::{Card, Fault, Script, Sensors, Series, Slice};
+use fake_nvml::script::{Card, ENGINE, Fault, Script, Sensors, Series, Slice};
 use mtok::record::card::Sensors as Readings;
 use mtok::record::observation::{Block, Record};
 use mtok::record::store::{Writer, read};
 use mtok::units::Nanos;
 use tempfile::TempDir;
-
-/// The engine runs on the machine's clock, so that sensors are read while it works.
-const ENGINE: &str = "[model]\nload_ms = 1.0\n\
-    [time]\nclock = \"machine\"\nprefill_us = 5000.0\nprefill_us_per_token = 0.0\nstep_us = 5000.0\n\
-    [peaks]\nread_bytes_per_second = 0.5e12\n";
 
 /// One point, and a block of 10 s of each phase.
 const STUDY: &str = "[sweep]\nprecision = [\"bf16\"]\nbatch = [2]\nisl = [16]\nosl = [32]\n\

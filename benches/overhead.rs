@@ -7,13 +7,12 @@
 //! is crossed before a block and after it, and is no part of either. Every launch loads the model afresh,
 //! and the interval is Student's t over launches.
 //!
-//! `cargo bench --bench overhead` ends with 1 when the upper end of the interval is above the limit. As a
+//! `cargo bench --bench overhead` prints Markdown (results/cpu-speed/overhead.md) and ends with 1 when the upper end of the interval is above the limit. As a
 //! test (`-- --test`) it runs one pair and judges nothing.
 
 #![expect(
     clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a measurement that cannot be set up shall stop, and this one prints its own report"
+    reason = "a measurement that cannot be set up shall stop"
 )]
 
 mod paired;
@@ -25,37 +24,22 @@ use std::sync::Arc;
 use mtok::clock::{Clock, Monotonic};
 use mtok::engine::worker::{Host, Worker};
 use mtok::engine::{Progress, Prompts};
-use mtok::metrics::stats::Sample;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use self::paired::{BATCH, CAPACITY, Extent, ISL, MOST_GENERATIONS, OSL, SEED, block, order};
+use self::paired::{
+    BATCH, CAPACITY, Extent, ISL, MOST_GENERATIONS, OSL, SEED, block, order, print_head,
+    print_share,
+};
 
 /// Largest share of time that the harness may add.
 const LIMIT: f64 = 0.01;
 
 fn main() -> ExitCode {
     let extent = Extent::asked();
-    let mut losses = Vec::new();
-    for launch in 1..=extent.launches {
-        let loss = loss_of_launch(extent);
-        println!("launch {launch}: loss {:+.2} %", loss * 100.0);
-        losses.push(loss);
-    }
-    let loss = Sample::new(losses).unwrap().mean_estimate();
-    let (Some(low), Some(high)) = (loss.low(), loss.high()) else {
-        println!("one launch has no interval: nothing judged");
-        return ExitCode::SUCCESS;
-    };
-    println!(
-        "loss {:+.2} %, 95 % interval {:+.2} to {:+.2} %, n = {} launches; limit {:.2} %",
-        loss.value * 100.0,
-        low * 100.0,
-        high * 100.0,
-        loss.n,
-        LIMIT * 100.0,
-    );
-    if high <= LIMIT {
+    print_head("The harness against the bare loop");
+    let losses = (0..extent.launches).map(|_| loss_of_launch(extent));
+    if print_share("what the harness adds", losses.collect(), LIMIT) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -6,14 +6,13 @@
 //! of this whole process within timed blocks ÷ wall.
 //!
 //! The driver is the scripted one, loaded by its path: what it takes to answer is not what a real driver
-//! takes, so the figure for a real card awaits one. `cargo bench --bench sampling` ends with 1 when the
-//! upper end of the paired interval is above the limit. As a test (`-- --test`) it runs one pair and
-//! judges nothing.
+//! takes, so the figure for a real card awaits one. `cargo bench --bench sampling` prints Markdown
+//! (results/cpu-speed/overhead.md) and ends with 1 when the upper end of an interval is above the limit. As a
+//! test (`-- --test`) it runs one pair and judges nothing.
 
 #![expect(
     clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a measurement that cannot be set up shall stop, and this one prints its own report"
+    reason = "a measurement that cannot be set up shall stop"
 )]
 
 mod paired;
@@ -28,13 +27,12 @@ use fake_nvml::install::install;
 use fake_nvml::script::Script;
 use mtok::clock::{Clock, Monotonic};
 use mtok::engine::worker::{BlockSeen, Launcher, Processes, Unescorted, Worker, WorkerCommand};
-use mtok::metrics::stats::{Estimate, Sample};
 use mtok::telemetry::card::{Choice, DeviceOrder, Visibility};
 use mtok::telemetry::nvml::{Access, open};
 use mtok::telemetry::sampler::{SamplePeriod, Sampler};
 use mtok::units::Seconds;
 
-use self::paired::{CAPACITY, Extent, block, order};
+use self::paired::{CAPACITY, Extent, block, order, print_head, print_share};
 
 /// Largest share of throughput that sampling may cost.
 const LIMIT: f64 = 0.005;
@@ -58,35 +56,16 @@ fn main() -> ExitCode {
     for _ in 0..extent.launches {
         measure(extent, &library, &mut shares);
     }
-    let loss = said("paired loss", shares.loss);
-    said("sampler's processor time", shares.sampler);
-    said("parent's processor time", shares.parent);
-    match loss.high() {
-        Some(high) if high > LIMIT => ExitCode::FAILURE,
-        Some(_) | None => ExitCode::SUCCESS,
+    print_head("Sampling");
+    let paired = print_share("what sampling adds, in pairs", shares.loss, LIMIT);
+    let sampler = print_share("processor time of the sampler", shares.sampler, LIMIT);
+    let parent = "processor time of the parent within timed blocks";
+    let parent = print_share(parent, shares.parent, LIMIT);
+    if paired && sampler && parent {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
-}
-
-fn said(what: &str, shares: Vec<f64>) -> Estimate<f64> {
-    let share = Sample::new(shares).unwrap().mean_estimate();
-    let percent = |share: f64| share * 100.0;
-    match (share.low(), share.high()) {
-        (Some(low), Some(high)) => println!(
-            "{what}: {:+.3} % of wall, 95 % interval {:+.3} to {:+.3} %, n = {} launches; limit {:.1} %",
-            percent(share.value),
-            percent(low),
-            percent(high),
-            share.n,
-            percent(LIMIT)
-        ),
-        (None, _) | (_, None) => {
-            println!(
-                "{what}: {:+.3} %; one launch has no interval",
-                percent(share.value)
-            );
-        }
-    }
-    share
 }
 
 /// One launch: pairs of blocks on one worker.

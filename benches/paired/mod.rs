@@ -3,13 +3,15 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a measurement that cannot be set up shall stop"
+    clippy::print_stdout,
+    reason = "a measurement that cannot be set up shall stop, and these print their own report"
 )]
 
 use std::num::NonZeroU32;
 
 use mtok::engine::Capacity;
 use mtok::engine::worker::{BlockOrder, BlockSeen, Holding, Order, Worker};
+use mtok::metrics::stats::Sample;
 use mtok::study::model::{DeviceChoice, EngineKind, ModelSource, Precision};
 use mtok::study::workload::PointId;
 use mtok::units::Seconds;
@@ -40,7 +42,7 @@ impl Extent {
     pub(crate) fn asked() -> Self {
         if std::env::args().any(|argument| argument == "--bench") {
             Self {
-                launches: 10,
+                launches: 20,
                 pairs: 24,
                 generations: MOST_GENERATIONS,
             }
@@ -76,6 +78,30 @@ impl Extent {
         let middle = losses.len() / 2;
         f64::midpoint(losses[(losses.len() - 1) / 2], losses[middle])
     }
+}
+
+/// Prints a heading and the head of a table of shares, as Markdown.
+pub(crate) fn print_head(title: &str) {
+    println!("## {title}\n");
+    println!("| what | share of the time | 95 % interval | launches | limit |");
+    println!("|---|---:|---|---:|---:|");
+}
+
+/// Prints the mean of shares, one per launch, as a row of that table. Gives back whether the upper end of its
+/// interval is within the limit; one launch has no interval, and nothing is judged.
+pub(crate) fn print_share(what: &str, shares: Vec<f64>, limit: f64) -> bool {
+    let share = Sample::new(shares).unwrap().mean_estimate();
+    let percent = |share: f64| format!("{:+.2} %", share * 100.0);
+    let interval = share.low().zip(share.high());
+    let interval = interval.map_or("—".to_owned(), |(low, high)| {
+        format!("{} to {}", percent(low), percent(high))
+    });
+    let (mean, n) = (percent(share.value), share.n);
+    println!(
+        "| {what} | {mean} | {interval} | {n} | {:.1} % |",
+        limit * 100.0
+    );
+    share.high().is_none_or(|high| high <= limit)
 }
 
 /// Generations of the longest block.

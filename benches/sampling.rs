@@ -126,6 +126,6 @@ fn sampler(library: &Path) -> Sampler {
 
 /// Time of all steps of a block.
 fn seconds(seen: &BlockSeen) -> f64 {
-    let steps = seen.generations.iter().flat_map(|g| &g.steps_ns);
-    steps.map(|step| step.seconds().value()).sum()
+    let steps = seen.generations.iter().map(|g| g.steps_ns.sum());
+    steps.map(|time| time.seconds().value()).sum()
 }

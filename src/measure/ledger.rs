@@ -5,6 +5,7 @@ use super::stopping;
 use super::{Job, Planned};
 use crate::metrics::stats::Estimate;
 use crate::record::observation::{Block, Purpose, Record, SkipCause};
+use crate::record::steps::Steps;
 use crate::study::plan::duration::ENERGY_BLOCK;
 use crate::study::spec::Measure;
 use crate::study::variant::Variant;
@@ -114,10 +115,9 @@ impl<'a> Ledger<'a> {
             let tokens = f64::from(row.point.batch.get())
                 * f64::from(row.point.osl.get())
                 * block.generations.len() as f64;
-            let steps = block.generations.iter().flat_map(|g| g.steps_ns.iter());
-            let time: Nanos = steps.copied().sum();
-            let firsts = block.generations.iter().filter_map(|g| g.steps_ns.first());
-            let first: Nanos = firsts.copied().sum();
+            let steps = block.generations.iter().map(|g| &g.steps_ns);
+            let time: Nanos = steps.clone().map(Steps::sum).sum();
+            let first: Nanos = steps.filter_map(Steps::first).sum();
             row.phases.first += first.seconds();
             row.phases.rest += time.since(first).unwrap_or_default().seconds();
             row.blocks.push(time.seconds().value() / tokens);

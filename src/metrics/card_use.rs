@@ -183,7 +183,7 @@ impl SamplingCost {
 }
 
 fn prefill(generation: &Generation) -> Window {
-    let first = generation.steps_ns.first().copied().unwrap_or_default();
+    let first = generation.steps_ns.first().unwrap_or_default();
     Window {
         from: generation.t0_ns,
         to: generation.t0_ns + first,
@@ -191,10 +191,9 @@ fn prefill(generation: &Generation) -> Window {
 }
 
 fn decode(generation: &Generation) -> Window {
-    let all: Nanos = generation.steps_ns.iter().copied().sum();
     Window {
         from: prefill(generation).to,
-        to: generation.t0_ns + all,
+        to: generation.t0_ns + generation.steps_ns.sum(),
     }
 }
 

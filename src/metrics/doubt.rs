@@ -269,11 +269,7 @@ fn event_time(blocks: &[&Block]) -> Option<Verdict> {
     for generation in blocks.iter().flat_map(|block| &block.generations) {
         if let Some(time) = generation.device_ns {
             device += time.value() as f64;
-            host += generation
-                .steps_ns
-                .iter()
-                .map(|s| s.value() as f64)
-                .sum::<f64>();
+            host += generation.steps_ns.sum().value() as f64;
         }
     }
     let disagreement = host / device - 1.0;

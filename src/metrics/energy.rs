@@ -22,6 +22,7 @@ use readings::{COUNTER, counted, integrated, power};
 
 use crate::record::card::Sensors;
 use crate::record::observation::Block;
+use crate::record::steps::Steps;
 use crate::study::spec::Price;
 use crate::units::{
     JOULES_PER_KILOWATT_HOUR, Joules, JoulesPerToken, Nanos, Seconds, TOKENS_PER_MTOK, Tokens,
@@ -299,10 +300,9 @@ fn phase(block: &Block) -> Result<Phase, NoEnergy> {
 /// The share of decoding in the time of all generations.
 fn decode_share(blocks: &[&Block]) -> f64 {
     let generations = blocks.iter().flat_map(|block| &block.generations);
-    let steps = generations.map(|generation| &generation.steps_ns[..]);
-    let all: Nanos = steps.clone().flatten().copied().sum();
-    let decoding = steps.filter_map(|steps| steps.get(1..));
-    let decoding: Nanos = decoding.flatten().copied().sum();
+    let steps = generations.map(|generation| &generation.steps_ns);
+    let all: Nanos = steps.clone().map(Steps::sum).sum();
+    let decoding: Nanos = steps.flat_map(Steps::later).sum();
     decoding.seconds() / all.seconds()
 }
 

@@ -142,7 +142,7 @@ impl Script {
         purpose: Purpose,
         generations: Vec<Generation>,
     ) {
-        let busy: Nanos = generations.iter().flat_map(|g| g.steps_ns.clone()).sum();
+        let busy: Nanos = generations.iter().map(|g| g.steps_ns.sum()).sum();
         self.records.push(Record::Block(Box::new(Block {
             load,
             point,

@@ -26,7 +26,7 @@ use super::stats::{
 };
 use crate::record::observation::{Block, Generation, MAX_TAIL_SHARE, Purpose};
 use crate::study::workload::PointId;
-use crate::units::{Seconds, Tokens, TokensPerSecond};
+use crate::units::{Nanos, Seconds, Tokens, TokensPerSecond};
 
 /// What the blocks of one point say.
 #[derive(Debug, Clone, PartialEq)]
@@ -206,12 +206,11 @@ impl<'a> Phases<'a> {
         let seconds = |blocks: &[BlockTime]| Some(ratio(blocks)?.rising(Seconds::new));
         let decode_time = seconds(&self.decode);
         let steps = f64::from(self.point.osl.get()) - 1.0;
-        let later = |generation: &&'a Generation| generation.steps_ns[1..].iter();
         let itl = self
             .generations
             .iter()
-            .flat_map(later)
-            .map(|step| step.value());
+            .flat_map(|generation| generation.steps_ns.later())
+            .map(Nanos::value);
         let mut launches: Vec<u32> = self.whole.iter().map(|block| block.launch).collect();
         launches.sort_unstable();
         launches.dedup();
@@ -241,15 +240,15 @@ struct PhaseTimes {
 
 impl PhaseTimes {
     fn of(generation: &Generation, point: PointId) -> Option<Self> {
-        let (first, rest) = generation.steps_ns.split_first()?;
+        let (steps, tail) = (&generation.steps_ns, generation.tail_ns.value() as f64);
+        let (first, all) = (steps.first()?.value(), steps.sum().value());
         let times = Self {
-            first: first.value(),
-            rest: rest.iter().map(|step| step.value()).sum(),
+            first,
+            rest: all - first,
         };
-        let complete = generation.steps_ns.len() == point.osl.get() as usize;
-        let lasting = times.first > 0 && (rest.is_empty() || times.rest > 0);
-        let tail = generation.tail_ns.value() as f64;
-        let quiet = tail <= MAX_TAIL_SHARE * (times.first + times.rest) as f64;
+        let complete = steps.len() == point.osl.get() as usize;
+        let lasting = first > 0 && (steps.len() == 1 || times.rest > 0);
+        let quiet = tail <= MAX_TAIL_SHARE * all as f64;
         (complete && lasting && quiet).then_some(times)
     }
 }

@@ -9,5 +9,6 @@ pub mod quantizing;
 pub mod schema;
 pub mod scoring;
 pub mod sensor;
+pub mod steps;
 pub mod store;
 pub mod xid;

@@ -13,6 +13,7 @@ use super::machine::{Device, DeviceKind, Host, Peak};
 use super::prompts::PromptFacts;
 use super::quantizing::Quantizing;
 use super::scoring::{Scoring, Unscored, Window};
+use super::steps::Steps;
 use crate::clock::Clock;
 use crate::study::model::{CacheType, EngineKind, Family, ModelSource, Precision, Shape};
 use crate::study::spec::Study;
@@ -269,7 +270,8 @@ pub struct Generation {
     /// Device idle, prompt ids in host memory, nothing computed yet.
     pub t0_ns: Nanos,
     /// From `t0` to the first token, then from each token to the next.
-    pub steps_ns: Vec<Nanos>,
+    #[schemars(with = "Vec<Nanos>")]
+    pub steps_ns: Steps,
     /// From the last token to the end of all work.
     pub tail_ns: Nanos,
     /// Device time from `t0` to the last token, where the device has events.

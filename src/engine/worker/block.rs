@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::engine::text::passages::Passages;
 use crate::engine::{Engine, Progress, TokenId, Trace};
 use crate::record::observation::{Generation, MAX_TAIL_SHARE, Moment};
+use crate::record::steps::Steps;
 use crate::study::workload::PointId;
 use crate::units::Nanos;
 
@@ -84,7 +85,7 @@ impl Seen {
     /// Keeps a generation that may be trusted.
     fn take(&mut self, point: PointId, trace: Trace) -> Result<(), Refusal> {
         let generation = generation(point, &trace)?;
-        let total: Nanos = generation.steps_ns.iter().copied().sum();
+        let total = generation.steps_ns.sum();
         let share = generation.tail_ns.seconds() / total.seconds();
         if share <= MAX_TAIL_SHARE {
             self.generations.push(generation);
@@ -132,7 +133,7 @@ fn generation(point: PointId, trace: &Trace) -> Result<Generation, Refusal> {
         )));
     }
     let mut before = trace.t0;
-    let mut steps_ns = Vec::with_capacity(tokens);
+    let mut steps_ns = Steps::with_capacity(tokens);
     for arrival in &trace.arrivals {
         let step = arrival.since(before);
         steps_ns.push(step.ok_or_else(|| invalid("a token arrived before its own step".into()))?);
@@ -196,7 +197,7 @@ mod tests {
     fn a_trace_becomes_steps_relative_to_its_start() {
         let seen = generation(point(), &trace(2)).unwrap();
         assert_eq!(seen.t0_ns, Nanos::new(1_000));
-        assert_eq!(seen.steps_ns, [100, 100, 100].map(Nanos::new));
+        assert!(seen.steps_ns.iter().eq([100, 100, 100].map(Nanos::new)));
         assert_eq!(seen.tail_ns, Nanos::new(2));
     }
 

@@ -25,10 +25,9 @@ impl Window {
     /// From the first `t0` of a block to the end of its last generation; `None` without one.
     pub fn of_block(block: &Block) -> Option<Self> {
         let last = block.generations.last()?;
-        let steps: Nanos = last.steps_ns.iter().copied().sum();
         Some(Self {
             from: block.generations.first()?.t0_ns,
-            to: last.t0_ns + steps + last.tail_ns,
+            to: last.t0_ns + last.steps_ns.sum() + last.tail_ns,
         })
     }
 }

@@ -43,10 +43,11 @@ pub(crate) fn percentiles<const N: usize>(
 ) -> [Option<f64>; N] {
     let mut counts = vec![0_u64; BUCKETS];
     let mut largest = 0;
-    for value in values.clone() {
+    // Walked from within: a chain of iterators is slow to step through.
+    values.clone().for_each(|value| {
         counts[bucket(value)] += 1;
         largest = largest.max(value);
-    }
+    });
     let n = counts.iter().sum::<u64>() as usize;
     let places = quantiles.map(|q| supported(n, q).then(|| (n.max(1) - 1) as f64 * q));
     let mut near = vec![false; BUCKETS];
@@ -62,7 +63,9 @@ pub(crate) fn percentiles<const N: usize>(
             .flatten()
             .any(|place| ranks_of(*place).iter().any(|rank| ranks.contains(rank)));
     }
-    let mut kept: Vec<u64> = values.filter(|value| near[bucket(*value)]).collect();
+    let mut kept = Vec::new();
+    let near = values.filter(|value| near[bucket(*value)]);
+    near.for_each(|value| kept.push(value));
     kept.sort_unstable();
     let at = |rank: u64| {
         let bucket = before.partition_point(|before| *before <= rank) - 1;

@@ -5,6 +5,7 @@
 //! written in any other way is left to serde.
 
 use crate::record::observation::{Block, Generation};
+use crate::record::steps::Steps;
 use crate::units::Nanos;
 
 /// Where the numbers begin.
@@ -55,7 +56,7 @@ impl Cursor<'_> {
         self.skip(b"{\"t0_ns\":")?;
         let t0_ns = self.number()?;
         self.skip(b",\"steps_ns\":[")?;
-        let mut steps_ns = Vec::with_capacity(steps);
+        let mut steps_ns = Steps::with_capacity(steps);
         loop {
             steps_ns.push(self.number()?);
             if self.skip(b",").is_none() {
@@ -136,6 +137,7 @@ mod tests {
         let nanos = || (1..=19_u32).prop_flat_map(|digits| 0..10_u64.pow(digits));
         let nanos = || nanos().prop_map(Nanos::new);
         let steps = prop::collection::vec(nanos(), 1..5);
+        let steps = steps.prop_map(|steps| steps.into_iter().collect());
         (nanos(), steps, nanos(), prop::option::of(nanos())).prop_map(
             |(t0_ns, steps_ns, tail_ns, device_ns)| Generation {
                 t0_ns,

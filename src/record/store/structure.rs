@@ -229,10 +229,8 @@ const fn elsewhere(holder: Holder) -> Problem {
 
 /// When a generation ended, `None` where its times do not add up to a time.
 fn end_of(generation: &Generation) -> Option<u64> {
-    let steps = generation.steps_ns.iter();
-    steps
-        .chain([&generation.tail_ns])
-        .try_fold(generation.t0_ns.value(), |sum, step| {
-            sum.checked_add(step.value())
-        })
+    let begin = generation.t0_ns.value();
+    let tail = generation.tail_ns.value();
+    let last_token = begin.checked_add(generation.steps_ns.sum().value())?;
+    last_token.checked_add(tail)
 }

@@ -31,13 +31,13 @@ pub(super) trait Instructions {
     /// The CPU has the instructions.
     unsafe fn fours(weights: __m256i, quants: __m256i) -> __m256i;
 
-    /// Writes the products of `R` rows of activations with one row of weights.
+    /// Writes the products of `R` rows of activations with rows of weights.
     ///
     /// # Safety
     ///
     /// The CPU has the instructions; for the rest see [`write()`].
     unsafe fn write<F: Format, const R: usize>(
-        weights: *const u8,
+        weights: &[u8],
         x: &Rounded,
         place: Place,
         y: &SharedMut<'_, f32>,
@@ -75,7 +75,7 @@ impl Instructions for Avx2 {
 
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn write<F: Format, const R: usize>(
-        weights: *const u8,
+        weights: &[u8],
         x: &Rounded,
         place: Place,
         y: &SharedMut<'_, f32>,
@@ -120,7 +120,7 @@ impl Instructions for Vnni {
 
     #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512vl,avx512vnni")]
     unsafe fn write<F: Format, const R: usize>(
-        weights: *const u8,
+        weights: &[u8],
         x: &Rounded,
         place: Place,
         y: &SharedMut<'_, f32>,

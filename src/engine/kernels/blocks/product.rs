@@ -55,12 +55,12 @@ pub(super) trait Format {
     ) -> [f32; R];
 }
 
-/// Where the products of a tile of rows go.
+/// Where the products of a tile of rows with some rows of weights go.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     /// First row of activations.
     row: usize,
-    /// Where its product goes.
+    /// Where its first product goes; those with the next rows of weights follow.
     at: usize,
     /// From there to that of the next row.
     stride: usize,
@@ -80,25 +80,23 @@ fn product<I: Instructions, F: Format>(x: &[f32], blocks: &[u8], columns: usize)
     parallel(outputs.div_ceil(ROWS_PER_ITEM), |items| {
         for item in items {
             let range = item * ROWS_PER_ITEM..((item + 1) * ROWS_PER_ITEM).min(outputs);
+            let weights = &blocks[range.start * bytes..range.end * bytes];
             let mut row = 0;
             while row < rows {
                 let tile = tile_rows(rows - row, I::TILE_ROWS);
-                for output in range.clone() {
-                    let weights = blocks[output * bytes..(output + 1) * bytes].as_ptr();
-                    let place = Place {
-                        row,
-                        at: row * outputs + output,
-                        stride: outputs,
-                    };
-                    // SAFETY: `supports` has seen the features; rows and blocks are whole, and no other
-                    // item has these outputs.
-                    unsafe {
-                        match tile {
-                            1 => I::write::<F, 1>(weights, &rounded, place, &shared),
-                            2 => I::write::<F, 2>(weights, &rounded, place, &shared),
-                            4 => I::write::<F, 4>(weights, &rounded, place, &shared),
-                            _ => I::write::<F, 8>(weights, &rounded, place, &shared),
-                        }
+                let place = Place {
+                    row,
+                    at: row * outputs + range.start,
+                    stride: outputs,
+                };
+                // SAFETY: `supports` has seen the features; rows and blocks are whole, and no other
+                // item has these outputs.
+                unsafe {
+                    match tile {
+                        1 => I::write::<F, 1>(weights, &rounded, place, &shared),
+                        2 => I::write::<F, 2>(weights, &rounded, place, &shared),
+                        4 => I::write::<F, 4>(weights, &rounded, place, &shared),
+                        _ => I::write::<F, 8>(weights, &rounded, place, &shared),
                     }
                 }
                 row += tile;
@@ -113,23 +111,27 @@ fn tile_rows(left: usize, most: usize) -> usize {
     1 << left.min(most).ilog2()
 }
 
-/// Writes the products of `R` rows with one row of weights.
+/// Writes the products of `R` rows of activations with rows of weights.
 ///
 /// # Safety
 ///
-/// As [`Format::dots`], and the outputs at `place.at`, `place.at + place.stride`, … belong to the caller.
+/// As [`Format::dots`] for each row; the outputs at `place.at` and behind it, one for each row of weights, belong to
+/// the caller, and so do those `place.stride` further on, and so forth.
 #[inline(always)]
 pub(super) unsafe fn write<I: Instructions, F: Format, const R: usize>(
-    weights: *const u8,
+    weights: &[u8],
     x: &Rounded,
     place: Place,
     y: &SharedMut<'_, f32>,
 ) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let dots = F::dots::<I, R>(weights, x, place.row);
-        for (row, dot) in dots.into_iter().enumerate() {
-            *y.at(place.at + row * place.stride) = dot;
+    let bytes = x.columns / F::WEIGHTS * F::BYTES;
+    for (output, weights) in weights.chunks_exact(bytes).enumerate() {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let dots = F::dots::<I, R>(weights.as_ptr(), x, place.row);
+            for (row, dot) in dots.into_iter().enumerate() {
+                *y.at(place.at + output + row * place.stride) = dot;
+            }
         }
     }
 }

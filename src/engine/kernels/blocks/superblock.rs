@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use super::instructions::Instructions;
 use super::product::Format;
 use super::rounded::Rounded;
-use super::small::{SMALL, half, sum};
+use super::small::{SMALL, fetch_ahead, half, sum};
 
 /// Weights of a superblock.
 const SUPER: usize = 256;
@@ -35,6 +35,9 @@ pub(super) struct Head {
     offsets: __m256i,
 }
 
+/// Sums that are kept apart where there are few rows, so that additions do not wait for one another.
+const CHAINS: usize = 2;
+
 #[inline(always)]
 unsafe fn super_dots<I: Instructions, B: Superblock, const R: usize>(
     weights: *const u8,
@@ -49,24 +52,28 @@ unsafe fn super_dots<I: Instructions, B: Superblock, const R: usize>(
         let mut totals = [_mm256_setzero_ps(); R];
         for block in 0..x.columns / SUPER {
             let place = weights.add(block * B::BYTES);
+            fetch_ahead(place, B::BYTES);
             let head = B::head(place);
-            let mut sums = [_mm256_setzero_si256(); R];
+            let mut chains = [[_mm256_setzero_si256(); CHAINS]; R];
             for part in 0..SUPER / SMALL {
                 let (weight, scale) = B::part(place, &head, part);
                 for row in 0..R {
                     let quant = quants[row].add(block * SUPER + part * SMALL);
                     let quant = _mm256_loadu_si256(quant.cast());
-                    sums[row] = I::add_scaled(sums[row], weight, quant, scale);
+                    let sums = &mut chains[row][if R < CHAINS { part % CHAINS } else { 0 }];
+                    *sums = I::add_scaled(*sums, weight, quant, scale);
                 }
             }
             for row in 0..R {
+                let [even, odd] = chains[row];
+                let product = _mm256_cvtepi32_ps(_mm256_add_epi32(even, odd));
                 let sixteen = _mm256_loadu_si256(bytes[row].add(block * SUPER / 16).cast());
                 let offset = _mm256_cvtepi32_ps(_mm256_madd_epi16(sixteen, head.offsets));
-                let factor = *scales[row].add(block);
-                let scale = _mm256_set1_ps(factor * head.scale);
-                totals[row] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[row]), scale, totals[row]);
-                let scale = _mm256_set1_ps(factor * head.offset_scale);
-                totals[row] = _mm256_fnmadd_ps(offset, scale, totals[row]);
+                let product = _mm256_mul_ps(product, _mm256_set1_ps(head.scale));
+                let scale = _mm256_set1_ps(head.offset_scale);
+                let product = _mm256_fnmadd_ps(offset, scale, product);
+                let scale = _mm256_set1_ps(*scales[row].add(block));
+                totals[row] = _mm256_fmadd_ps(product, scale, totals[row]);
             }
         }
         std::array::from_fn(|row| sum(totals[row]))
@@ -98,31 +105,30 @@ macro_rules! superblock_format {
 unsafe fn six_bit_head(block: *const u8) -> Head {
     // SAFETY: the block begins with sixteen bytes of head.
     unsafe {
-        let word = |index: usize| block.add(4 + 4 * index).cast::<u32>().read_unaligned();
-        let (low, high, top) = (word(0), word(1), word(2));
-        let scales = [
-            low & 0x3f3f_3f3f,
-            (top & 0x0f0f_0f0f) | ((low >> 6) & 0x0303_0303) << 4,
-        ];
-        let minima = [
-            high & 0x3f3f_3f3f,
-            ((top >> 4) & 0x0f0f_0f0f) | ((high >> 6) & 0x0303_0303) << 4,
-        ];
-        let eight = |words: [u32; 2]| {
-            let bytes = u64::from(words[0]) | u64::from(words[1]) << 32;
-            _mm_cvtepu8_epi16(_mm_cvtsi64_si128(bytes.cast_signed()))
-        };
-        let (scales, minima) = (eight(scales), eight(minima));
-        // Each minimum belongs to 32 weights, which are two sums of sixteen.
-        let offsets = _mm256_set_m128i(
-            _mm_unpackhi_epi16(minima, minima),
-            _mm_unpacklo_epi16(minima, minima),
+        let words = _mm_loadu_si128(block.cast());
+        // Of the words after the factors, the first holds scales, the second minima, the third the low four bits of
+        // the last four of both, whose high two bits are the upper ones of the first two.
+        let own = _mm_shuffle_epi32::<0b10_10_01_01>(words);
+        let own = _mm_srlv_epi32(own, _mm_setr_epi32(0, 2, 0, 2));
+        let own = _mm_and_si128(
+            own,
+            _mm_setr_epi32(0x3f3f_3f3f, 0x3030_3030, 0x3f3f_3f3f, 0x3030_3030),
         );
+        let shared = _mm_shuffle_epi32::<0b11_11_11_11>(words);
+        let shared = _mm_srlv_epi32(shared, _mm_setr_epi32(0, 0, 0, 4));
+        let shared = _mm_and_si128(shared, _mm_setr_epi32(0, 0x0f0f_0f0f, 0, 0x0f0f_0f0f));
+        let bytes = _mm256_broadcastsi128_si256(_mm_or_si128(own, shared));
+        // Each byte becomes two numbers of sixteen bits.
+        let twice = |first: i8| {
+            let (a, b, c, d) = (first, first + 1, first + 2, first + 3);
+            _mm_setr_epi8(a, -1, a, -1, b, -1, b, -1, c, -1, c, -1, d, -1, d, -1)
+        };
+        let factors = _mm_cvtph_ps(words);
         Head {
-            scale: half(block),
-            offset_scale: half(block.add(2)),
-            scales: _mm256_set_m128i(scales, scales),
-            offsets,
+            scale: _mm_cvtss_f32(factors),
+            offset_scale: _mm_cvtss_f32(_mm_movehdup_ps(factors)),
+            scales: _mm256_shuffle_epi8(bytes, _mm256_set_m128i(twice(4), twice(0))),
+            offsets: _mm256_shuffle_epi8(bytes, _mm256_set_m128i(twice(12), twice(8))),
         }
     }
 }
@@ -131,10 +137,7 @@ unsafe fn six_bit_head(block: *const u8) -> Head {
 #[inline(always)]
 unsafe fn same_scale(head: &Head, part: usize) -> __m256i {
     // SAFETY: the caller vouches for the features.
-    unsafe {
-        let pick = (2 * part + 1) << 8 | (2 * part);
-        _mm256_shuffle_epi8(head.scales, _mm256_set1_epi16(pick as i16))
-    }
+    unsafe { _mm256_permutevar8x32_epi32(head.scales, _mm256_set1_epi32(part as i32)) }
 }
 
 /// Four bits with a six-bit scale and minimum per 32 weights.

@@ -7,7 +7,11 @@ use crate::units::Nanos;
 
 /// Times of consecutive steps. Where each is below 4.29 s, which is 2³² ns, each takes four bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Steps(Held);
+pub struct Steps {
+    held: Held,
+    /// At most what 64 bits hold.
+    sum: u64,
+}
 
 /// Always the short form where it can be, so that equal times are held alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,21 +23,25 @@ enum Held {
 impl Steps {
     /// No steps yet, with room for so many short ones.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self(Held::Short(Vec::with_capacity(capacity)))
+        Self {
+            held: Held::Short(Vec::with_capacity(capacity)),
+            sum: 0,
+        }
     }
 
     /// Adds the next step.
     pub fn push(&mut self, step: Nanos) {
-        match (&mut self.0, u32::try_from(step.value())) {
+        self.sum = self.sum.saturating_add(step.value());
+        match (&mut self.held, u32::try_from(step.value())) {
             (Held::Short(steps), Ok(short)) => steps.push(short),
-            (Held::Short(_), Err(_)) => self.0 = Held::Long(self.iter().chain([step]).collect()),
+            (Held::Short(_), Err(_)) => self.held = Held::Long(self.iter().chain([step]).collect()),
             (Held::Long(steps), _) => steps.push(step),
         }
     }
 
     /// How many there are.
     pub const fn len(&self) -> usize {
-        match &self.0 {
+        match &self.held {
             Held::Short(steps) => steps.len(),
             Held::Long(steps) => steps.len(),
         }
@@ -56,7 +64,7 @@ impl Steps {
 
     /// One after the other.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Nanos> + Clone {
-        match &self.0 {
+        match &self.held {
             Held::Short(steps) => {
                 let long = |short: &u32| Nanos::new(u64::from(*short));
                 Either::Left(steps.iter().map(long))
@@ -66,15 +74,8 @@ impl Steps {
     }
 
     /// How long they take together, at most what 64 bits hold.
-    pub fn sum(&self) -> Nanos {
-        Nanos::new(match &self.0 {
-            // No memory holds so many that this overflows.
-            Held::Short(steps) => steps.iter().map(|step| u64::from(*step)).sum(),
-            Held::Long(steps) => {
-                let add = |sum: u64, step: &Nanos| sum.saturating_add(step.value());
-                steps.iter().fold(0, add)
-            }
-        })
+    pub const fn sum(&self) -> Nanos {
+        Nanos::new(self.sum)
     }
 }
 

@@ -132,19 +132,17 @@ fn generation(point: PointId, trace: &Trace) -> Result<Generation, Refusal> {
             trace.arrivals.len(),
         )));
     }
-    let mut before = trace.t0;
-    let mut steps_ns = Steps::with_capacity(tokens);
-    for arrival in &trace.arrivals {
-        let step = arrival.since(before);
-        steps_ns.push(step.ok_or_else(|| invalid("a token arrived before its own step".into()))?);
-        before = *arrival;
-    }
-    if before == trace.t0 {
+    let begins = std::iter::once(&trace.t0).chain(&trace.arrivals);
+    let steps = trace.arrivals.iter().zip(begins);
+    let steps: Option<Steps> = steps.map(|(end, begin)| end.since(*begin)).collect();
+    let steps_ns = steps.ok_or_else(|| invalid("a token arrived before its own step".into()))?;
+    let last = trace.arrivals.last().copied().unwrap_or(trace.t0);
+    if last == trace.t0 {
         return Err(invalid("a generation took no time".to_owned()));
     }
     let tail_ns = trace
         .end
-        .since(before)
+        .since(last)
         .ok_or_else(|| invalid("a generation ended before its last token".to_owned()))?;
     Ok(Generation {
         t0_ns: trace.t0,

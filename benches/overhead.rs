@@ -7,8 +7,8 @@
 //! is crossed before a block and after it, and is no part of either. Every launch loads the model afresh,
 //! and the interval is Student's t over launches.
 //!
-//! `cargo bench --bench overhead` prints Markdown (results/cpu-speed/overhead.md) and ends with 1 when the upper end of the interval is above the limit. As a
-//! test (`-- --test`) it runs one pair and judges nothing.
+//! `cargo bench --bench overhead` prints Markdown (results/cpu-speed/overhead.md) and ends with 1 when the
+//! upper end of the interval is above the limit. As a test (`-- --test`) it runs one pair and judges nothing.
 
 #![expect(
     clippy::unwrap_used,

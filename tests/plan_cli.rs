@@ -203,3 +203,21 @@ fn an_unknown_card_is_refused_with_those_that_are_known() {
     let said = String::from_utf8(near.stderr).unwrap();
     assert!(said.contains("near it: h100-sxm"), "{said}");
 }
+
+#[test]
+fn what_is_no_study_file_is_told_with_where_it_belongs() {
+    for (argument, remedy) in [
+        ("card:llama-3.1-8b", "a model is given with --model"),
+        (
+            "results/tiny-cpu",
+            "the folder of a run is given with --out",
+        ),
+        ("nothing.toml", "give a study file, or flags alone"),
+    ] {
+        let output = plan(&[argument]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.starts_with(&format!("error: {argument}: ")), "{said}");
+        assert!(said.trim_end().ends_with(remedy), "{said}");
+    }
+}

@@ -204,13 +204,25 @@ impl StudyArgs {
 /// Reads a study file.
 pub(super) fn read_study(path: &std::path::Path) -> Result<StudyFile, CliError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        CliError::new(
-            Exit::Input,
-            anyhow::Error::new(error).context(path.display().to_string()),
-        )
+        let (file, remedy) = (path.display(), instead_of_study(path));
+        CliError::new(Exit::Input, anyhow::anyhow!("{file}: {error}; {remedy}"))
     })?;
     input::parse(&text)
         .map_err(|error| CliError::new(Exit::Input, anyhow::anyhow!("{}: {error}", path.display())))
+}
+
+/// What to do where a path is no study file that can be read.
+fn instead_of_study(path: &std::path::Path) -> &'static str {
+    let source = path
+        .to_str()
+        .and_then(|path| path.parse::<ModelSource>().ok());
+    if path.is_dir() {
+        "the folder of a run is given with --out"
+    } else if source.is_some() {
+        "a model is given with --model"
+    } else {
+        "give a study file, or flags alone"
+    }
 }
 
 /// Which defaults apply: those of a card when one is asked for or the build has one.

@@ -615,7 +615,12 @@ fn doubts(script: &Script, code: &str, message: &str) {
 }
 
 /// What may be said of a simulated run on a machine that does other work.
-const BESIDE: [&str; 3] = ["simulated", "telemetry_degraded", "no_interval"];
+const BESIDE: [&str; 4] = [
+    "simulated",
+    "telemetry_degraded",
+    "no_interval",
+    "invalid_generations",
+];
 
 /// Refuses the result under `--strict`, for this reason alone.
 #[track_caller]

@@ -302,8 +302,8 @@ fn decode_share(blocks: &[&Block]) -> f64 {
     let generations = blocks.iter().flat_map(|block| &block.generations);
     let steps = generations.map(|generation| &generation.steps_ns);
     let all: Nanos = steps.clone().map(Steps::sum).sum();
-    let decoding: Nanos = steps.flat_map(Steps::later).sum();
-    decoding.seconds() / all.seconds()
+    let firsts: Nanos = steps.filter_map(Steps::first).sum();
+    all.since(firsts).unwrap_or_default().seconds() / all.seconds()
 }
 
 #[cfg(test)]

@@ -229,8 +229,8 @@ const fn elsewhere(holder: Holder) -> Problem {
 
 /// When a generation ended, `None` where its times do not add up to a time.
 fn end_of(generation: &Generation) -> Option<u64> {
-    let begin = generation.t0_ns.value();
-    let tail = generation.tail_ns.value();
-    let last_token = begin.checked_add(generation.steps_ns.sum().value())?;
-    last_token.checked_add(tail)
+    let steps = generation.steps_ns.sum().value();
+    // A sum that is all that 64 bits hold may be of more.
+    let end = (steps < u64::MAX).then(|| generation.t0_ns.value().checked_add(steps))?;
+    end?.checked_add(generation.tail_ns.value())
 }

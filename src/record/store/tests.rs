@@ -437,6 +437,19 @@ fn blocks_from_which_nothing_follows_are_found() {
         problems_of(|b| b.generations[7].tail_ns = Nanos::new(u64::MAX)),
         [Problem::Wall]
     );
+    // Steps that add up to more than 64 bits hold, in a block that is said to last as long.
+    assert_eq!(
+        problems_of(|b| {
+            let start = b.started.monotonic_ns.value();
+            b.cpu.wall_ns = Nanos::new(u64::MAX - start);
+            let long = &mut b.generations[7];
+            let first = Nanos::new(u64::MAX);
+            let later = long.steps_ns.later();
+            long.steps_ns = std::iter::once(first).chain(later).collect();
+            (long.t0_ns, long.tail_ns) = (Nanos::new(0), Nanos::new(0));
+        }),
+        [Problem::Time { generation: 7 }, Problem::Wall]
+    );
     assert_eq!(
         problems_of(|b| b.output_sha256.truncate(16)),
         [Problem::OutputHash]

@@ -20,7 +20,7 @@ pub(super) fn multiply(x: &[f32], blocks: &[u8], dtype: GgmlDType, columns: usiz
     }
 }
 
-fn multiply_with<I: Instructions>(
+pub(super) fn multiply_with<I: Instructions>(
     x: &[f32],
     blocks: &[u8],
     dtype: GgmlDType,

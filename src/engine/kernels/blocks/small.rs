@@ -14,13 +14,11 @@ pub(super) const SMALL: usize = 32;
 /// enough by the processor itself.
 const AHEAD: usize = 2048;
 
-/// Asks for the block of `bytes` that lies so far behind `place`, wherever that is.
+/// Asks for the cache line that lies so far behind `place`, wherever that is.
 #[inline(always)]
-pub(super) fn fetch_ahead(place: *const u8, bytes: usize) {
-    for line in (0..bytes).step_by(64) {
-        // SAFETY: nothing is read, and any address may be asked for.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.wrapping_add(AHEAD + line).cast()) }
-    }
+pub(super) fn fetch_ahead(place: *const u8) {
+    // SAFETY: nothing is read, and any address may be asked for.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(place.wrapping_add(AHEAD).cast()) }
 }
 
 /// A number in half precision at `from`.
@@ -142,7 +140,7 @@ impl<B: SmallBlock> Format for Small<B> {
             let mut sums = [[_mm256_setzero_ps(); R]; CHAINS];
             let mut block = 0;
             for _ in 0..x.columns / SMALL / CHAINS {
-                fetch_ahead(weights.wrapping_add(block * B::BYTES), 1);
+                fetch_ahead(weights.add(block * B::BYTES));
                 for chain in &mut sums {
                     add::<I, B, R>(weights, &quants, &scales, block, chain);
                     block += 1;

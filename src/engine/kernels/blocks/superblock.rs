@@ -52,7 +52,9 @@ unsafe fn super_dots<I: Instructions, B: Superblock, const R: usize>(
         let mut totals = [_mm256_setzero_ps(); R];
         for block in 0..x.columns / SUPER {
             let place = weights.add(block * B::BYTES);
-            fetch_ahead(place, B::BYTES);
+            for line in (0..B::BYTES).step_by(64) {
+                fetch_ahead(place.add(line));
+            }
             let head = B::head(place);
             let mut chains = [[_mm256_setzero_si256(); CHAINS]; R];
             for part in 0..SUPER / SMALL {
